@@ -1,0 +1,1 @@
+"""What every other package stands on; imports neither torch nor MLflow."""

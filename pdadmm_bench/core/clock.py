@@ -1,0 +1,35 @@
+"""The runner's clock: training, evaluation and logging are separate accumulators, read only after the device is idle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Named accumulators of seconds.
+
+    Args:
+        now: a monotonic time source in seconds (a fake one in tests).
+        synchronize: waits until the device has finished its work; called before every reading.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter, synchronize: Callable[[], None] = lambda: None):
+        self._now, self._synchronize = now, synchronize
+        self.seconds: dict[str, float] = {}
+        self.last = 0.0
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the seconds spent in the block to ``seconds[name]`` and leave them in ``last``."""
+        start = self._read()
+        try:
+            yield
+        finally:
+            self.last = self._read() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.last
+
+    def _read(self) -> float:
+        self._synchronize()
+        return self._now()

@@ -1,0 +1,86 @@
+"""What machine and code a result comes from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pdadmm_bench import __version__
+
+
+def cores() -> int:
+    """CPU cores this process may use (its affinity, not the machine's total)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def environment() -> dict[str, str | int | bool | None]:
+    """Flat ``env_*`` facts for every result row: code, interpreter, libraries, processor, accelerator."""
+    commit, dirty = _git()
+    return {
+        "env_version": __version__,
+        "env_commit": commit,
+        "env_dirty": dirty,
+        "env_python": platform.python_version(),
+        "env_torch": _version("torch"),
+        "env_mlflow": _version("mlflow"),
+        "env_platform": platform.platform(),
+        "env_cpu": _cpu(),
+        "env_cores": cores(),
+        "env_memory_bytes": _memory(),
+        **_accelerator(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Commit and dirtiness of the checkout the code runs from; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        answer = [
+            subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, timeout=10, check=True)
+            for args in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    return answer[0].stdout.strip(), bool(answer[1].stdout.strip())
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _accelerator() -> dict[str, str | int | None]:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {"env_gpu": None, "env_gpu_count": 0, "env_cuda": None}
+    return {
+        "env_gpu": torch.cuda.get_device_name(0),
+        "env_gpu_count": torch.cuda.device_count(),
+        "env_cuda": torch.version.cuda,
+    }

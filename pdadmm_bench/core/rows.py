@@ -1,0 +1,107 @@
+"""Result rows: one flat, versioned mapping per run, which tables, reports and gates read and nothing else.
+
+Names carry the prefix of their subject. A row is JSON: strings, numbers, booleans and null only. ``status`` says how
+the run ended; a failed run is a row too, never a missing one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pdadmm_bench.core.errors import UserError
+
+SCHEMA_VERSION = 1
+
+PREFIXES = ("dataset_", "optimizer_", "model_", "dist_", "time_", "acc_", "loss_", "memory_", "weights_", "env_")
+
+#: The names other programs rely on, present in every row (null where the run has no value for them).
+FIXED = (
+    "run_id", "status", "dataset_name", "dataset_split", "optimizer_name", "model_layers", "model_hidden", "seed",
+    "dist_workers", "dist_device", "acc_train_final", "acc_val_final", "acc_test_final", "acc_val_best",
+    "acc_test_at_best_val", "iterations", "time_iteration_median_s", "time_train_s", "time_to_target_s",
+    "memory_peak_bytes", "weights_initial_sha256", "weights_sha256", "schema_version",
+)  # fmt: skip
+
+#: Names without a prefix that may join the fixed ones.
+FREE = ("status_reason", "mlflow_run_id", "mlflow_parent_run_id", "spec", "suite_version", "created")
+
+STATUSES = ("ok", "target_reached", "diverged", "timeout", "oom", "interrupted", "skipped", "error")
+
+Row = dict[str, Any]
+
+
+def make_row(values: Mapping[str, Any]) -> Row:
+    """A complete row: fixed names first, missing ones null, non-finite numbers null.
+
+    Raises ``ValueError`` for a name outside the schema or an unknown status: a mistake of the program, not the user.
+    """
+    row: Row = {**dict.fromkeys(FIXED), "schema_version": SCHEMA_VERSION, **values}
+    for name, value in row.items():
+        if name not in FIXED and name not in FREE and not name.startswith(PREFIXES):
+            raise ValueError(f"{name!r} is not a row name: give it one of the prefixes {PREFIXES}")
+        if isinstance(value, float) and not math.isfinite(value):
+            row[name] = None
+    if row["status"] not in STATUSES:
+        raise ValueError(f"status {row['status']!r} is not one of {STATUSES}")
+    return row
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old content or the new, never a part.
+
+    Raises :class:`UserError` when the folder cannot be written or the disk is full; the old content then stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write ``rows`` to ``path`` as one JSON array, atomically."""
+    write_atomic(path, json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file made by :func:`write_rows`; raises :class:`UserError` for anything else."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no such rows file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not a rows file: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "schema_version" in row for row in rows):
+        raise UserError(f"{path} is not a rows file: expected a JSON array of result rows")
+    for row in rows:
+        if row["schema_version"] != SCHEMA_VERSION:
+            raise UserError(
+                f"{path} has rows of schema {row['schema_version']}, this program reads schema {SCHEMA_VERSION}"
+            )
+    return rows

@@ -1,0 +1,11 @@
+"""One seed per axis: the weights of layer 3 under seed 0 do not depend on how the nodes were split, or the reverse."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def derive(*axis: str | int) -> int:
+    """A 63-bit seed for a named axis, such as ``derive("weights", seed, layer)``; stable across machines and releases."""
+    text = "/".join(str(part) for part in axis)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

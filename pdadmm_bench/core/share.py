@@ -1,0 +1,37 @@
+"""Where the folders of data the program reads are: ``datasets/``, ``runners/`` and ``reports/``.
+
+In a checkout they lie beside the package, in an installed wheel inside it (``pdadmm_bench/share/``). A user's folder
+laid out the same way (``--share DIR`` or ``PDADMM_BENCH_SHARE``) overlays them file by file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pdadmm_bench.core.errors import UserError
+
+FOLDERS = ("datasets", "runners", "reports")
+VARIABLE = "PDADMM_BENCH_SHARE"
+
+
+def roots() -> list[Path]:
+    """The folders searched, first match wins: the user's overlay, then the one that came with the program."""
+    package = Path(__file__).resolve().parents[1]
+    own = next((root for root in (package / "share", package.parent) if (root / "datasets").is_dir()), None)
+    if own is None:
+        raise UserError(f"the data files of pdadmm-bench are missing beside {package}; reinstall the package")
+    overlay = os.environ.get(VARIABLE)
+    if overlay and not Path(overlay).is_dir():
+        raise UserError(f"{VARIABLE}={overlay} is not a folder")
+    return [Path(overlay), own] if overlay else [own]
+
+
+def find(relative: str) -> Path | None:
+    """The first root's file at ``relative`` (``"datasets/cora.toml"``), or None."""
+    return next((root / relative for root in roots() if (root / relative).is_file()), None)
+
+
+def names(folder: str, suffix: str = ".toml") -> list[str]:
+    """Sorted stems of the files in ``folder`` over all roots."""
+    return sorted({path.stem for root in roots() for path in (root / folder).glob(f"*{suffix}")})

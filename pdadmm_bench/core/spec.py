@@ -1,0 +1,91 @@
+"""What one training run is: dataset × network × optimizer × workers × seed.
+
+:class:`RunSpec` is the unit everything else handles: the runner executes it, a result row carries it, a suite is a
+grid of them. Paths, tracking and display options are not part of it, since they do not change a result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pdadmm_bench.core.typed import Typed
+
+Initialisation = Literal["normal", "he", "identity"]
+
+
+class DataSpec(Typed):
+    """Which rows and features a run sees."""
+
+    dataset: str = Field("pubmed", description="name of a card, a twin such as pubmed-sbm, or sbm[nodes=2000,...]")
+    split: Literal["auto", "public", "random"] = Field("auto", description="auto takes the card's own split")
+    split_seed: int = Field(0, ge=0, description="seed of the random split, apart from --seeds")
+    train_per_class: int = Field(20, ge=1, description="training nodes per class of the random split")
+    num_val: int = Field(1000, ge=1, description="validation nodes of the random split")
+    num_test: int = Field(1000, ge=1, description="test nodes of the random split")
+    hops: int = Field(4, ge=0, le=64, description="K of [x, Ãx, …, Ã^K x]")
+    normalize: bool = Field(False, description="row-normalise x before the hops")
+
+
+class ModelSpec(Typed):
+    """The multilayer perceptron, the same for every optimizer."""
+
+    layers: int = Field(10, ge=2, description="linear layers, the output layer included")
+    hidden: int = Field(256, ge=1, description="units of every hidden layer")
+    init: Initialisation = Field("normal", description="starting weights, the same for every optimizer of a seed")
+
+
+class RunSpec(Typed):
+    """One training run, fully named."""
+
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ModelSpec()
+    optimizer: str = "pdadmm"
+    preset: str = Field("default", description="hyperparameter preset: default, published, or none")
+    set: dict[str, Any] = Field({}, description="hyperparameters over the preset")
+    seed: int = Field(0, ge=0, description="seed of the starting weights")
+    iterations: int = Field(200, ge=1, description="iterations (sweeps or full-batch steps)")
+    eval_every: int = Field(1, ge=1, description="iterations between evaluations")
+    target: float | None = Field(None, gt=0, le=1, description="stop at this validation accuracy")
+    time_limit: float | None = Field(None, gt=0, description="stop after this many training seconds")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where tensors live")
+    gpus: int = Field(1, ge=1, description="workers the layers are split over")
+    threads: int | None = Field(None, ge=1, description="CPU threads per worker (default: cores // workers)")
+
+    @field_validator("gpus")
+    @classmethod
+    def _one_worker(cls, gpus: int) -> int:
+        if gpus > 1:
+            raise ValueError("layer partitions over several workers are not built yet; use 1")
+        return gpus
+
+    @model_validator(mode="after")
+    def _workers_have_layers(self) -> RunSpec:
+        if self.gpus > self.model.layers:
+            raise ValueError(f"{self.gpus} workers need at least as many layers, got {self.model.layers}")
+        return self
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its own name, without the grouping into data and model."""
+        values = self.model_dump()
+        return {**values.pop("data"), **values.pop("model"), **values}
+
+
+def run_spec(values: dict[str, Any]) -> RunSpec:
+    """A :class:`RunSpec` from the flat names of the command line, a file or :meth:`RunSpec.flat`."""
+    from pdadmm_bench.core.errors import unknown
+    from pdadmm_bench.core.typed import build
+
+    values = dict(values)
+    groups = {"data": DataSpec, "model": ModelSpec}
+    valid = [name for group in groups.values() for name in group.model_fields]
+    valid += [name for name in RunSpec.model_fields if name not in groups]
+    for key in values:
+        if key not in valid:
+            raise unknown("run option", key, valid)
+    nested = {
+        name: build(group, {key: values.pop(key) for key in list(values) if key in group.model_fields}, "run option")
+        for name, group in groups.items()
+    }
+    return build(RunSpec, {**nested, **values}, "run option")

@@ -1,0 +1,49 @@
+"""What a run trains on: the hop features and labels of the training, validation and test rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of one part of the split: ``x`` (N, d) float32 and ``y`` (N,) int64."""
+
+    x: Tensor
+    y: Tensor
+
+    def to(self, device: torch.device) -> Rows:
+        """The same rows on ``device``."""
+        return Rows(x=self.x.to(device), y=self.y.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A node-classification problem after feature augmentation: d = (hops + 1) × the graph's features."""
+
+    name: str
+    split: str
+    num_classes: int
+    train: Rows
+    val: Rows
+    test: Rows
+    sha256: str
+    """Digest of the rows above, for telling whether two results saw the same data."""
+    facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    """``dataset_*`` values for the result row."""
+
+    @property
+    def num_features(self) -> int:
+        """d, the width of the first layer's input."""
+        return self.train.x.shape[1]
+
+    def parts(self) -> dict[str, Rows]:
+        """The three parts by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def to(self, device: torch.device) -> Problem:
+        """The same problem on ``device``."""
+        return replace(self, **{name: rows.to(device) for name, rows in self.parts().items()})

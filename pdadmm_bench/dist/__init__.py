@@ -1,0 +1,1 @@
+"""Layer partitions: which worker holds which layers, and what crosses between them."""

@@ -1,0 +1,17 @@
+"""Optimizers: one file each, behind the contract of :mod:`pdadmm_bench.optim.base`."""
+
+from pdadmm_bench.core.registry import Registry
+
+registry = Registry(
+    "optimizer",
+    "pdadmm_bench.optimizers",
+    {
+        "pdadmm": "pdadmm_bench.optim.pdadmm:PdADMM",
+        "pdadmm-q": "pdadmm_bench.optim.pdadmm_q:PdADMMQ",
+        "dladmm": "pdadmm_bench.optim.dladmm:DlADMM",
+        "sgd": "pdadmm_bench.optim.sgd:SGD",
+        "adam": "pdadmm_bench.optim.adam:Adam",
+        "adagrad": "pdadmm_bench.optim.adagrad:Adagrad",
+        "adadelta": "pdadmm_bench.optim.adadelta:Adadelta",
+    },
+)
