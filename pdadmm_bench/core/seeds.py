@@ -6,6 +6,6 @@ import hashlib
 
 
 def derive(*axis: str | int) -> int:
-    """A 63-bit seed for a named axis, such as ``derive("weights", seed, layer)``; stable across machines and releases."""
+    """A 63-bit seed for a named axis, such as ``derive("weights", seed, layer)``; the same on every machine."""
     text = "/".join(str(part) for part in axis)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,39 @@
+"""The contiguous layers one worker holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers ``start`` to ``stop - 1`` of a network of ``total`` layers, counted from 0."""
+
+    start: int
+    stop: int
+    total: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start < self.stop <= self.total
+
+    @classmethod
+    def whole(cls, total: int) -> Block:
+        """The block of a single worker: every layer."""
+        return cls(0, total, total)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the block starts at the network's input."""
+        return self.start == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the block ends at the network's output."""
+        return self.stop == self.total
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))

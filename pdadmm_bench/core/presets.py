@@ -1,0 +1,69 @@
+"""Hyperparameter presets: ``runners/tuning/<preset>/<optimizer>.toml``.
+
+A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the depth and the width it names (any, where
+it names none); later entries override earlier ones key by key. ``published`` holds values
+from papers and the authors' code with their source, ``default`` ours, chosen on validation accuracy only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from pdadmm_bench.core import share
+from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.core.typed import Typed, build, read_toml
+
+FOLDER = "runners/tuning"
+NONE = "none"
+NAMES = ("default", "published", NONE)
+
+
+class Entry(Typed):
+    """Values for some datasets, depths and widths."""
+
+    datasets: list[str] = []
+    layers: int | None = None
+    hidden: int | None = None
+    values: dict[str, Any]
+
+    def applies(self, dataset: str, model: ModelSpec) -> bool:
+        """Whether the entry speaks of this network on this dataset (or on the one it is a twin of)."""
+        named = not self.datasets or dataset.removesuffix("-sbm") in self.datasets
+        return named and self.layers in (None, model.layers) and self.hidden in (None, model.hidden)
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.datasets) or 'any dataset'} with {self.layers or 'any'} × {self.hidden or 'any'}"
+
+
+class Preset(Typed):
+    """One file."""
+
+    source: str = Field(description="where the values come from")
+    entry: list[Entry] = []
+
+
+def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict[str, Any]:
+    """The preset's hyperparameter values; ``none`` gives an empty mapping, so the optimizer's own defaults.
+
+    Raises :class:`UserError` for an unknown preset, and for ``published`` values that nobody published.
+    """
+    if preset not in NAMES:
+        raise unknown("preset", preset, NAMES)
+    if preset == NONE:
+        return {}
+    path = share.find(f"{FOLDER}/{preset}/{optimizer}.toml")
+    if path is None:
+        if preset == "default":  # an optimizer of another package: its own defaults are its preset
+            return {}
+        raise UserError(f"there is no preset {preset!r} for optimizer {optimizer!r}; use --preset default or none")
+    file = build(Preset, read_toml(path), f"preset {path.name}:")
+    entries = [entry for entry in file.entry if entry.applies(dataset, model)]
+    if preset == "published" and not entries:
+        raise UserError(
+            f"nothing is published for {optimizer} on {dataset} with {model.layers} × {model.hidden} (layers × units); "
+            f"there is: {'; '.join(map(str, file.entry))}. Use one of these, or --preset default or none"
+        )
+    return {key: value for entry in entries for key, value in entry.values.items()}

@@ -1,0 +1,84 @@
+"""The multilayer perceptron: x → ReLU(x W₁ᵀ + b₁) → … → logits, the same for every optimizer.
+
+Shapes: ``weight`` (n_l, n_{l-1}), ``bias`` (n_l,), with n_0 the features, n_L the classes and the hidden width between.
+Every layer has a random stream of its own, so a worker builds just the layers of its block and gets the same numbers
+whatever the partition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.seeds import derive
+from pdadmm_bench.core.spec import ModelSpec
+
+NORMAL_STD = 0.1
+"""Standard deviation of the ``normal`` start, weights and biases alike (the pdADMM-G authors' setting)."""
+
+
+class Layer(NamedTuple):
+    """One linear layer."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+def widths(spec: ModelSpec, num_features: int, num_classes: int) -> list[int]:
+    """[n_0, …, n_L]: the input width, the hidden widths and the number of classes."""
+    return [num_features, *[spec.hidden] * (spec.layers - 1), num_classes]
+
+
+def num_parameters(sizes: Sequence[int]) -> int:
+    """Weights and biases of a network with these widths."""
+    return sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
+
+
+def initial_layers(spec: ModelSpec, sizes: Sequence[int], seed: int, block: Block) -> list[Layer]:
+    """The starting weights of ``block``, float32 on the CPU, the same for every optimizer of one ``seed``.
+
+    ``normal``: N(0, 0.1²). ``he``: N(0, 2/n_{l-1}) and zero biases (He et al., 2015). ``identity``: first and last
+    layer as ``he``, hidden W = I and b = 0.
+    """
+    return [_initial_layer(spec, sizes[index], sizes[index + 1], seed, index) for index in block]
+
+
+def _initial_layer(spec: ModelSpec, n_in: int, n_out: int, seed: int, index: int) -> Layer:
+    if spec.init == "identity" and 0 < index < spec.layers - 1:
+        return Layer(torch.eye(n_out, n_in), torch.zeros(n_out))
+    generator = torch.Generator().manual_seed(derive("weights", seed, index))
+    std = NORMAL_STD if spec.init == "normal" else math.sqrt(2 / n_in)
+    weight = torch.empty(n_out, n_in).normal_(0, std, generator=generator)
+    if spec.init == "normal":
+        return Layer(weight, torch.empty(n_out).normal_(0, std, generator=generator))
+    return Layer(weight, torch.zeros(n_out))
+
+
+def forward(layers: Sequence[Layer], x: Tensor, block: Block) -> Tensor:
+    """The output of ``block`` for its input ``x`` (N, n): logits for the last block, activations before it."""
+    for index, layer in zip(block, layers, strict=True):
+        x = functional.linear(x, layer.weight, layer.bias)
+        if index < block.total - 1:
+            x = x.relu_()
+    return x
+
+
+def digest(layers: Sequence[Layer]) -> list[str]:
+    """SHA-256 of each layer's float32 bytes, on which a network's hash is built (see :func:`combine`)."""
+    return [
+        hashlib.sha256(b"".join(t.detach().float().cpu().contiguous().numpy().tobytes() for t in layer)).hexdigest()
+        for layer in layers
+    ]
+
+
+def combine(digests: Sequence[str]) -> str:
+    """One SHA-256 for a network from its layers' digests in order, wherever the layers were."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -1,0 +1,148 @@
+"""The contract every optimizer fulfils, and the one way they talk to their neighbours.
+
+An optimizer trains the layers of one :class:`~pdadmm_bench.core.block.Block`. The runner owns the loop and the clock:
+``init`` once, ``step`` on the clock, ``report`` and ``predict`` off it. An ADMM sweep and an Adam step are the same
+kind of thing to the runner.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.typed import Typed, build
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
+from pdadmm_bench.models.mlp import Layer
+
+
+class Link(Protocol):
+    """A neighbour that tensors of shape (N, n) go to and come from, in order."""
+
+    def send(self, tensor: Tensor) -> None:
+        """Start sending ``tensor``; the caller may overwrite it afterwards."""
+
+    def receive(self) -> Tensor:
+        """The neighbour's next tensor, valid until the next ``receive``."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """The neighbours of a block; None where the network ends."""
+
+    left: Link | None = None
+    right: Link | None = None
+
+
+Report = dict[str, Tensor]
+"""Name → one float64 value per layer of the block; the runner adds them up over layers, in order."""
+
+
+State = TypeVar("State")
+
+
+class Optimizer(ABC, Generic[State]):
+    """Base of every optimizer; a subclass is one file and one registry line."""
+
+    summary: ClassVar[str]
+    """One line for ``pdadmm-bench list optimizers``."""
+    Hyperparameters: ClassVar[type[Typed]]
+    """What ``--set`` accepts, with defaults, bounds and descriptions."""
+
+    def __init__(self, hyperparameters: Typed):
+        self.hyperparameters: Any = hyperparameters
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any], name: str) -> Optimizer:
+        """An optimizer from hyperparameter values; raises :class:`UserError` for an unknown key or a bad value."""
+        return cls(build(cls.Hyperparameters, values, f"hyperparameter of {name}:"))
+
+    @classmethod
+    def supports(cls, spec: RunSpec) -> str | None:
+        """Why this optimizer cannot run ``spec``, or None when it can."""
+        return None
+
+    def cautions(self) -> list[str]:
+        """Sentences about the chosen hyperparameters that a user should read before quoting a number."""
+        return []
+
+    @abstractmethod
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+        """The state before the first iteration; ``layers`` are the block's starting weights and are not modified."""
+
+    @abstractmethod
+    def step(self, state: State) -> None:
+        """One iteration: an ADMM sweep or a full-batch gradient step. Runs on the clock."""
+
+    def evaluated(self, state: State, training_cost: float) -> None:
+        """Told the mean training cross-entropy after each evaluation, the same on every worker; off the clock."""
+
+    @abstractmethod
+    def report(self, state: State) -> Report:
+        """Per-layer terms of what the last step reached; always ``loss`` (mean training cross-entropy)."""
+
+    @abstractmethod
+    def layers(self, state: State) -> list[Layer]:
+        """The block's current weights, for evaluation; not to be modified."""
+
+    def predict(self, state: State, x: Tensor, block: Block) -> Tensor:
+        """The block's output for input rows ``x``: logits (N, classes) when it is the last block."""
+        with torch.no_grad():
+            return mlp.forward(self.layers(state), x, block)
+
+    def snapshot(self, state: State) -> Any:
+        """Everything the next step depends on, as plain tensors, numbers, lists and dicts that ``torch.save`` takes."""
+        return _to_plain(state)
+
+    def restore(self, state: State, snapshot: Any) -> None:
+        """Continue from ``snapshot`` in a freshly initialised ``state`` of the same problem and block."""
+        _from_plain(state, snapshot)
+
+
+def loss_sum(logits: Tensor, y: Tensor) -> Tensor:
+    """R(z; y): softmax cross-entropy summed over rows, in float64."""
+    return functional.cross_entropy(logits.double(), y, reduction="sum")
+
+
+def square(x: Tensor) -> Tensor:
+    """‖x‖², accumulated in float64."""
+    return torch.linalg.vector_norm(x, dtype=torch.float64).square()
+
+
+def per_layer(count: int, device: torch.device) -> Tensor:
+    """A vector of ``count`` zeros to fill in, one per layer of a block."""
+    return torch.zeros(count, dtype=torch.float64, device=device)
+
+
+def _to_plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _to_plain(getattr(value, f.name)) for f in fields(value) if f.metadata.get("state", True)}
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, (list, tuple)):
+        return [_to_plain(item) for item in value]
+    return value
+
+
+def _from_plain(target: Any, plain: Any) -> None:
+    """Copy ``plain`` into ``target`` in place where it is a tensor, by assignment where it is a number."""
+    if isinstance(target, list):
+        for item, value in zip(target, plain, strict=True):
+            _from_plain(item, value)
+        return
+    for name, value in plain.items():
+        current = getattr(target, name)
+        if isinstance(current, Tensor):
+            current.detach().copy_(value)
+        elif isinstance(current, list) or is_dataclass(current):
+            _from_plain(current, value)
+        else:
+            setattr(target, name, value)

@@ -1,0 +1,180 @@
+"""dlADMM: deep learning ADMM with a backward and a forward sweep per iteration.
+
+Wang, Yu, Chen, Zhao (KDD 2019, arXiv 1905.13611). Sweep L → 1 updating a, z, b, W; sweep 1 → L updating W, b, z, a;
+then the one dual u of the output layer. Each update reads the newest value of its neighbours, so the layers
+cannot work at the same time: on a layer partition this is naive model parallelism.
+
+Layer l keeps its input p_l = a_{l-1} and the activation f(z_{l-1}) that a_{l-1} is tied to, so that every update of a
+layer is local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+
+
+class DlADMMHyperparameters(Typed):
+    """Penalties of dlADMM."""
+
+    rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
+    nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
+    mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    output_steps: int = Field(50, ge=1, description="most proximal-gradient steps of z_L per update")
+    output_tolerance: float = Field(1e-4, ge=0, description="relative step at which z_L stops")
+
+
+@dataclass
+class LayerState:
+    """Variables of one layer; ``p`` = a_{l-1} is the input x in layer 1, ``u`` exists in the output layer only."""
+
+    W: Tensor
+    b: Tensor
+    p: Tensor
+    z: Tensor
+    r: Tensor
+    """Carried residual p Wᵀ + b − z."""
+    activation: Tensor | None = None
+    """f(z_{l-1}), which p is tied to; None in layer 1."""
+    a: Tensor | None = None
+    """a_l, which the next layer holds as its p; None in the output layer."""
+    u: Tensor | None = None
+
+
+@dataclass
+class State:
+    """Variables of a block."""
+
+    layers: list[LayerState]
+    y: Tensor = field(metadata={"state": False})
+    links: Links = field(metadata={"state": False})
+
+
+class DlADMM(Optimizer[State]):
+    """Backward then forward sweep, with the exact majoriser for a and W and a carried residual."""
+
+    summary: ClassVar[str] = "sequential gradient-free ADMM with backward-forward sweeps (KDD 2019)"
+    Hyperparameters: ClassVar[type[Typed]] = DlADMMHyperparameters
+
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+        """Feed-forward start with u = 0 and every residual zero."""
+        p = links.left.receive().clone() if links.left else problem.train.x
+        states: list[LayerState] = []
+        for index, (weight, bias) in zip(block, layers, strict=True):
+            z = torch.addmm(bias, p, weight.T)
+            state = LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            if index > 0:
+                state.activation = p.clone()
+            if index < block.total - 1:
+                p = z.relu()
+                state.a = p
+            else:
+                state.u = torch.zeros_like(z)
+            states.append(state)
+        if links.right:
+            links.right.send(p)
+        return State(states, problem.train.y, links)
+
+    def step(self, state: State) -> None:
+        left, right, layers = state.links.left, state.links.right, state.layers
+        # Backward, L → 1: each layer updates z, b, W, then its input, which is a_l of the layer before.
+        if right:
+            layers[-1].a = right.receive()
+        for layer in reversed(layers):
+            self.update_z(layer, state)
+            self.update_b(layer)
+            self.update_W(layer)
+            self.update_p(layer)
+        if left:
+            left.send(layers[0].p)
+        # Forward, 1 → L: each layer takes the new f(z_{l-1}), updates its input, then W, b, z.
+        for i, layer in enumerate(layers):
+            if i > 0:
+                layer.activation = layers[i - 1].z.relu()
+            elif left:
+                layer.activation = left.receive()
+            self.update_p(layer)
+            self.update_W(layer)
+            self.update_b(layer)
+            self.update_z(layer, state)
+        if right:
+            right.send(layers[-1].z.relu())
+        elif (u := layers[-1].u) is not None:
+            u.sub_(layers[-1].r, alpha=self.hyperparameters.rho)
+
+    def penalty(self, layer: LayerState) -> float:
+        """Weight of the layer's equation: ρ in the output layer, ν elsewhere."""
+        return self.hyperparameters.nu if layer.u is None else self.hyperparameters.rho
+
+    def residual(self, layer: LayerState) -> Tensor:
+        """The residual as the updates see it: r, shifted by the dual in the output layer."""
+        return layer.r if layer.u is None else torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho)
+
+    def update_p(self, layer: LayerState) -> None:
+        """a_{l-1} ← a_{l-1} − g/τ."""
+        if layer.activation is None:
+            return
+        weight, nu = self.penalty(layer), self.hyperparameters.nu
+        gradient = sub.p_gradient(self.residual(layer), layer.W, layer.p, layer.activation, weight, nu)
+        image = gradient @ layer.W.T
+        step = sub.exact_step(sub.curvature(gradient, image, weight, nu))
+        layer.p -= gradient.mul_(step)
+        layer.r -= image.mul_(step)
+
+    def update_W(self, layer: LayerState) -> None:
+        """W ← W − G/θ."""
+        weight, mu = self.penalty(layer), self.hyperparameters.mu
+        gradient = sub.W_gradient(self.residual(layer), layer.p, layer.W, weight, mu)
+        image = layer.p @ gradient.T
+        step = sub.exact_step(sub.curvature(gradient, image, weight, mu))
+        layer.W -= gradient.mul_(step)
+        layer.r -= image.mul_(step)
+
+    def update_b(self, layer: LayerState) -> None:
+        """The exact minimiser."""
+        mean = self.residual(layer).mean(0)
+        layer.b -= mean
+        layer.r -= mean
+
+    def update_z(self, layer: LayerState, state: State) -> None:
+        """Closed form in hidden layers, proximal gradient in the output layer."""
+        settings = self.hyperparameters
+        pre_activation = layer.r + layer.z
+        if layer.u is None:
+            assert layer.a is not None
+            layer.z = sub.tied_z(pre_activation, layer.a)
+        else:
+            target = torch.add(pre_activation, layer.u, alpha=-1 / settings.rho)
+            layer.z = sub.output_z(
+                target, layer.z, state.y, settings.rho, settings.output_steps, settings.output_tolerance
+            )
+        layer.r = pre_activation.sub_(layer.z)
+
+    def report(self, state: State) -> Report:
+        """The Lagrangian (``objective``), ‖z_L − a_{L-1} W_Lᵀ − b_L‖² (``primal_residual``) and the training loss."""
+        objective, primal, loss = (per_layer(len(state.layers), state.y.device) for _ in range(3))
+        for i, layer in enumerate(state.layers):
+            objective[i] = self.penalty(layer) / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(layer.W)
+            if layer.activation is not None:
+                objective[i] += self.hyperparameters.nu / 2 * square(layer.p - layer.activation)
+            if layer.u is not None:
+                risk = loss_sum(layer.z, state.y)
+                primal[i] = square(layer.r)
+                objective[i] += risk - (layer.u.double() * layer.r.double()).sum()
+                loss[i] = risk / len(state.y)
+        return {"objective": objective, "primal_residual": primal, "loss": loss}
+
+    def layers(self, state: State) -> list[Layer]:
+        return [Layer(layer.W, layer.b) for layer in state.layers]

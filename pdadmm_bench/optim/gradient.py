@@ -1,0 +1,85 @@
+"""What the gradient baselines share: full-batch steps of a torch optimizer on the mean cross-entropy.
+
+A baseline is a file that names its ``torch.optim`` class and its hyperparameters.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
+from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim.base import Links, Optimizer, Report, per_layer
+
+
+class GradientHyperparameters(Typed):
+    """What every gradient baseline has."""
+
+    lr: float = Field(1e-3, gt=0, description="learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
+
+
+@dataclass
+class State:
+    """Parameters (leaves that require gradients) and the torch optimizer that owns their statistics."""
+
+    layers: list[Layer]
+    optimizer: torch.optim.Optimizer
+    x: Tensor
+    y: Tensor
+    block: Block
+    loss: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Mean training cross-entropy at the weights the last step started from."""
+
+
+class GradientOptimizer(Optimizer[State]):
+    """A torch optimizer behind the contract."""
+
+    @abstractmethod
+    def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        """The ``torch.optim`` instance for these parameters."""
+
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+        layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
+        optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
+        return State(layers, optimizer, problem.train.x, problem.train.y, block)
+
+    def step(self, state: State) -> None:
+        state.optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(mlp.forward(state.layers, state.x, state.block), state.y)
+        loss.backward()
+        state.optimizer.step()
+        state.loss = loss.detach()
+
+    def report(self, state: State) -> Report:
+        """The training loss the last step started from; the objective is the loss."""
+        loss = per_layer(len(state.layers), state.y.device)
+        loss[-1] = state.loss
+        return {"loss": loss, "objective": loss}
+
+    def layers(self, state: State) -> list[Layer]:
+        return [Layer(layer.weight.detach(), layer.bias.detach()) for layer in state.layers]
+
+    def snapshot(self, state: State) -> Any:
+        return {
+            "layers": [[tensor.detach().clone() for tensor in layer] for layer in state.layers],
+            "optimizer": state.optimizer.state_dict(),
+        }
+
+    def restore(self, state: State, snapshot: Any) -> None:
+        with torch.no_grad():
+            for layer, saved in zip(state.layers, snapshot["layers"], strict=True):
+                for tensor, value in zip(layer, saved, strict=True):
+                    tensor.copy_(value)
+        state.optimizer.load_state_dict(snapshot["optimizer"])

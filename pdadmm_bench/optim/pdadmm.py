@@ -1,0 +1,223 @@
+"""pdADMM: parallel deep learning by the alternating direction method of multipliers, without gradients of the network.
+
+Wang, Chai, Cheng, Zhao (ICDM 2020, arXiv 2009.02868); Wang et al. (TNNLS 2022, arXiv 2105.09837). One iteration runs
+p → W → b → z → q → u; each line is independent over layers, which is why layers can live on different workers.
+
+Two facts make it cheap. The subproblems of p and W are quadratic, so the majoriser that the papers search for by
+backtracking is a closed form. And the residual r = p Wᵀ + b − z is carried through every update instead of being
+recomputed, so a hidden layer costs four matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+
+RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
+"""The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
+
+
+class PdADMMHyperparameters(Typed):
+    """Penalties and step rules of pdADMM."""
+
+    rho: float = Field(1e-3, gt=0, description="ρ, penalty of p_{l+1} = q_l")
+    nu: float = Field(1e-3, gt=0, description="ν, penalty of the layer equations")
+    mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    step_rule: Literal["exact", "backtracking"] = Field(
+        "exact", description="closed-form majoriser, or the authors' backtracking from 20"
+    )
+    rho_schedule: Literal["constant", "authors"] = Field(
+        "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
+    )
+    output_steps: int = Field(50, ge=1, description="most proximal-gradient steps of z_L per iteration")
+    output_tolerance: float = Field(1e-4, ge=0, description="relative step at which z_L stops")
+
+
+@dataclass
+class LayerState:
+    """Variables of one layer. ``p`` is the input x in layer 1, and ``q``, ``u`` are absent in the output layer."""
+
+    W: Tensor
+    b: Tensor
+    p: Tensor
+    z: Tensor
+    r: Tensor
+    """Carried residual p Wᵀ + b − z."""
+    v: Tensor | None = None
+    """q − u/ρ of the layer before, which p is pulled to; None in layer 1, where p is fixed."""
+    q: Tensor | None = None
+    u: Tensor | None = None
+    q_old: Tensor | None = None
+
+
+@dataclass
+class State:
+    """Variables of a block, and what its right neighbour said last."""
+
+    layers: list[LayerState]
+    rho: float
+    nu: float
+    factor: float
+    """What ρ and ν are multiplied by before the next q-update (the schedule's decision)."""
+    costs: list[float]
+    y: Tensor = field(metadata={"state": False})
+    links: Links = field(metadata={"state": False})
+    p_right: Tensor | None = field(default=None, metadata={"state": False})
+
+
+class PdADMM(Optimizer[State]):
+    """The paper's method with the exact majoriser and a carried residual."""
+
+    summary: ClassVar[str] = "layer-parallel, gradient-free ADMM (ICDM 2020; TNNLS 2022)"
+    Hyperparameters: ClassVar[type[Typed]] = PdADMMHyperparameters
+
+    def cautions(self) -> list[str]:
+        rho, nu = self.hyperparameters.rho, self.hyperparameters.nu
+        if rho > 4 * nu:
+            return []
+        return [f"rho={rho:g}, nu={nu:g} is outside the convergence theorem (rho > 4 nu): the Lagrangian may rise"]
+
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+        """Feed-forward start: p_{l+1} = q_l = f(z_l), u = 0 and every residual zero."""
+        p = links.left.receive().clone() if links.left else problem.train.x
+        states: list[LayerState] = []
+        for index, (weight, bias) in zip(block, layers, strict=True):
+            z = torch.addmm(bias, p, weight.T)
+            state = LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            if index > 0:
+                state.v = p.clone()
+            if index < block.total - 1:
+                state.q, state.u, state.q_old = z.relu(), torch.zeros_like(z), torch.zeros_like(z)
+                p = state.q.clone()
+            states.append(state)
+        if links.right:
+            links.right.send(p)
+            links.right.send(p)  # the first v equals the first p
+        settings = self.hyperparameters
+        return State(states, settings.rho, settings.nu, 1.0, [], problem.train.y, links)
+
+    def step(self, state: State) -> None:
+        left, right, layers = state.links.left, state.links.right, state.layers
+        if left:
+            layers[0].v = left.receive()
+        for layer in layers:
+            if layer.v is not None:
+                self.update_p(layer, state)
+                if left and layer is layers[0]:
+                    left.send(layer.p)
+            self.update_W(layer, state)
+            self.update_b(layer)
+            self.update_z(layer, state)
+        state.rho, state.nu, state.factor = state.rho * state.factor, state.nu * state.factor, 1.0
+        for layer, following in pairwise(layers):
+            following.v = self.update_q_and_u(layer, following.p, state)
+        if right:
+            state.p_right = right.receive()
+            right.send(self.update_q_and_u(layers[-1], state.p_right, state))
+
+    def update_p(self, layer: LayerState, state: State) -> None:
+        """p ← p − g/τ, and the residual with it."""
+        assert layer.v is not None
+        gradient = sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho)
+        image = gradient @ layer.W.T
+        step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
+        layer.p -= gradient.mul_(step)
+        layer.r -= image.mul_(step)
+
+    def update_W(self, layer: LayerState, state: State) -> None:
+        """W ← W − G/θ, and the residual with it."""
+        gradient = sub.W_gradient(layer.r, layer.p, layer.W, state.nu, self.hyperparameters.mu)
+        image = layer.p @ gradient.T
+        step = self.step_size(sub.curvature(gradient, image, state.nu, self.hyperparameters.mu))
+        layer.W -= gradient.mul_(step)
+        layer.r -= image.mul_(step)
+
+    def update_b(self, layer: LayerState) -> None:
+        """b ← b − mean r, the exact minimiser."""
+        mean = layer.r.mean(0)
+        layer.b -= mean
+        layer.r -= mean
+
+    def update_z(self, layer: LayerState, state: State) -> None:
+        """Closed form in hidden layers, proximal gradient in the output layer; then r = a − z."""
+        a = layer.r.add_(layer.z)
+        if layer.q is not None:
+            layer.z = sub.hidden_z(a, layer.z, layer.q)
+        else:
+            settings = self.hyperparameters
+            layer.z = sub.output_z(a, layer.z, state.y, state.nu, settings.output_steps, settings.output_tolerance)
+        layer.r = a.sub_(layer.z)
+
+    def update_q_and_u(self, layer: LayerState, p_next: Tensor, state: State) -> Tensor:
+        """q, then u, given the next layer's new p; returns the new v = q − u/ρ."""
+        assert layer.u is not None
+        layer.q_old = layer.q
+        layer.q = self.new_q(layer, p_next, state)
+        layer.u.add_(p_next - layer.q, alpha=state.rho)
+        return self.pull(layer, state)
+
+    def pull(self, layer: LayerState, state: State) -> Tensor:
+        """v = q − u/ρ, all that the next layer's p needs of q and u."""
+        assert layer.q is not None
+        assert layer.u is not None
+        return torch.add(layer.q, layer.u, alpha=-1 / state.rho)
+
+    def new_q(self, layer: LayerState, p_next: Tensor, state: State) -> Tensor:
+        """The exact minimiser over q."""
+        assert layer.u is not None
+        return sub.q_minimiser(p_next, layer.u, layer.z.relu(), state.nu, state.rho)
+
+    def step_size(self, tau: Tensor) -> Tensor:
+        """The step for a subproblem of curvature τ under the chosen rule."""
+        return sub.exact_step(tau) if self.hyperparameters.step_rule == "exact" else sub.backtracking_step(tau)
+
+    def evaluated(self, state: State, training_cost: float) -> None:
+        if self.hyperparameters.rho_schedule == "constant":
+            return
+        state.costs = [*state.costs[-2:], training_cost]
+        falls = [before - after for before, after in pairwise(state.costs)]
+        if len(falls) == 2 and max(falls) < RHO_MIN_DECREASE:
+            state.factor = max(1.0, min(RHO_FACTOR, RHO_CAP / state.rho))
+
+    def report(self, state: State) -> Report:
+        """The Lagrangian (``objective``), Σ‖p_{l+1} − q_l‖² (``primal_residual``), Σ‖ρ Δq_l‖² (``dual_residual``)."""
+        objective, primal, dual, loss = (per_layer(len(state.layers), state.y.device) for _ in range(4))
+        following = [layer.p for layer in state.layers[1:]] + [state.p_right]
+        for i, (layer, p_next) in enumerate(zip(state.layers, following, strict=True)):
+            objective[i] = state.nu / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(layer.W)
+            if layer.q is None:
+                risk = loss_sum(layer.z, state.y)
+                objective[i] += risk
+                loss[i] = risk / len(state.y)
+            elif p_next is not None:
+                assert layer.u is not None
+                assert layer.q_old is not None
+                gap = p_next - layer.q
+                primal[i] = square(gap)
+                dual[i] = state.rho**2 * square(layer.q - layer.q_old)
+                objective[i] += state.nu / 2 * square(layer.q - layer.z.relu())
+                objective[i] += state.rho / 2 * primal[i] + (layer.u.double() * gap.double()).sum()
+        return {"objective": objective, "primal_residual": primal, "dual_residual": dual, "loss": loss}
+
+    def layers(self, state: State) -> list[Layer]:
+        return [Layer(layer.W, layer.b) for layer in state.layers]
+
+    def restore(self, state: State, snapshot: Any) -> None:
+        super().restore(state, snapshot)
+        if state.links.left:
+            state.links.left.receive()  # the v that init sent
+        if state.links.right:
+            state.links.right.send(self.pull(state.layers[-1], state))

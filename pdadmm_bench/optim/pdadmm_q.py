@@ -1,0 +1,75 @@
+"""pdADMM-G-Q: pdADMM whose layer inputs p take values in a finite set Δ only, so that they travel as small codes.
+
+Wang et al. (TNNLS 2022, arXiv 2105.09837): p ← the nearest δ ∈ Δ to p − g/τ. The paper's Δ is {−1, 0, …, 20}; the
+authors' code quantises q instead, to 1000 levels from −1 to 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.pdadmm import LayerState, PdADMM, PdADMMHyperparameters, State
+
+
+class PdADMMQHyperparameters(PdADMMHyperparameters):
+    """pdADMM's, and the set Δ of equally spaced levels."""
+
+    quantize: Literal["p", "q"] = Field("p", description="which variable is restricted to Δ (the paper: p)")
+    low: float = Field(-1.0, description="smallest level")
+    high: float = Field(20.0, description="largest level")
+    levels: int = Field(256, ge=2, le=65536, description="number of levels; up to 256 travel as one byte")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PdADMMQHyperparameters:
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low:g} must be below high={self.high:g}")
+        return self
+
+
+class PdADMMQ(PdADMM):
+    """pdADMM with p (or q) rounded to Δ."""
+
+    summary: ClassVar[str] = "pdADMM with quantised layer inputs (TNNLS 2022)"
+    Hyperparameters: ClassVar[type[Typed]] = PdADMMQHyperparameters
+
+    def round(self, x: Tensor) -> Tensor:
+        """The nearest element of Δ."""
+        settings = self.hyperparameters
+        return sub.nearest_level(x, settings.low, settings.high, settings.levels)
+
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+        """As pdADMM, with the starting p rounded to Δ and the residuals that leaves."""
+        state = super().init(problem, layers, block, links)
+        if self.hyperparameters.quantize == "p":
+            for layer in state.layers:
+                if layer.v is not None:
+                    layer.p.copy_(self.round(layer.p))
+                    layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
+        return state
+
+    def update_p(self, layer: LayerState, state: State) -> None:
+        """p ← round(p − g/τ); the residual follows the rounded step exactly."""
+        if self.hyperparameters.quantize == "q":
+            super().update_p(layer, state)
+            return
+        assert layer.v is not None
+        gradient = sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho)
+        tau = sub.curvature(gradient, gradient @ layer.W.T, state.nu, state.rho)
+        rounded = self.round(layer.p - gradient.mul_(self.step_size(tau)))
+        layer.r += (rounded - layer.p) @ layer.W.T
+        layer.p.copy_(rounded)
+
+    def new_q(self, layer: LayerState, p_next: Tensor, state: State) -> Tensor:
+        q = super().new_q(layer, p_next, state)
+        return self.round(q) if self.hyperparameters.quantize == "q" else q

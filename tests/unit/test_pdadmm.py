@@ -1,0 +1,109 @@
+"""What the theory promises of pdADMM's iterates."""
+
+import pytest
+import torch
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.models import mlp
+from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.base import Links
+
+
+def problem(seed: int = 0, rows: int = 40, features: int = 12, classes: int = 3) -> Problem:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(rows) % classes
+    centres = torch.randn(classes, features, generator=generator, dtype=torch.float64)
+    x = centres[y] + torch.randn(rows, features, generator=generator, dtype=torch.float64)
+    part = Rows(x=x, y=y)
+    return Problem(name="toy", split="random", num_classes=classes, train=part, val=part, test=part, sha256="")
+
+
+def start(name: str, layers: int = 5, hidden: int = 16, **values):
+    data, block = problem(), Block.whole(layers)
+    spec = ModelSpec(layers=layers, hidden=hidden, init="he")
+    weights = mlp.initial_layers(spec, mlp.widths(spec, data.num_features, data.num_classes), 0, block)
+    weights = [mlp.Layer(layer.weight.double(), layer.bias.double()) for layer in weights]
+    optimizer = registry.get(name).create(values, name)
+    return optimizer, optimizer.init(data, weights, block, Links())
+
+
+@pytest.mark.parametrize("layers", [2, 5, 9])
+def test_lagrangian_never_rises_inside_the_theorem_region(layers):
+    optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3, output_steps=500, output_tolerance=0)
+    values = []
+    for _ in range(200):
+        optimizer.step(state)
+        values.append(optimizer.report(state)["objective"].sum().item())
+    rises = [after - before for before, after in zip(values, values[1:], strict=False)]
+    assert max(rises) <= 1e-9 * abs(values[0])
+    assert values[-1] < values[0]
+
+
+def test_carried_residual_equals_the_recomputed_one():
+    for name in ("pdadmm", "pdadmm-q", "dladmm"):
+        optimizer, state = start(name, rho=0.05, nu=0.01, mu=1e-2)
+        for _ in range(30):
+            optimizer.step(state)
+        for layer in state.layers:
+            torch.testing.assert_close(layer.r, layer.p @ layer.W.T + layer.b - layer.z)
+
+
+def test_dual_is_the_gradient_of_the_activation_penalty():
+    optimizer, state = start("pdadmm", rho=0.05, nu=0.01)
+    for _ in range(10):
+        optimizer.step(state)
+        for layer in state.layers[:-1]:
+            torch.testing.assert_close(layer.u, 0.01 * (layer.q - layer.z.relu()))
+
+
+def test_first_p_update_after_the_feed_forward_start_moves_nothing():
+    optimizer, state = start("pdadmm")
+    before = state.layers[1].p.clone()
+    optimizer.update_p(state.layers[1], state)
+    assert torch.equal(state.layers[1].p, before)
+
+
+def test_authors_schedule_raises_both_penalties_after_two_stalls_up_to_one():
+    optimizer, state = start("pdadmm", rho=0.02, nu=0.01, rho_schedule="authors")
+    for cost in (1.0, 0.5):
+        optimizer.evaluated(state, cost)
+    optimizer.step(state)
+    assert state.rho == 0.02
+    for cost in (0.4999, 0.4998):
+        optimizer.evaluated(state, cost)
+    optimizer.step(state)
+    assert (state.rho, state.nu) == pytest.approx((0.2, 0.1))
+    for cost in (0.4998, 0.4998):
+        optimizer.evaluated(state, cost)
+    optimizer.step(state)
+    assert (state.rho, state.nu) == pytest.approx((1.0, 0.5))
+
+
+def test_quantised_p_takes_values_of_the_set_only():
+    optimizer, state = start("pdadmm-q", rho=0.05, nu=0.01, low=-1, high=6, levels=8)
+    for _ in range(5):
+        optimizer.step(state)
+    for layer in state.layers[1:]:
+        assert set(layer.p.unique().tolist()) <= set(range(-1, 7))
+
+
+def test_caution_outside_the_theorem_region_only():
+    inside, _ = start("pdadmm", rho=0.05, nu=0.01)
+    outside, _ = start("pdadmm", rho=0.01, nu=0.01)
+    assert inside.cautions() == []
+    assert "rho=0.01" in outside.cautions()[0]
+
+
+def test_dladmm_objective_never_rises_within_the_sweeps():
+    """All updates but the dual ascent are minimisations, so with u = 0 and no dual step the objective cannot rise."""
+    optimizer, state = start("dladmm", rho=0.05, nu=0.01, mu=1e-3, output_steps=500, output_tolerance=0)
+    values = []
+    for _ in range(50):
+        state.layers[-1].u.zero_()
+        before = optimizer.report(state)["objective"].sum().item()
+        optimizer.step(state)
+        state.layers[-1].u.zero_()
+        values.append(optimizer.report(state)["objective"].sum().item() - before)
+    assert max(values) <= 1e-9

@@ -1,0 +1,137 @@
+"""Every closed form against a numerical minimiser."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+from pdadmm_bench.optim import subproblems as sub
+
+seeds = st.integers(0, 2**32 - 1)
+penalties = st.floats(1e-4, 10)
+
+
+def random(seed: int, *shapes: tuple[int, ...], scale: float = 1.0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [scale * torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+def scalar_minimum(cost, low: float = -50.0, high: float = 50.0) -> float:
+    """The least value of a piecewise quadratic with a kink at 0."""
+    sides = (
+        optimize.minimize_scalar(cost, bounds=side, method="bounded", options={"xatol": 1e-10})
+        for side in ((low, 0.0), (0.0, high))
+    )
+    return min(cost(0.0), *(side.fun for side in sides))
+
+
+@given(a=st.floats(-9, 9), z_old=st.floats(-9, 9), q=st.floats(-9, 9))
+def test_hidden_z_is_the_global_minimiser(a, z_old, q):
+    def cost(z):
+        return (z - a) ** 2 + (q - max(z, 0.0)) ** 2 + (z - z_old) ** 2
+
+    tensors = (torch.tensor([value], dtype=torch.float64) for value in (a, z_old, q))
+    assert cost(sub.hidden_z(*tensors).item()) <= scalar_minimum(cost) + 1e-8
+
+
+@given(m=st.floats(-9, 9), a=st.floats(-9, 9))
+def test_tied_z_is_the_global_minimiser(m, a):
+    def cost(z):
+        return (z - m) ** 2 + (a - max(z, 0.0)) ** 2
+
+    z = sub.tied_z(torch.tensor([m], dtype=torch.float64), torch.tensor([a], dtype=torch.float64))
+    assert cost(z.item()) <= scalar_minimum(cost) + 1e-8
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds, rows=st.integers(1, 4), classes=st.integers(2, 5), nu=st.floats(1e-2, 10))
+def test_output_z_reaches_the_minimum_scipy_finds(seed, rows, classes, nu):
+    a, z = random(seed, (rows, classes), (rows, classes), scale=3.0)
+    y = torch.arange(rows) % classes
+
+    def cost(flat):
+        z = torch.tensor(flat).reshape(rows, classes)
+        risk = torch.nn.functional.cross_entropy(z, y, reduction="sum")
+        return float(risk + nu / 2 * (z - a).square().sum())
+
+    found = optimize.minimize(cost, z.flatten().numpy(), method="BFGS", options={"gtol": 1e-9})
+    ours = sub.output_z(a, z, y, nu, max_steps=20_000, tolerance=1e-13)
+    assert cost(ours.flatten().numpy()) == pytest.approx(found.fun, rel=1e-7, abs=1e-7)
+
+
+@settings(max_examples=50)
+@given(seed=seeds, nu=penalties, steps=st.integers(1, 7))
+def test_output_z_never_rises_however_few_steps(seed, nu, steps):
+    a, z = random(seed, (6, 4), (6, 4), scale=5.0)
+    y = torch.arange(6) % 4
+
+    def cost(z):
+        risk = torch.nn.functional.cross_entropy(z, y, reduction="none")
+        return risk + nu / 2 * (z - a).square().sum(1)
+
+    assert (cost(sub.output_z(a, z, y, nu, steps, 0.0)) <= cost(z)).all()
+
+
+@given(seed=seeds, nu=penalties, rho=penalties)
+def test_q_minimiser_has_zero_gradient(seed, nu, rho):
+    p_next, u, activation = random(seed, (3, 4), (3, 4), (3, 4))
+    q = sub.q_minimiser(p_next, u, activation, nu, rho)
+    gradient = nu * (q - activation) - u - rho * (p_next - q)
+    assert gradient.abs().max() < 1e-9 * (1 + rho + nu)
+
+
+@given(seed=seeds, nu=penalties, rho=penalties)
+def test_p_and_W_gradients_are_those_of_autograd(seed, nu, rho):
+    p, W, b, z, v = random(seed, (5, 3), (4, 3), (4,), (5, 4), (5, 3))
+    p.requires_grad_()
+    W.requires_grad_()
+    mu = rho / 3
+    r = p @ W.T + b - z
+    objective = nu / 2 * r.square().sum() + rho / 2 * (p - v).square().sum() + mu / 2 * W.square().sum()
+    wanted_p, wanted_W = torch.autograd.grad(objective, (p, W))
+    torch.testing.assert_close(sub.p_gradient(r, W, p, v, nu, rho), wanted_p)
+    torch.testing.assert_close(sub.W_gradient(r, p, W, nu, mu), wanted_W)
+
+
+@given(seed=seeds, nu=penalties, rho=penalties)
+def test_exact_step_is_the_exact_line_search_and_majorises(seed, nu, rho):
+    p, W, z, v = random(seed, (5, 3), (4, 3), (5, 4), (5, 3))
+
+    def cost(p):
+        return nu / 2 * (p @ W.T - z).square().sum() + rho / 2 * (p - v).square().sum()
+
+    g = sub.p_gradient(p @ W.T - z, W, p, v, nu, rho)
+    tau = sub.curvature(g, g @ W.T, nu, rho)
+    step = sub.exact_step(tau)
+    best = optimize.minimize_scalar(lambda t: float(cost(p - t * g)), bracket=(0.0, 2 * step.item()))
+    assert float(cost(p - step * g)) <= best.fun * (1 + 1e-9) + 1e-12
+    bound = cost(p) - step * g.square().sum() + tau / 2 * (step * g).square().sum()
+    assert cost(p - step * g) <= bound * (1 + 1e-9) + 1e-12
+
+
+def test_zero_gradient_means_no_step():
+    zero = torch.zeros(2, 3)
+    assert sub.exact_step(sub.curvature(zero, zero, 1.0, 1.0)).item() == 0.0
+
+
+@given(tau=st.floats(1e-6, 1e6))
+def test_backtracking_step_is_where_the_authors_loop_ends(tau):
+    trial, count = 20.0, 0
+    while tau > trial:
+        trial, count = trial * 2, count + 1
+        if count > 10:
+            break
+    wanted = 0.0 if count > 10 else 1 / trial
+    assert sub.backtracking_step(torch.tensor(tau, dtype=torch.float64)).item() == pytest.approx(wanted)
+
+
+@given(seed=seeds, levels=st.integers(2, 300), low=st.floats(-5, 0), width=st.floats(0.1, 30))
+def test_nearest_level_is_the_nearest(seed, levels, low, width):
+    (x,) = random(seed, (50,), scale=8.0)
+    grid = np.linspace(low, low + width, levels)
+    nearest = np.abs(x.numpy()[:, None] - grid).min(1)
+    rounded = sub.nearest_level(x, low, low + width, levels).numpy()
+    np.testing.assert_allclose(np.abs(x.numpy() - rounded), nearest, atol=1e-9)
+    assert np.abs(rounded[:, None] - grid).min(1).max() < 1e-9
