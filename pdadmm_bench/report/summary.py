@@ -1,0 +1,194 @@
+"""Rows of one invocation to a table: a line per setting over its seeds, with interval and n on every number.
+
+Rows that differ in anything but the seed are never averaged. A run that failed is counted in the status column and
+keeps its place in "reached the target"; only its numbers are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pdadmm_bench.core.rows import Row
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Ends whose numbers describe a complete run; the others stopped somewhere on the way.
+COMPLETE = ("ok", "target_reached", "timeout")
+
+#: What tells two lines apart when the rows do not carry their specification.
+SETTING = (
+    "dataset_name", "dataset_split", "optimizer_name", "model_layers", "model_hidden", "dist_workers", "dist_device",
+)  # fmt: skip
+
+HEADINGS = ("optimizer", "test accuracy", "iteration time", "time to target", "runs")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number over ``n`` runs with its interval; ``low`` and ``high`` are None where one run gives none."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class SummaryLine:
+    """One setting over its seeds."""
+
+    label: str
+    """The optimizer, and after it whatever else tells this line from the others."""
+    setting: dict[str, Any]
+    accuracy: Estimate | None
+    """Mean test accuracy at the best validation accuracy, with its 95 % t-interval."""
+    iteration_s: Estimate | None
+    """Median seconds per iteration and the 5th and 95th percentile over iterations, each the median over runs."""
+    target_s: Estimate | None
+    """Median training seconds to the target, a miss counting as never; None when most runs missed it."""
+    target_hits: int
+    target_runs: int
+    """How many runs had a target and were not skipped or interrupted."""
+    statuses: dict[str, int]
+
+
+def summarise(rows: Iterable[Row]) -> list[SummaryLine]:
+    """A line per setting, in the order in which the settings first appear."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(json.dumps(_setting(row), sort_keys=True, default=str), []).append(row)
+    settings = [_setting(group[0]) for group in groups.values()]
+    return [_line(group, _label(group[0], settings)) for group in groups.values()]
+
+
+def summary_table(rows: Iterable[Row]) -> Table:
+    """The summary for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="test accuracy: mean ± 95 % interval over seeds", title_style="dim", title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("optimizer", "runs") else "right")
+    for line in summarise(rows):
+        complete = set(line.statuses) <= set(COMPLETE)
+        *cells, runs = _cells(line)
+        table.add_row(*map(Text, cells), Text(runs, style="" if complete else "yellow"))
+    return table
+
+
+def summary_markdown(rows: Iterable[Row]) -> str:
+    """The summary as a Markdown table."""
+    lines = [HEADINGS, ("---", "---:", "---:", "---:", "---"), *map(_cells, summarise(rows))]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
+def seconds(value: float | None) -> str:
+    """A duration with three significant digits, in ms below a second."""
+    if value is None:
+        return "–"
+    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s" if value < 999.5 else f"{value:,.0f} s"
+
+
+def _cells(line: SummaryLine) -> tuple[str, ...]:
+    return (
+        line.label,
+        _accuracy(line.accuracy),
+        _duration(line.iteration_s),
+        _target(line),
+        ", ".join(f"{count} {status}" for status, count in line.statuses.items()),
+    )
+
+
+def _accuracy(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    half = "" if estimate.high is None else f" ± {100 * (estimate.high - estimate.value):.1f}"
+    return f"{100 * estimate.value:.1f}{half} % (n={estimate.n})"
+
+
+def _duration(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "–"
+    spread = "" if estimate.low is None else f" [{seconds(estimate.low)}, {seconds(estimate.high)}]"
+    return f"{seconds(estimate.value)}{spread} (n={estimate.n})"
+
+
+def _target(line: SummaryLine) -> str:
+    if not line.target_runs:
+        return "–"
+    return f"{seconds(line.target_s.value if line.target_s else None)} ({line.target_hits}/{line.target_runs})"
+
+
+def _setting(row: Row) -> dict[str, Any]:
+    """The row's flat specification without its seed, or the columns that stand for it."""
+    if row.get("spec"):
+        return {key: value for key, value in json.loads(row["spec"]).items() if key != "seed"}
+    return {key: row.get(key) for key in SETTING}
+
+
+def _label(row: Row, settings: Sequence[dict[str, Any]]) -> str:
+    own = _setting(row)
+    # A setting that follows from the optimizer alone (its hyperparameters) says nothing its name does not.
+    peers = [other for other in settings if _optimizer(other) == _optimizer(own)]
+    differing = [
+        key
+        for key, value in own.items()
+        if key not in ("optimizer", "optimizer_name") and any(other.get(key) != value for other in peers)
+    ]
+    parts = [f"{key}={own[key]}" for key in differing]
+    return " ".join([str(row["optimizer_name"]), *parts])
+
+
+def _optimizer(setting: dict[str, Any]) -> Any:
+    return setting.get("optimizer", setting.get("optimizer_name"))
+
+
+def _line(rows: Sequence[Row], label: str) -> SummaryLine:
+    complete = [row for row in rows if row["status"] in COMPLETE]
+    asked = [row for row in rows if row.get("time_target_accuracy") is not None]
+    tried = [row for row in asked if row["status"] not in ("skipped", "interrupted")]
+    hits = [row["time_to_target_s"] for row in tried if row["time_to_target_s"] is not None]
+    return SummaryLine(
+        label=label,
+        setting=_setting(rows[0]),
+        accuracy=_mean([row["acc_test_at_best_val"] for row in complete]),
+        iteration_s=_iteration_time(complete),
+        target_s=_median_or_never(hits, len(tried)),
+        target_hits=len(hits),
+        target_runs=len(tried),
+        statuses=dict(Counter(row["status"] for row in rows)),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> Estimate | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    mean, n = statistics.fmean(known), len(known)
+    if n == 1:
+        return Estimate(mean, None, None, n)
+    from scipy import stats
+
+    half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(known) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def _iteration_time(rows: Sequence[Row]) -> Estimate | None:
+    names = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
+    columns = [[row[name] for row in rows if row.get(name) is not None] for name in names]
+    value, low, high = (statistics.median(column) if column else None for column in columns)
+    return None if value is None else Estimate(value, low, high, len(columns[0]))
+
+
+def _median_or_never(hits: Sequence[float], runs: int) -> Estimate | None:
+    """The median with every miss at infinity: leaving the misses out would reward an optimizer for failing."""
+    times = sorted(hits) + [math.inf] * (runs - len(hits))
+    median = statistics.median(times) if times else math.inf
+    return Estimate(median, None, None, runs) if math.isfinite(median) else None

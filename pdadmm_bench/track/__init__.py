@@ -1,0 +1,18 @@
+"""MLflow: one parent run per invocation, a child per training run, metrics buffered and written off the clock.
+
+What can be known early is an error before training starts (:class:`TrackingError`). What fails later is one warning:
+training goes on, the result rows are the record, and what was buffered is tried again when the run ends.
+
+Names, stable for searches such as ``params.optimizer = 'pdadmm' and tags.dataset = 'cora'``:
+
+* params (children only): every setting of the run by its own name (``dataset``, ``layers``, ``seed``, …), the resolved
+  hyperparameters as ``optimizer_*`` and the placement as ``dist_*``, spelt as in the result row;
+* tags: ``dataset``, ``optimizer``, ``device``, ``workers``, ``commit``, ``dirty``, ``status``, ``status_reason``;
+* metrics: the keys of a step by iteration (``acc_val``, ``objective``, ``iteration_seconds``, …) and, once per run, the
+  :data:`~pdadmm_bench.track.runs.SUMMARY` columns of the row.
+"""
+
+from pdadmm_bench.track.runs import TrackedRun, Tracker
+from pdadmm_bench.track.store import uri_or_default, view_command
+
+__all__ = ["TrackedRun", "Tracker", "uri_or_default", "view_command"]

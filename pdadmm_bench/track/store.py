@@ -1,0 +1,175 @@
+"""Where the runs go: which MLflow store, whether it can be written, and the parts of it that are created once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pdadmm_bench.core.errors import TrackingError
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+VARIABLE = "MLFLOW_TRACKING_URI"
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # an offline machine must not wait for it
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # MLflow's own 7 retries of 120 s would look like a hang
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_LOCK_SECONDS = 60.0
+_FREE_BYTES = 32 << 20
+
+
+def uri_or_default(uri: str | None = None) -> str:
+    """The MLflow store to use: ``uri``, else ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the working folder."""
+    return uri or os.environ.get(VARIABLE) or DEFAULT_URI
+
+
+def view_command(uri: str | None = None) -> str:
+    """The command that opens the MLflow UI on the store that :func:`uri_or_default` gives for ``uri``."""
+    return "pdadmm-bench ui" + (f" --tracking-uri {shlex.quote(public(uri))}" if uri else "")
+
+
+def database(uri: str) -> Path | None:
+    """The file of a SQLite store, or None for a store elsewhere."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix).partition("?")[0]) if uri.startswith(prefix) else None
+
+
+def quiet() -> None:
+    """Settings for this process and its children, where the user has set none; takes effect before MLflow's import."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def check(uri: str) -> None:
+    """Raise :class:`TrackingError` for everything about the store at ``uri`` that shows without asking MLflow."""
+    scheme = urlsplit(uri).scheme
+    file = database(uri)
+    if file is not None:
+        _check_file(file)
+    elif scheme == "file" or (not scheme and not uri.startswith("databricks")):
+        raise TrackingError(f"{uri} is not a store MLflow can write: for a file use {DEFAULT_URI}, or a server's URL")
+    elif port := _PORTS.get(scheme.partition("+")[0]):
+        _check_port(uri, port)
+
+
+def describe(uri: str) -> str:
+    """What the store at ``uri`` holds; raises :class:`TrackingError` when it cannot be used, and creates none."""
+    check(uri)
+    file = database(uri)
+    if file is not None and not file.exists():
+        return "will be made by the first run"
+    quiet()
+    try:
+        from mlflow import MlflowClient
+
+        with alone(file):
+            count = len(MlflowClient(uri).search_experiments())
+    except TrackingError:
+        raise
+    except Exception as error:
+        raise unusable(uri, error) from error
+    return f"reachable, {count} experiments"
+
+
+def _check_file(file: Path) -> None:
+    folder = file.absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
+        if file.exists():
+            with file.open("rb+") as stream:
+                start = stream.read(16)
+            if start and start != b"SQLite format 3\0":
+                raise TrackingError(f"{file} is not an SQLite database; move it away or name another with {VARIABLE}")
+    except OSError as error:
+        raise TrackingError(
+            f"the MLflow store {file} cannot be written ({error.strerror}); "
+            f"use a writable folder or set {VARIABLE}=sqlite:////path/to/mlflow.db"
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < _FREE_BYTES:
+        raise TrackingError(f"only {free >> 20} MiB are free in {folder} for the MLflow store; free some space first")
+
+
+def _check_port(uri: str, port: int) -> None:
+    """Whether the database server listens; MLflow itself would retry for well over a minute."""
+    try:
+        parts = urlsplit(uri)
+        socket.create_connection((parts.hostname or "localhost", parts.port or port), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise unusable(uri, error) from error
+
+
+def unusable(uri: str, error: BaseException) -> TrackingError:
+    """The error for a store that MLflow fails on."""
+    remedy = "" if database(uri) else "start it, or "
+    return TrackingError(
+        f"the MLflow store {public(uri)} cannot be used ({sentence(error)}); {remedy}set {VARIABLE} to another store"
+    )
+
+
+def public(text: str) -> str:
+    """``text`` without the user names and passwords of the addresses in it."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)
+
+
+def sentence(error: BaseException) -> str:
+    """The first line of an error's origin, without secrets, short enough for one line of output."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause  # MLflow, requests and urllib3 each wrap the one thing a user can act on
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return public(line if len(line) <= 300 else f"{line[:300]}…")
+
+
+@contextlib.contextmanager
+def alone(file: Path | None) -> Iterator[None]:
+    """Hold the lock beside a SQLite store: processes that open a fresh one at once crash in its migration."""
+    if file is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(f"{file}.lock", timeout=_LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise TrackingError(
+            f"another process has held {file}.lock for {_LOCK_SECONDS:.0f} s; wait for it to end, or end it"
+        ) from None
+
+
+def create_experiment(client: Any, name: str, file: Path | None) -> str:
+    """The id of the experiment, created if there is none; a SQLite store keeps its artifacts beside the database."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        location = None if file is None else str(file.absolute().parent / "mlruns")
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            # On a server another process may have created it since; if not, the first error is the one to tell.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"the MLflow experiment {name!r} is deleted; restore it with "
+            f"'mlflow experiments restore --experiment-id {found.experiment_id}' or use another name"
+        )
+    return str(found.experiment_id)

@@ -1,0 +1,103 @@
+"""The display: lines off a terminal, a bar on one, reasons always."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from pdadmm_bench.cli.live import LiveView, run_line
+from pdadmm_bench.core.rows import Row, make_row
+from pdadmm_bench.core.spec import run_spec
+
+
+class Screen:
+    """A view with its two streams captured."""
+
+    def __init__(self, *, terminal: bool = False, quiet: bool = False, total: int = 1):
+        self.err, self.out = io.StringIO(), io.StringIO()
+        stderr = Console(file=self.err, force_terminal=terminal, width=80, color_system=None)
+        self.view = LiveView(quiet=quiet, total=total, stderr=stderr, stdout=Console(file=self.out, width=200))
+
+    def play(self, *, iterations: int = 100, status: str = "ok", dataset: str = "cora", **values: object) -> Row:
+        spec = run_spec({"dataset": dataset, "optimizer": "pdadmm", "iterations": iterations})
+        self.view.started(spec, {})
+        self.view.stepped({"iteration": 0, "acc_val": 0.1})
+        for k in range(1, iterations + 1):
+            step = {"iteration": k, "iteration_seconds": 0.012, "loss": 1 / k}
+            self.view.stepped(step | ({"acc_val": 0.75} if k % 7 == 0 else {}))
+        names = {"optimizer_name": "pdadmm", "dataset_name": dataset, "seed": 0}
+        row = make_row({**names, "status": status, "acc_test_at_best_val": 0.812, **values})
+        self.view.finished(row, [])
+        return row
+
+
+def test_plain_lines_are_few() -> None:
+    screen = Screen()
+    with screen.view:
+        screen.play(iterations=1000)
+    lines = screen.err.getvalue().splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "pdadmm cora seed 0: iteration 100/1000  loss 0.01  val 75.0 %  12 ms/iter"
+    assert lines[-1] == "✓ pdadmm cora seed 0  test 81.2 %"
+    assert screen.out.getvalue() == ""
+
+
+def test_fewer_iterations_than_lines() -> None:
+    screen = Screen()
+    screen.play(iterations=3)
+    assert len(screen.err.getvalue().splitlines()) == 4
+
+
+def test_a_terminal_gets_a_bar_and_keeps_the_last_line() -> None:
+    screen = Screen(terminal=True, total=2)
+    with screen.view:
+        screen.play()
+        screen.play()
+    text = screen.err.getvalue()
+    assert "[1/2] pdadmm cora seed 0" in text
+    assert "[2/2] pdadmm cora seed 0" in text
+    assert "val 75.0 %" in text
+    assert "12 ms/iter" in text
+    assert "100/100" in text
+    assert text.count("✓ pdadmm cora seed 0  test 81.2 %") == 2
+
+
+def test_quiet_shows_failures_warnings_and_the_table() -> None:
+    screen = Screen(quiet=True)
+    screen.view.note("downloading")
+    screen.view.warn("rho is small")
+    rows = [screen.play(), screen.play(status="diverged", status_reason="objective not finite at iteration 7")]
+    assert screen.err.getvalue().splitlines() == [
+        "warning: rho is small",
+        "✗ pdadmm cora seed 0  diverged: objective not finite at iteration 7  test 81.2 %",
+    ]
+    screen.view.summary(rows)
+    assert "81.2 % (n=1)" in screen.out.getvalue()
+    assert "1 ok, 1 diverged" in screen.out.getvalue()
+
+
+def test_names_are_not_markup() -> None:
+    screen = Screen(terminal=True)
+    with screen.view:
+        screen.play(dataset="sbm[red]")
+    assert "pdadmm sbm[red] seed 0" in screen.err.getvalue()
+
+
+def test_a_skipped_run_says_why() -> None:
+    row = make_row(
+        {
+            "optimizer_name": "gpipe",
+            "dataset_name": "cora",
+            "seed": 3,
+            "status": "skipped",
+            "status_reason": "one layer",
+        }
+    )
+    assert run_line(row) == "– gpipe cora seed 3  skipped: one layer"
+
+
+def test_no_runs_no_table() -> None:
+    screen = Screen()
+    screen.view.summary([])
+    assert screen.out.getvalue() == ""

@@ -1,0 +1,118 @@
+"""The summary: golden numbers, and nothing dropped without a word."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from pdadmm_bench.core.rows import Row, make_row
+from pdadmm_bench.report.summary import seconds, summarise, summary_markdown, summary_table
+
+
+def a_row(seed: int = 0, status: str = "ok", **values: object) -> Row:
+    names = {"optimizer_name": "pdadmm", "dataset_name": "cora", "seed": seed, "status": status}
+    return make_row({**names, **values})
+
+
+def test_mean_and_interval_over_seeds() -> None:
+    (line,) = summarise(a_row(seed, acc_test_at_best_val=value) for seed, value in enumerate((0.80, 0.82, 0.84)))
+    assert line.accuracy is not None
+    assert (line.accuracy.value, line.accuracy.n) == (pytest.approx(0.82), 3)
+    # t(0.975, 2) = 4.3027; the standard error is 0.02 / √3
+    assert line.accuracy.high - line.accuracy.value == pytest.approx(4.302653 * 0.02 / 3**0.5, rel=1e-6)
+    assert line.accuracy.value - line.accuracy.low == pytest.approx(line.accuracy.high - line.accuracy.value)
+
+
+def test_one_run_has_no_interval() -> None:
+    (line,) = summarise([a_row(acc_test_at_best_val=0.8)])
+    assert line.accuracy is not None
+    assert line.accuracy.low is line.accuracy.high is None
+    assert "80.0 % (n=1)" in summary_markdown([a_row(acc_test_at_best_val=0.8)])
+
+
+def test_failed_runs_are_counted_and_their_numbers_left_out() -> None:
+    rows = [
+        a_row(0, acc_test_at_best_val=0.8),
+        a_row(1, "diverged", acc_test_at_best_val=0.1),
+        a_row(2, "error"),
+        a_row(3, "interrupted", acc_test_at_best_val=0.2),
+    ]
+    (line,) = summarise(rows)
+    assert line.accuracy is not None
+    assert (line.accuracy.value, line.accuracy.n) == (0.8, 1)
+    assert line.statuses == {"ok": 1, "diverged": 1, "error": 1, "interrupted": 1}
+    assert "1 ok, 1 diverged, 1 error, 1 interrupted" in summary_markdown(rows)
+
+
+def test_a_setting_that_only_failed_keeps_its_line() -> None:
+    (line,) = summarise([a_row(status="oom")])
+    assert line.accuracy is line.iteration_s is line.target_s is None
+    assert "| pdadmm | – | – | – | 1 oom |" in summary_markdown([a_row(status="oom")])
+
+
+def test_iteration_time_with_its_percentiles() -> None:
+    times = [(0.010, 0.009, 0.020), (0.012, 0.011, 0.030), (0.014, 0.010, 0.025)]
+    names = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
+    rows = [a_row(seed, **dict(zip(names, values, strict=True))) for seed, values in enumerate(times)]
+    (line,) = summarise(rows)
+    assert line.iteration_s is not None
+    assert (line.iteration_s.value, line.iteration_s.low, line.iteration_s.high) == (0.012, 0.010, 0.025)
+    assert "12 ms [10 ms, 25 ms] (n=3)" in summary_markdown(rows)
+
+
+def test_a_miss_counts_as_never() -> None:
+    def runs(*times: float | None) -> list[Row]:
+        return [
+            a_row(seed, "ok" if time is None else "target_reached", time_to_target_s=time, time_target_accuracy=0.8)
+            for seed, time in enumerate(times)
+        ]
+
+    (most,) = summarise(runs(1.0, 3.0, None))
+    assert (most.target_s.value, most.target_hits, most.target_runs) == (3.0, 2, 3)
+    (few,) = summarise(runs(1.0, None, None))
+    assert (few.target_s, few.target_hits, few.target_runs) == (None, 1, 3)
+    assert "– (1/3)" in summary_markdown(runs(1.0, None, None))
+
+
+def test_a_run_that_failed_missed_its_target() -> None:
+    rows = [
+        a_row(0, "target_reached", time_to_target_s=1.0, time_target_accuracy=0.8),
+        a_row(1, "diverged", time_target_accuracy=0.8),
+        a_row(2, "skipped", time_target_accuracy=0.8),
+    ]
+    (line,) = summarise(rows)
+    assert (line.target_hits, line.target_runs) == (1, 2)
+
+
+def test_what_differs_is_never_averaged_and_is_named() -> None:
+    def spec(**values: object) -> dict[str, str]:
+        return {"spec": json.dumps({"optimizer": "pdadmm", "dataset": "cora", "layers": 10, "seed": 0, **values})}
+
+    rows = [a_row(0, **spec()), a_row(1, **spec(seed=1)), a_row(0, **spec(layers=20))]
+    assert [(line.label, sum(line.statuses.values())) for line in summarise(rows)] == [
+        ("pdadmm layers=10", 2), ("pdadmm layers=20", 1),
+    ]  # fmt: skip
+
+
+def test_optimizers_are_compared_by_name_alone() -> None:
+    rows = [a_row(optimizer_name=name) for name in ("pdadmm", "adam")]
+    assert [line.label for line in summarise(rows)] == ["pdadmm", "adam"]
+
+
+def test_the_table_shows_labels_as_they_are() -> None:
+    out = io.StringIO()
+    rows = [a_row(dataset_name="sbm[red]"), a_row(dataset_name="cora|x")]
+    Console(file=out, width=200).print(summary_table(rows))
+    assert "dataset_name=sbm[red]" in out.getvalue()
+    assert "cora\\|x" in summary_markdown(rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0, "0 ms"), (0.01234, "12.3 ms"), (0.9999, "1 s"), (2.5, "2.5 s"), (12345.6, "12,346 s")],
+)
+def test_durations(value: float | None, text: str) -> None:
+    assert seconds(value) == text

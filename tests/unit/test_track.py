@@ -1,0 +1,360 @@
+"""Tracking through a real SQLite store: what ends up in MLflow, and what a store that fails does to a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pdadmm_bench.core.errors import TrackingError
+from pdadmm_bench.core.rows import Row, make_row
+from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.track import TrackedRun, Tracker, runs, store, view_command
+
+ENVIRONMENT = {"env_commit": "abc123", "env_dirty": True, "env_cpu": "test"}
+SHA = "0123456789abcdef" * 4
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: MLflow's migration takes seconds, so it happens once and the file is copied."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store.quiet()
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def uri(migrated: Path, tmp_path: Path) -> str:
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def open_tracker(uri: str, warnings: list[str] | None = None) -> Tracker:
+    warn = [].append if warnings is None else warnings.append
+    return Tracker.open(uri, "bench", "cora 10×256", {"layers": 10}, ENVIRONMENT, warn=warn)
+
+
+def start(tracker: Tracker, optimizer: str = "pdadmm", seed: int = 0, **facts: object) -> TrackedRun:
+    child = tracker.observer()
+    spec = run_spec({"dataset": "cora", "optimizer": optimizer, "seed": seed})
+    known = {"optimizer_rho": 0.01, "dataset_sha256": SHA, "dist_device": "cpu", "dist_workers": 2, **facts}
+    child.started(spec, known)
+    return child
+
+
+def steps(count: int) -> list[dict[str, float]]:
+    return [
+        {"iteration": k, "iteration_seconds": 0.01, "train_seconds": 0.01 * k, "acc_val": k / count, "objective": 1 / k}
+        for k in range(1, count + 1)
+    ]
+
+
+def end(child: TrackedRun, history: list[dict[str, float]], status: str = "ok", **values: object) -> Row:
+    names = {"optimizer_name": "pdadmm", "dataset_name": "cora", "seed": 0}
+    row = make_row({**names, "status": status, "acc_test_final": 0.8, **values})
+    child.finished(row, history)
+    return row
+
+
+def train(tracker: Tracker, count: int = 3, status: str = "ok", **start_with: object) -> Row:
+    child = start(tracker, **start_with)
+    for step in steps(count):
+        child.stepped(step)
+    return end(child, steps(count), status)
+
+
+def artifacts(tracker: Tracker, run_id: str) -> set[str]:
+    return {item.path for item in tracker.client.list_artifacts(run_id)}
+
+
+def test_parent_and_children(uri: str) -> None:
+    with open_tracker(uri) as tracker:
+        rows = [train(tracker, seed=seed) for seed in (0, 1)]
+    parent = tracker.client.get_run(tracker.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["dataset"] == "cora"
+    assert "| pdadmm |" in parent.data.tags["mlflow.note.content"]
+    assert artifacts(tracker, tracker.run_id) == {
+        "config.json", "environment.json", "rows.json", "summary.md", "comparison.png",
+    }  # fmt: skip
+    found = tracker.client.search_runs([tracker.experiment_id], f"tags.mlflow.parentRunId = '{tracker.run_id}'")
+    assert {run.info.run_id for run in found} == {row["mlflow_run_id"] for row in rows}
+    assert all(row["mlflow_parent_run_id"] == tracker.run_id for row in rows)
+    for run in found:
+        assert run.info.status == "FINISHED"
+        assert artifacts(tracker, run.info.run_id) == {
+            "config.json", "environment.json", "row.json", "convergence.png",
+        }  # fmt: skip
+
+
+def test_what_a_child_holds(uri: str) -> None:
+    with open_tracker(uri) as tracker:
+        row = train(tracker, count=5)
+    client = tracker.client
+    run = client.get_run(row["mlflow_run_id"])
+    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "acc_val")] == [
+        (k, k / 5) for k in range(1, 6)
+    ]
+    assert run.data.metrics["iteration_seconds"] == 0.01
+    assert run.data.metrics["acc_test_final"] == 0.8
+    assert "time_to_target_s" not in run.data.metrics
+    wanted = {"dataset": "cora", "device": "cpu", "workers": "2", "commit": "abc123", "dirty": "True", "status": "ok"}
+    assert wanted.items() <= run.data.tags.items()
+    assert {"optimizer": "pdadmm", "layers": "10", "optimizer_rho": "0.01"}.items() <= run.data.params.items()
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("cora", SHA[:36])
+    assert {tag.key: tag.value for tag in given.tags}["sha256"] == SHA
+    stored = json.loads(Path(client.download_artifacts(run.info.run_id, "row.json")).read_text())
+    assert stored == row
+    config = json.loads(Path(client.download_artifacts(run.info.run_id, "config.json")).read_text())
+    assert (config["model"]["layers"], config["resolved"]["optimizer_rho"]) == (10, 0.01)
+
+
+def test_runs_are_found_by_params_and_tags(uri: str) -> None:
+    with open_tracker(uri) as tracker:
+        train(tracker, optimizer="adam")
+        row = train(tracker, optimizer="pdadmm")
+    query = "params.optimizer = 'pdadmm' and tags.dataset = 'cora' and params.optimizer_rho = '0.01'"
+    (found,) = tracker.client.search_runs([tracker.experiment_id], query)
+    assert found.info.run_id == row["mlflow_run_id"]
+
+
+def test_more_metrics_than_one_batch_holds(uri: str) -> None:
+    count = runs._METRICS // 4 + 10
+    with open_tracker(uri) as tracker:
+        row = train(tracker, count=count)
+    history = tracker.client.get_metric_history(row["mlflow_run_id"], "objective")
+    assert [m.step for m in history] == list(range(1, count + 1))
+
+
+def test_metrics_are_buffered_between_writes(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_tracker(uri) as tracker:
+        child = start(tracker)
+        with monkeypatch.context() as patch:
+            patch.setattr(tracker.client, "log_batch", lambda *args, **kwargs: pytest.fail("a call per step"))
+            for step in steps(50):
+                child.stepped(step)
+        end(child, steps(50))
+    assert len(tracker.client.get_metric_history(child.run_id, "acc_val")) == 50
+
+
+def test_infinity_does_not_ruin_the_axis(uri: str) -> None:
+    with open_tracker(uri) as tracker:
+        child = start(tracker)
+        child.stepped({"iteration": 1, "objective": float("inf")})
+        end(child, [], "diverged")
+    (metric,) = tracker.client.get_metric_history(child.run_id, "objective")
+    assert metric.value != metric.value
+
+
+def test_long_values_are_marked_as_cut(uri: str) -> None:
+    with open_tracker(uri) as tracker:
+        child = start(tracker, optimizer_notes="x" * 7000)
+        end(child, [], "error", status_reason="y" * 9000)
+    run = tracker.client.get_run(child.run_id)
+    assert "cut" in run.data.params["optimizer_notes"][-50:]
+    assert "cut" in run.data.tags["status_reason"][-50:]
+
+
+@pytest.mark.parametrize(
+    ("status", "mlflow"),
+    [
+        ("ok", "FINISHED"), ("target_reached", "FINISHED"), ("timeout", "FINISHED"), ("skipped", "FINISHED"),
+        ("diverged", "FAILED"), ("oom", "FAILED"), ("error", "FAILED"), ("interrupted", "KILLED"),
+    ],
+)  # fmt: skip
+def test_status(uri: str, status: str, mlflow: str) -> None:
+    with open_tracker(uri) as tracker:
+        row = train(tracker, status=status)
+    child = tracker.client.get_run(row["mlflow_run_id"])
+    assert (child.info.status, child.data.tags["status"]) == (mlflow, status)
+    assert tracker.client.get_run(tracker.run_id).info.status == mlflow
+
+
+def stop_midway(tracker: Tracker, error: type[BaseException]) -> None:
+    with tracker:
+        child = start(tracker)
+        for step in steps(7):
+            child.stepped(step)
+        raise error
+
+
+def test_ctrl_c_leaves_the_runs_killed_with_what_they_had(uri: str) -> None:
+    tracker = open_tracker(uri)
+    with pytest.raises(KeyboardInterrupt):
+        stop_midway(tracker, KeyboardInterrupt)
+    found = tracker.client.search_runs([tracker.experiment_id])
+    assert {run.info.status for run in found} == {"KILLED"}
+    (child,) = [run for run in found if run.info.run_id != tracker.run_id]
+    assert child.data.tags["status"] == "interrupted"
+    assert len(tracker.client.get_metric_history(child.info.run_id, "acc_val")) == 7
+
+
+def test_another_exception_leaves_them_failed(uri: str) -> None:
+    tracker = open_tracker(uri)
+    with pytest.raises(RuntimeError):
+        stop_midway(tracker, RuntimeError)
+    assert {run.info.status for run in tracker.client.search_runs([tracker.experiment_id])} == {"FAILED"}
+
+
+def test_a_store_that_fails_later_costs_a_warning(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(runs, "_FLUSH_SECONDS", 0.0)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with open_tracker(uri, warnings) as tracker:
+        for name in ("create_run", "log_batch", "log_text", "set_terminated"):
+            monkeypatch.setattr(tracker.client, name, full)
+        row = train(tracker)
+    (warning,) = warnings
+    assert "No space left on device" in warning
+    assert "training goes on" in warning
+    assert "\n" not in warning
+    assert row["status"] == "ok"
+    assert "mlflow_run_id" not in row
+
+
+def test_a_store_that_recovers_loses_nothing(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    with open_tracker(uri, warnings) as tracker:
+        child = start(tracker)
+        with monkeypatch.context() as patch:
+            patch.setattr(tracker.client, "log_batch", lambda *args, **kwargs: 1 / 0)
+            for step in steps(4):
+                child.stepped(step)
+            row = end(child, steps(4))
+        assert tracker.client.get_run(child.run_id).info.status == "RUNNING"
+    assert len(warnings) == 1
+    assert row["mlflow_run_id"] == child.run_id
+    assert tracker.client.get_run(child.run_id).info.status == "FINISHED"
+    assert len(tracker.client.get_metric_history(child.run_id, "acc_val")) == 4
+
+
+def test_a_plot_that_fails_costs_only_the_plot(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    with open_tracker(uri, warnings) as tracker:
+        monkeypatch.setattr(tracker.client, "log_figure", lambda *args, **kwargs: 1 / 0)
+        row = train(tracker)
+    assert len(warnings) == 1
+    assert tracker.client.get_run(row["mlflow_run_id"]).info.status == "FINISHED"
+
+
+def test_an_unreachable_server_is_told_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match=r"127\.0\.0\.1:9 .*[Rr]efused.*MLFLOW_TRACKING_URI") as caught:
+        open_tracker("http://user:secret@127.0.0.1:9")
+    assert time.monotonic() - began < 30
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unreachable_database_is_told_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match="refused"):
+        open_tracker("postgresql://user:secret@127.0.0.1:9/mlflow")
+    assert time.monotonic() - began < 10
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrackingError, match="cannot be written"):
+        open_tracker(f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("something that matters to somebody")
+    with pytest.raises(TrackingError, match="not an SQLite database"):
+        open_tracker(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 << 20))
+    with pytest.raises(TrackingError, match="only 5 MiB are free"):
+        open_tracker(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_an_artifact_folder_that_cannot_be_written(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").touch()
+    with pytest.raises(TrackingError, match="cannot be used"):
+        open_tracker(uri)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("bench").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns"])
+def test_file_stores_are_refused_with_the_alternative(uri: str) -> None:
+    with pytest.raises(TrackingError, match="sqlite:///"):
+        store.check(uri)
+
+
+def test_a_deleted_experiment_says_how_to_restore_it(uri: str) -> None:
+    with open_tracker(uri) as tracker:
+        pass
+    tracker.client.delete_experiment(tracker.experiment_id)
+    with pytest.raises(TrackingError, match=f"restore --experiment-id {tracker.experiment_id}"):
+        open_tracker(uri)
+
+
+def test_passwords_stay_out_of_the_configuration(uri: str) -> None:
+    config = {"tracking_uri": "https://me:secret@example.org"}
+    with Tracker.open(uri, "bench", "x", config, ENVIRONMENT) as tracker:
+        pass
+    assert "secret" not in Path(tracker.client.download_artifacts(tracker.run_id, "config.json")).read_text()
+
+
+def test_which_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(store.VARIABLE, raising=False)
+    assert store.uri_or_default() == "sqlite:///mlflow.db"
+    monkeypatch.setenv(store.VARIABLE, "http://tracker:5000")
+    assert store.uri_or_default() == "http://tracker:5000"
+    assert store.uri_or_default("sqlite:///other.db") == "sqlite:///other.db"
+    assert view_command() == "pdadmm-bench ui"
+    assert view_command("sqlite:///a b.db") == "pdadmm-bench ui --tracking-uri 'sqlite:///a b.db'"
+
+
+def test_describe_makes_no_store(tmp_path: Path) -> None:
+    assert "first run" in store.describe(f"sqlite:///{tmp_path}/mlflow.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_users_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    store.quiet()
+    assert store.os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+
+
+def test_importing_it_leaves_mlflow_alone() -> None:
+    code = "import sys, pdadmm_bench.track; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.slow
+def test_two_processes_open_a_fresh_store_at_once(tmp_path: Path) -> None:
+    code = (
+        "from pdadmm_bench.track import Tracker\nwith Tracker.open('sqlite:///mlflow.db', 'bench', 'x', {}, {}): pass"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=200)[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], outputs
+    assert outputs == ["", "", ""]
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("bench")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FINISHED"] * 3
