@@ -108,7 +108,8 @@ class _Run:
             torch.cuda.synchronize(self.device)
 
     def execute(self) -> Result:
-        status, reason, error = "ok", None, None
+        status, reason = "ok", None
+        error: BaseException | None = None
         torch.set_num_threads(self.threads)
         memory.reset_peak()
         initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)

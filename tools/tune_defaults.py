@@ -3,10 +3,10 @@
     python tools/tune_defaults.py search trials.jsonl     # resumable: finished trials are skipped
     python tools/tune_defaults.py choose trials.jsonl     # writes runners/tuning/default/*.toml
 
-A trial is one run (seed 0, split seed 0, 100 iterations, evaluated every second one) of 2 × 500 or 10 × 256 on one data
-set. The value is its best validation accuracy; test accuracy is neither looked at nor stored. Per depth, the values with
-the best mean over the data sets become the default for any data set, and a data set's own best joins where it is more
-than half a point better there.
+A trial is one run (seed 0, split seed 0, 100 iterations, evaluated every second one) of 2 × 500 or 10 × 256 on one
+dataset. The value is its best validation accuracy; test accuracy is neither looked at nor stored. Per depth, the values with
+the best mean over the datasets become the default for any dataset, and a dataset's own best joins where it is more than
+half a point better there. The other datasets were left out on purpose: they show how the defaults carry over.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.runner import run
 
-DATASETS = ("cora", "citeseer", "pubmed", "photo", "cs")
+DATASETS = ("cora", "citeseer", "pubmed", "photo")
 NETWORKS = ((2, 500), (10, 256))
 WORTH = 0.005
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.core.typed import Typed, build
 
 Initialisation = Literal["normal", "he", "identity"]
 
@@ -51,14 +52,11 @@ class RunSpec(Typed):
     time_limit: float | None = Field(None, gt=0, description="stop after this many training seconds")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where tensors live")
     gpus: int = Field(1, ge=1, description="workers the layers are split over")
+    partition: str = Field("auto", pattern=r"^(auto|even|\d+(,\d+)*)$", description="auto, even, or layers as in 3,4,3")
+    wire: Literal["auto", "fp32", "bf16", "uint8"] = Field("auto", description="what crosses between workers")
+    schedule: Literal["gpipe", "1f1b"] = Field("gpipe", description="pipeline of the gradient baselines")
+    microbatches: int | None = Field(None, ge=1, description="per pipelined step (default: 4 × workers)")
     threads: int | None = Field(None, ge=1, description="CPU threads per worker (default: cores // workers)")
-
-    @field_validator("gpus")
-    @classmethod
-    def _one_worker(cls, gpus: int) -> int:
-        if gpus > 1:
-            raise ValueError("layer partitions over several workers are not built yet; use 1")
-        return gpus
 
     @model_validator(mode="after")
     def _workers_have_layers(self) -> RunSpec:
@@ -74,18 +72,14 @@ class RunSpec(Typed):
 
 def run_spec(values: dict[str, Any]) -> RunSpec:
     """A :class:`RunSpec` from the flat names of the command line, a file or :meth:`RunSpec.flat`."""
-    from pdadmm_bench.core.errors import unknown
-    from pdadmm_bench.core.typed import build
-
-    values = dict(values)
-    groups = {"data": DataSpec, "model": ModelSpec}
-    valid = [name for group in groups.values() for name in group.model_fields]
-    valid += [name for name in RunSpec.model_fields if name not in groups]
+    groups: dict[str, type[Typed]] = {"data": DataSpec, "model": ModelSpec}
+    own = [name for name in RunSpec.model_fields if name not in groups]
+    valid = [name for group in groups.values() for name in group.model_fields] + own
     for key in values:
         if key not in valid:
             raise unknown("run option", key, valid)
-    nested = {
-        name: build(group, {key: values.pop(key) for key in list(values) if key in group.model_fields}, "run option")
+    nested: dict[str, Any] = {
+        name: build(group, {key: values[key] for key in group.model_fields if key in values}, "run option")
         for name, group in groups.items()
     }
-    return build(RunSpec, {**nested, **values}, "run option")
+    return build(RunSpec, {**nested, **{key: values[key] for key in own if key in values}}, "run option")

@@ -46,4 +46,4 @@ class Problem:
 
     def to(self, device: torch.device) -> Problem:
         """The same problem on ``device``."""
-        return replace(self, **{name: rows.to(device) for name, rows in self.parts().items()})
+        return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))

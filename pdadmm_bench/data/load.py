@@ -1,0 +1,204 @@
+"""The one entry: from :class:`~pdadmm_bench.core.spec.DataSpec` to :class:`~pdadmm_bench.data.problem.Problem`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pdadmm_bench.core.errors import DataError, UserError
+from pdadmm_bench.core.spec import DataSpec
+from pdadmm_bench.data.cards import Card, load_card
+from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.data.sources import CACHE_VARIABLE, Places, known_digests, scratch, staged, writing
+
+if TYPE_CHECKING:
+    from pdadmm_bench.data.graphs import Graph
+
+DATA_VARIABLE = "PDADMM_BENCH_DATA"
+
+#: Part of the key of cached features: raise it whenever the same files or parameters would give other rows.
+FEATURES_VERSION = 1
+
+PARTS = ("train", "val", "test")
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def load_problem(
+    spec: DataSpec,
+    *,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    offline: bool = False,
+    report: Callable[[str], None] = _to_stderr,
+) -> Problem:
+    """The rows ``spec`` asks for, from the cache of features or computed and cached.
+
+    Args:
+        spec: dataset, split, hops.
+        data_root: folder laid out as PyG roots, only read; default ``PDADMM_BENCH_DATA``, if set.
+        cache: where raw files and features are kept; default ``PDADMM_BENCH_CACHE``, else the platform's folder.
+        offline: never touch the network.
+        report: takes warnings and progress, a line at a time.
+
+    Raises :class:`UserError` for what cannot be asked for or a cache that cannot be written, and its kind
+    :class:`DataError` for files that are missing or not what the card says.
+    """
+    card = load_card(spec.dataset)
+    places = Places(data_root=_data_root(data_root), cache=_cache(cache), offline=offline, report=report)
+    choice = _choice(card, spec)
+    digests = known_digests(card, places)
+    if digests is not None:
+        path = _features_path(places.cache, card, choice, digests)
+        problem = _read(path, report)
+        if problem is not None:
+            return problem
+    with staged(card, places) as files:
+        from pdadmm_bench.data.graphs import load_graph
+
+        graph = load_graph(card, files.root)
+        problem = _compute(card, graph, choice, report)
+    problem.facts["dataset_source"] = files.source or "generated"
+    _write(_features_path(places.cache, card, choice, files.digests), problem, places.cache)
+    return problem
+
+
+def _data_root(given: Path | None) -> Path | None:
+    named = given or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    if named is not None and not named.is_dir():
+        raise DataError(f"the data root {named} ({'--data-root' if given else DATA_VARIABLE}) is not a folder")
+    return named
+
+
+def _cache(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("pdadmm-bench"))
+
+
+def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:
+    """What of ``spec`` the rows depend on: a public split has no seed and no counts."""
+    split = card.split.kind if spec.split == "auto" else spec.split
+    if split == "public" and card.split.kind != "public":
+        raise UserError(f"dataset {card.name!r} has no public split; ask for --split random")
+    choice: dict[str, Any] = {"split": split, "hops": spec.hops, "normalize": spec.normalize}
+    if split == "random":
+        names = ("split_seed", "train_per_class", "num_val", "num_test")
+        choice |= {name: getattr(spec, name) for name in names}
+    return choice
+
+
+def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dict[str, str]) -> Path:
+    made_of: dict[str, Any] = {"version": FEATURES_VERSION, "card": card.name, "loader": card.loader.model_dump()}
+    made_of |= {"files": digests, "sizes": card.sizes.model_dump(), "choice": choice}
+    if card.loader.kind == "sbm":
+        made_of["split"] = card.split.model_dump()
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return cache / "features" / f"{card.name.partition('[')[0]}-{key[:32]}.pt"
+
+
+def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[[str], None]) -> Problem:
+    from pdadmm_bench.data.features import hop_features
+    from pdadmm_bench.data.splits import random_split
+
+    if choice["split"] == "random":
+        counts = {name: choice[name] for name in ("train_per_class", "num_val", "num_test")}
+        if card.loader.kind == "sbm":
+            counts = _fitted(card, counts, report)
+        parts = random_split(graph.y, card.sizes.classes, seed=choice["split_seed"], **counts)
+    else:
+        assert graph.parts is not None
+        parts = graph.parts
+    sizes = [len(parts[part]) for part in PARTS]
+    nodes = torch.cat([parts[part] for part in PARTS])
+    x = hop_features(graph.x, graph.edge_index, nodes, hops=choice["hops"], normalize=choice["normalize"])
+    y = graph.y[nodes]
+    rows = {part: Rows(x=x, y=y) for part, x, y in zip(PARTS, x.split(sizes), y.split(sizes), strict=True)}
+    sha256 = _sha256(rows.values())
+    return Problem(
+        name=card.name,
+        split=choice["split"],
+        num_classes=card.sizes.classes,
+        train=rows["train"],
+        val=rows["val"],
+        test=rows["test"],
+        sha256=sha256,
+        facts={
+            "dataset_nodes": len(graph.x),
+            "dataset_edges": graph.edge_index.shape[1],
+            "dataset_features": graph.x.shape[1],
+            "dataset_classes": card.sizes.classes,
+            "dataset_hops": choice["hops"],
+            "dataset_normalize": choice["normalize"],
+            "dataset_split_seed": choice.get("split_seed"),
+            **{f"dataset_{part}_count": count for part, count in zip(PARTS, sizes, strict=True)},
+            "dataset_sha256": sha256,
+            "dataset_version": card.version,
+            "dataset_source": None,
+            "dataset_cache_hit": False,
+        },
+    )
+
+
+def _fitted(card: Card, counts: dict[str, int], report: Callable[[str], None]) -> dict[str, int]:
+    """Counts a small generated graph can satisfy: its size was chosen freely, the defaults are for real ones."""
+    left = card.sizes.nodes - counts["train_per_class"] * card.sizes.classes
+    if 2 <= left < counts["num_val"] + counts["num_test"]:
+        test = max(1, min(left - 1, left * counts["num_test"] // (counts["num_val"] + counts["num_test"])))
+        report(f"warning: {card.name} leaves {left} nodes after training: {left - test} validation and {test} test")
+        return counts | {"num_val": left - test, "num_test": test}
+    return counts
+
+
+def _sha256(parts: Iterable[Rows]) -> str:
+    sha = hashlib.sha256()
+    for rows in parts:
+        sha.update(repr(tuple(rows.x.shape)).encode())
+        sha.update(rows.x.numpy().data)
+        sha.update(rows.y.numpy().data)
+    return sha.hexdigest()
+
+
+def _write(path: Path, problem: Problem, cache: Path) -> None:
+    stored: dict[str, Any] = {
+        name: getattr(problem, name) for name in ("name", "split", "num_classes", "sha256", "facts")
+    }
+    stored["rows"] = {part: (rows.x, rows.y) for part, rows in problem.parts().items()}
+    with scratch(cache) as folder, writing(cache):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (folder / path.name).open("wb") as file:
+            torch.save(stored, file)
+        (folder / path.name).replace(path)
+
+
+def _read(path: Path, report: Callable[[str], None]) -> Problem | None:
+    """The problem stored at ``path``; None when there is none, or one that is damaged, which is reported."""
+    if not path.is_file():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums it wrote
+            damaged = archive.testzip()
+        if damaged:
+            raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
+        stored = torch.load(path, weights_only=True)
+        rows: dict[str, Any] = {part: Rows(x=x, y=y) for part, (x, y) in stored.pop("rows").items()}
+        stored["facts"]["dataset_cache_hit"] = True
+        return Problem(**stored, **rows)
+    except Exception as error:  # damage has no fixed set of symptoms
+        reason = f"{type(error).__name__} {error}".splitlines()[0].strip()
+        report(f"warning: the cached features {path} are damaged ({reason}); computing them anew")
+        return None

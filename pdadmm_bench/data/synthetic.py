@@ -1,0 +1,63 @@
+"""Generated graphs: a contextual stochastic block model, in time and memory linear in its edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pdadmm_bench.core.seeds import derive
+from pdadmm_bench.data.cards import SbmParameters, Split
+from pdadmm_bench.data.splits import random_split
+
+
+def sbm(parameters: SbmParameters, split: Split) -> tuple[Any, dict[str, Tensor] | None]:
+    """A graph drawn with ``parameters`` as PyG ``Data``, and its own split where ``split`` is a public one.
+
+    Classes are equally large up to one node. ``nodes · degree / 2`` distinct undirected edges join a random node to
+    one of its class with probability ``homophily``, else to one of another class. Features are standard normal around
+    the centre of the class, which lies ``signal`` away from the origin in a random direction.
+    """
+    from torch_geometric.data import Data
+
+    generator = torch.Generator().manual_seed(derive("sbm", parameters.seed))
+    num_nodes, num_classes = parameters.nodes, parameters.classes
+    y = torch.randperm(num_nodes, generator=generator) % num_classes
+    centres = torch.randn(num_classes, parameters.features, generator=generator)
+    centres *= parameters.signal / centres.norm(dim=1, keepdim=True)
+    x = torch.randn(num_nodes, parameters.features, generator=generator)
+    x += centres[y]
+    edges = _edges(y, parameters, generator)
+    return Data(x=x, y=y, edge_index=torch.cat([edges, edges.flip(0)], dim=1)), _parts(y, parameters, split)
+
+
+def _edges(y: Tensor, parameters: SbmParameters, generator: torch.Generator) -> Tensor:
+    """Distinct undirected edges (2, E) without self-loops, smaller index first."""
+    num_nodes, num_classes = parameters.nodes, parameters.classes
+    wanted = round(num_nodes * parameters.degree / 2)
+    members = torch.sort(y, stable=True).indices
+    sizes = torch.bincount(y, minlength=num_classes)
+    starts = sizes.cumsum(0) - sizes
+    codes = torch.empty(0, dtype=torch.int64)
+    while len(codes) < wanted:
+        draws = wanted - len(codes) + wanted // 10 + 16
+        left = torch.randint(num_nodes, (draws,), generator=generator)
+        same = torch.rand(draws, generator=generator) < parameters.homophily
+        other = (y[left] + torch.randint(1, num_classes, (draws,), generator=generator)) % num_classes
+        label = torch.where(same, y[left], other)
+        place = (torch.rand(draws, generator=generator, dtype=torch.float64) * sizes[label]).long()
+        right = members[starts[label] + place]
+        low, high = torch.minimum(left, right), torch.maximum(left, right)
+        codes = torch.cat([codes, (low * num_nodes + high)[left != right]]).unique()
+        # Sorted codes cut at the end would lose the edges of the last nodes: thin them at random instead.
+        codes = codes[torch.randperm(len(codes), generator=generator)[:wanted]]
+    return torch.stack([codes // num_nodes, codes % num_nodes])
+
+
+def _parts(y: Tensor, parameters: SbmParameters, split: Split) -> dict[str, Tensor] | None:
+    if split.kind != "public" or split.train is None or split.val is None or split.test is None:
+        return None
+    per_class = split.train // parameters.classes
+    counts = {"num_val": split.val, "num_test": split.test}
+    return random_split(y, parameters.classes, train_per_class=per_class, seed=parameters.seed, **counts)

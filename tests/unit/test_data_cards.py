@@ -1,0 +1,110 @@
+"""From a name to a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pdadmm_bench.core import share
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.data import cards
+from pdadmm_bench.data.cards import card_names, load_card
+
+
+def test_parameters():
+    card = load_card("sbm[ nodes=500, homophily = 0.25 ]")
+    assert card.name == "sbm[homophily=0.25,nodes=500]"
+    assert (card.loader.parameters.nodes, card.loader.parameters.homophily) == (500, 0.25)
+    assert (card.sizes.nodes, card.sizes.edges) == (500, 5000)
+    assert load_card("pubmed-sbm[signal=0.5]").sizes == load_card("pubmed").sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pubmad", "unknown dataset 'pubmad': did you mean pubmed"),
+        ("pubmad-sbm", "did you mean pubmed-sbm"),
+        ("sbm-sbm", "generated already"),
+        ("sbm[node=5]", "unknown parameter of sbm 'node': did you mean nodes"),
+        ("sbm[nodes=many]", "parameter of sbm nodes='many' is not valid"),
+        ("sbm[nodes=3]", "greater than or equal to 10"),
+        ("sbm[homophily=1.5]", "less than or equal to 1"),
+        ("sbm[homophily=nan]", "finite"),
+        ("sbm[degree=1e3]", "too dense"),
+        ("sbm[nodes=500", "not of the form"),
+        ("sbm[nodes]", "not of the form"),
+        ("pubmed[nodes=5]", "takes no parameters; its generated twin does: pubmed-sbm"),
+        ("", "unknown dataset ''"),
+        ("../cora", "unknown dataset"),
+    ],
+)
+def test_bad_names(name, message):
+    with pytest.raises(UserError) as caught:
+        load_card(name)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.fixture
+def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "datasets").mkdir()
+    monkeypatch.setenv("PDADMM_BENCH_SHARE", str(tmp_path))
+    return tmp_path / "datasets"
+
+
+def shipped(name: str) -> str:
+    return (share.roots()[-1] / "datasets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def test_overlay_adds_and_replaces(overlay):
+    (overlay / "mine.toml").write_text(shipped("photo"), encoding="utf-8")
+    (overlay / "cora.toml").write_text(shipped("cora").replace("Planetoid", "mine", 1), encoding="utf-8")
+    assert "mine" in card_names()
+    assert load_card("mine").sizes == load_card("photo").sizes
+    assert load_card("cora").version == "mine"
+    assert load_card("mine-sbm").sizes.nodes == 7650
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("citation =", "citatoin =", "'citatoin': did you mean citation"),
+        ('path = "Cora/raw/ind.cora.x"', 'path = "../../etc/passwd"', "without '..'"),
+        ("23cfa55d91c6f624", "unknown", "sha256"),
+        ("train = 140\n", "", "states its train, val and test counts"),
+        ("nodes = 2708", "nodes = -1", "nodes=-1 is not valid"),
+        ("[loader]", "[loader", "not valid TOML"),
+    ],
+)
+def test_faulty_cards(overlay, old, new, message):
+    assert old in shipped("cora")
+    (overlay / "bad.toml").write_text(shipped("cora").replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_card("bad")
+    assert message in str(caught.value)
+    assert "bad.toml" in str(caught.value)
+
+
+def test_pickles_need_a_known_checksum(overlay):
+    text = shipped("cora").replace("23cfa55d91c6f624233f5eb7b6e3f141f1bd2b2ae39608a63cf5d084bb27baab", "unknown")
+    (overlay / "bad.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="pickles: every one needs its sha256"):
+        load_card("bad")
+
+
+@pytest.mark.parametrize("form", ["path", "card", "callable"])
+def test_third_party_entry_point(tmp_path, monkeypatch, form):
+    path = tmp_path / "theirs.toml"
+    path.write_text(shipped("photo"), encoding="utf-8")
+    attribute = {"path": path, "card": load_card("photo"), "callable": lambda: str(path)}[form]
+    monkeypatch.setattr(cards.registry, "names", lambda: ["theirs"])
+    monkeypatch.setattr(cards.registry, "get", lambda name: attribute)
+    assert "theirs" in card_names()
+    assert load_card("theirs").sizes.nodes == 7650
+
+
+def test_third_party_cannot_take_a_name(monkeypatch):
+    monkeypatch.setattr(cards.registry, "names", lambda: ["cora"])
+    with pytest.raises(UserError, match="both the card"):
+        load_card("cora")
