@@ -8,9 +8,11 @@ does not pay for allocating, loading kernels or filling caches.
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -20,16 +22,20 @@ import torch
 from torch.nn import functional
 
 from pdadmm_bench.core import memory, presets
-from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.dist import placement
+from pdadmm_bench.dist.exchange import Neighbour, Traffic, close
+from pdadmm_bench.dist.group import Group
+from pdadmm_bench.dist.pipeline import PipelineOf, microbatches_for
+from pdadmm_bench.dist.placement import Work
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
-from pdadmm_bench.optim.base import Links, Optimizer
+from pdadmm_bench.optim.base import Links, Optimizer, state_bytes
 
 WARMUP_ITERATIONS = 2
 
@@ -65,13 +71,28 @@ class Stop(Exception):
     """The run is over before its last iteration: (status, reason)."""
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device for ``--device``; raises :class:`UserError` when ``cuda`` is asked for and absent."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"--device cuda: torch {torch.__version__} sees no CUDA device; use --device cpu or auto")
-    if wanted == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", 0)
+def choose_device(wanted: str, workers: int = 1) -> torch.device:
+    """The kind of device for ``--device``: CUDA where every worker of this machine gets a device of its own, else CPU.
+
+    Raises :class:`UserError` when ``cuda`` is asked for and there are too few devices.
+    """
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    needed = min(workers, int(os.environ.get("LOCAL_WORLD_SIZE", workers)))
+    if wanted == "cuda" and present < needed:
+        raise UserError(
+            f"--device cuda: {needed} CUDA devices are needed and torch {torch.__version__} sees {present}; "
+            "use --device cpu or auto, or fewer --gpus"
+        )
+    return torch.device("cpu" if wanted == "cpu" or present < needed else "cuda")
+
+
+def threads_per_worker(spec: RunSpec) -> int:
+    """``--threads``, else ``OMP_NUM_THREADS``, else the cores divided among this machine's workers."""
+    if spec.threads:
+        return spec.threads
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", spec.gpus)))
 
 
 def make_optimizer(spec: RunSpec) -> Optimizer:
@@ -82,35 +103,52 @@ def make_optimizer(spec: RunSpec) -> Optimizer:
 
 def run(
     spec: RunSpec,
-    problem: Problem,
+    problem: Problem | None,
     observers: Sequence[Observer] = (),
     now: Callable[[], float] = time.perf_counter,
+    group: Group | None = None,
 ) -> Result:
-    """Train once; never raises for what happens during training, which is the row's ``status`` instead."""
-    return _Run(spec, problem, observers, now).execute()
+    """Train once, as one worker of ``group`` (default: alone).
+
+    Only worker 0 needs the ``problem``, and only its observers are told. What goes wrong in training never raises: it
+    is the row's ``status``, with the exception in ``Result.error``.
+    """
+    return _Run(spec, problem, observers, now, group or Group()).execute()
 
 
 class _Run:
-    def __init__(self, spec: RunSpec, problem: Problem, observers: Sequence[Observer], now: Callable[[], float]):
-        self.spec, self.observers = spec, observers
+    def __init__(
+        self,
+        spec: RunSpec,
+        problem: Problem | None,
+        observers: Sequence[Observer],
+        now: Callable[[], float],
+        group: Group,
+    ):
+        self.spec, self.observers, self.group = spec, observers, group
         self.optimizer = make_optimizer(spec)
-        self.device = choose_device(spec.device)
-        self.threads = spec.threads or max(1, cores() // spec.gpus)
-        self.problem = problem.to(self.device)
-        self.sizes = mlp.widths(spec.model, problem.num_features, problem.num_classes)
-        self.block = Block.whole(spec.model.layers)
+        self.device = choose_device(spec.device, group.size)
+        self.threads = threads_per_worker(spec)
+        torch.set_num_threads(self.threads)
+        shell = group.broadcast(problem and placement.shell(problem, spec.model))
+        self.sizes: list[int] = shell.sizes
+        self.blocks = placement.blocks(spec, self.sizes, shell.rows, group.size)
+        self.block = self.blocks[group.rank]
+        self.problem = placement.share(problem or shell.problem, self.block).to(self.device)
+        self.traffic = Traffic()
         self.clock = Clock(now, self._synchronize)
         self.history: list[Step] = []
+        self.work: list[list[Work]] = []
         self.state: Any = None
+        self.link_seconds_per_byte = 0.0
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            torch.cuda.synchronize()
 
     def execute(self) -> Result:
         status, reason = "ok", None
         error: BaseException | None = None
-        torch.set_num_threads(self.threads)
         memory.reset_peak()
         initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
         facts = self._facts(initial)
@@ -126,44 +164,103 @@ class _Run:
         except KeyboardInterrupt as interrupt:
             status, reason, error = "interrupted", "stopped by the user", interrupt
         except Exception as failure:
-            status, reason, error = _failure(failure), f"{type(failure).__name__}: {failure}", failure
-        row = make_row({**facts, **self._results(), "status": status, "status_reason": reason})
+            status, reason, error = failed(failure), self._explain(failure), failure
+        results = results_from(self.history, self.spec.target, self.clock.seconds)
+        if error is None and status != "skipped":
+            results |= self._work_results()
+        row = make_row({**facts, **results, "status": status, "status_reason": reason})
         for observer in self.observers:
             observer.finished(row, self.history)
         layers = self.optimizer.layers(self.state) if self.state is not None else []
         return Result(row, self.history, layers, error)
 
     def _train(self, initial: list[mlp.Layer]) -> None:
-        warm = self.optimizer.init(self.problem, initial, self.block, Links())
-        for _ in range(WARMUP_ITERATIONS):
-            self.optimizer.step(warm)
-        del warm
-        self.state = self.optimizer.init(self.problem, initial, self.block, Links())
-        self._observe({"iteration": 0, "train_seconds": 0.0, **self._evaluate()})
-        for iteration in range(1, self.spec.iterations + 1):
-            with self.clock.measure("train"):
-                self.optimizer.step(self.state)
+        with self._links() as links:
+            warm = self.optimizer.init(self.problem, initial, self.block, links)
+            for _ in range(WARMUP_ITERATIONS):
+                self.optimizer.step(warm)
+            del warm
+        with self._links() as links:
+            self.link_seconds_per_byte = self._measure_links(links)
+            self.state = self.optimizer.init(self.problem, initial, self.block, links)
+            self._observe({"iteration": 0, "train_seconds": 0.0, **self._evaluate(links)})
+            for iteration in range(1, self.spec.iterations + 1):
+                step = self._iterate(iteration, links)
+                self._observe(step)
+                self._check(step)
+
+    def _iterate(self, iteration: int, links: Links) -> Step:
+        """One iteration on the clock, then what every worker has to say about it."""
+        self.traffic.take()
+        with self.clock.measure("train"):
+            self.optimizer.step(self.state)
+        mine = Work(seconds=self.clock.last, **self.traffic.take())
+        with self.clock.measure("evaluate"):
+            report = {name: terms.tolist() for name, terms in self.optimizer.report(self.state).items()}
+            everyone = self.group.gather((mine, report, self.group.interrupted))
+            work = [worker for worker, _, _ in everyone]
+            self.work.append(work)
+            slowest = max(worker.seconds for worker in work)
             step: Step = {
                 "iteration": iteration,
-                "iteration_seconds": self.clock.last,
-                "train_seconds": self.clock.seconds["train"],
+                "iteration_seconds": slowest,
+                "train_seconds": self.history[-1]["train_seconds"] + slowest,
             }
-            with self.clock.measure("evaluate"):
-                step |= {name: sum(terms.tolist()) for name, terms in self.optimizer.report(self.state).items()}
-                if iteration % self.spec.eval_every == 0 or iteration == self.spec.iterations:
-                    step |= self._evaluate()
-                    self.optimizer.evaluated(self.state, step["loss_train"])
+            for name in report:  # summed in the order of layers, so that the partition does not change the sum
+                step[name] = sum(term for _, terms, _ in everyone for term in terms[name])
+            if iteration % self.spec.eval_every == 0 or iteration == self.spec.iterations:
+                step |= self._evaluate(links)
+                self.optimizer.evaluated(self.state, step["loss_train"])
+        if any(interrupted for _, _, interrupted in everyone):
             self._observe(step)
-            self._check(step)
+            raise Stop("interrupted", "stopped by the user")
+        return step
 
-    def _evaluate(self) -> Step:
-        """Accuracy and mean cross-entropy of the three parts."""
+    def _evaluate(self, links: Links) -> Step:
+        """Accuracy and mean cross-entropy of the three parts, through the blocks from the first to the last."""
         step: Step = {}
         for name, rows in self.problem.parts().items():
-            logits = self.optimizer.predict(self.state, rows.x, self.block)
-            step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
-            step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
-        return step
+            x = links.left.take(len(rows.x)) if links.left else rows.x
+            logits = self.optimizer.predict(self.state, x, self.block)
+            if links.right:
+                links.right.hand(logits)
+            else:
+                step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
+                step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
+        return self.group.broadcast(step, source=self.group.size - 1)
+
+    @contextmanager
+    def _links(self) -> Iterator[Links]:
+        """The neighbours of this worker's block; nothing is on its way any more when the block of code ends well."""
+        wire = self.optimizer.wire(self.spec.wire)
+        if self.group.size == 1:
+            yield Links(wire=wire)
+            return
+        rows = len(self.problem.train.x)
+
+        def neighbour(there: bool, rank: int, units: int) -> Neighbour | None:
+            return Neighbour(rank, (rows, units), wire, self.device, self.traffic) if there else None
+
+        rank = self.group.rank
+        left = neighbour(not self.block.is_first, rank - 1, self.sizes[self.block.start])
+        right = neighbour(not self.block.is_last, rank + 1, self.sizes[self.block.stop])
+        count = self.spec.microbatches or microbatches_for(self.group.size)
+        factory = PipelineOf(self.group, self.spec.schedule, count, self.device, self.traffic)
+        try:
+            yield Links(left, right, wire, factory)
+        except Stop:
+            close(left, right)
+            raise
+        close(left, right)
+
+    def _measure_links(self, links: Links) -> float:
+        """Seconds per byte of a boundary tensor between neighbours, the slowest of this worker's links."""
+        seconds = [0.0]
+        rows = len(self.problem.train.x)
+        for link, first in ((links.left, False), (links.right, True)):
+            if isinstance(link, Neighbour):
+                seconds.append(link.measure(rows, starts=first))
+        return max(seconds)
 
     def _observe(self, step: Step) -> None:
         self.history.append(step)
@@ -172,7 +269,7 @@ class _Run:
                 observer.stepped(step)
 
     def _check(self, step: Step) -> None:
-        """Raise :class:`Stop` when the run should end here."""
+        """Raise :class:`Stop` when the run should end here; every worker decides the same."""
         bad = [name for name, value in step.items() if not np.isfinite(value) and name not in ("loss_val", "loss_test")]
         if bad:
             raise Stop("diverged", f"{', '.join(bad)} not finite at iteration {step['iteration']}")
@@ -182,10 +279,18 @@ class _Run:
         if limit is not None and step["train_seconds"] >= limit:
             raise Stop("timeout", f"{limit:g} training seconds used up at iteration {step['iteration']}")
 
+    def _explain(self, failure: Exception) -> str:
+        text = f"{type(failure).__name__}: {failure}"
+        if failed(failure) == "oom":
+            planned = placement.planned_bytes(self.spec, self.sizes, len(self.problem.train.x), self.block)
+            text += f" (worker {self.group.rank}: {planned:,} bytes of state planned, {memory.peak_bytes():,} resident)"
+        return text
+
     def _facts(self, initial: list[mlp.Layer]) -> dict[str, Any]:
         """Row values known before training."""
         spec = self.spec
         hyperparameters = self.optimizer.hyperparameters.model_dump()
+        digests = [digest for block in self.group.gather(mlp.digest(initial)) for digest in block]
         return {
             "run_id": uuid.uuid4().hex,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -202,48 +307,59 @@ class _Run:
             "model_hidden": spec.model.hidden,
             "model_init": spec.model.init,
             "model_parameters": mlp.num_parameters(self.sizes),
-            "dist_workers": spec.gpus,
+            "dist_workers": self.group.size,
             "dist_device": self.device.type,
             "dist_threads": self.threads,
-            "weights_initial_sha256": mlp.combine(mlp.digest(initial)),
+            "dist_partition": ",".join(str(len(block)) for block in self.blocks),
+            "dist_wire": self.optimizer.wire(spec.wire).name if not self.optimizer.supports(spec) else None,
+            "weights_initial_sha256": mlp.combine(digests),
             **environment(),
         }
 
-    def _results(self) -> dict[str, Any]:
-        """Row values that training gave, as far as it came."""
-        steps = [step for step in self.history if step["iteration"] > 0]
-        evaluated = [step for step in steps if "acc_val" in step]
-        seconds = [step["iteration_seconds"] for step in steps]
-        target = self.spec.target
-        hit = next((step for step in evaluated if target is not None and step["acc_val"] >= target), None)
-        best = max(evaluated, key=lambda step: step["acc_val"], default={})
-        final = evaluated[-1] if evaluated else {}
-        quantiles = np.quantile(seconds, [0.5, 0.05, 0.95]).tolist() if seconds else [None] * 3
-        values = {f"{kind}_{part}_final": final.get(f"{kind}_{part}") for kind in ("acc", "loss") for part in PARTS}
+    def _work_results(self) -> dict[str, Any]:
+        """Row values about the workers: their memory, and medians over iterations of what they did."""
         cuda = self.device.type == "cuda"
-        return {
-            **values,
-            "acc_val_best": best.get("acc_val"),
-            "acc_test_at_best_val": best.get("acc_test"),
-            "acc_best_iteration": best.get("iteration"),
-            "iterations": len(steps),
-            **dict(zip(TIMES, quantiles, strict=True)),
-            "time_train_s": self.clock.seconds.get("train", 0.0),
-            "time_evaluate_s": self.clock.seconds.get("evaluate", 0.0),
-            "time_log_s": self.clock.seconds.get("log", 0.0),
-            "time_to_target_s": hit["train_seconds"] if hit else None,
-            "time_to_target_iterations": hit["iteration"] if hit else None,
-            "time_target_accuracy": target,
-            "memory_peak_bytes": torch.cuda.max_memory_allocated(self.device) if cuda else memory.peak_bytes(),
-            "weights_sha256": mlp.combine(mlp.digest(self.optimizer.layers(self.state))) if self.state else None,
+        mine = {
+            "layers": f"{self.block.start}-{self.block.stop - 1}",
+            "parameters": mlp.num_parameters(self.sizes[self.block.start : self.block.stop + 1]),
+            "state_bytes": state_bytes(self.state),
+            "peak_bytes": torch.cuda.max_memory_allocated() if cuda else memory.peak_bytes(),
+            "link_seconds_per_byte": self.link_seconds_per_byte,
+            "digests": mlp.digest(self.optimizer.layers(self.state)),
         }
+        return placement.summarise_work(self.group.gather(mine), self.work)
 
 
 PARTS = ("train", "val", "test")
 TIMES = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
 
 
-def _failure(error: Exception) -> str:
+def results_from(history: Sequence[Step], target: float | None, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Row values that the steps of a run give, however far it came; ``seconds`` are the clock's accumulators."""
+    steps = [step for step in history if step["iteration"] > 0]
+    evaluated = [step for step in steps if "acc_val" in step]
+    hit = next((step for step in evaluated if target is not None and step["acc_val"] >= target), None)
+    best = max(evaluated, key=lambda step: step["acc_val"], default={})
+    final = evaluated[-1] if evaluated else {}
+    times = [step["iteration_seconds"] for step in steps]
+    quantiles = np.quantile(times, [0.5, 0.05, 0.95]).tolist() if times else [None] * 3
+    return {
+        **{f"{kind}_{part}_final": final.get(f"{kind}_{part}") for kind in ("acc", "loss") for part in PARTS},
+        "acc_val_best": best.get("acc_val"),
+        "acc_test_at_best_val": best.get("acc_test"),
+        "acc_best_iteration": best.get("iteration"),
+        "iterations": len(steps),
+        **dict(zip(TIMES, quantiles, strict=True)),
+        "time_train_s": steps[-1]["train_seconds"] if steps else 0.0,
+        "time_evaluate_s": seconds.get("evaluate", 0.0),
+        "time_log_s": seconds.get("log", 0.0),
+        "time_to_target_s": hit["train_seconds"] if hit else None,
+        "time_to_target_iterations": hit["iteration"] if hit else None,
+        "time_target_accuracy": target,
+    }
+
+
+def failed(error: BaseException) -> str:
     """``oom`` for memory that ran out, on any device; ``error`` for the rest."""
     text = str(error).lower()
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text

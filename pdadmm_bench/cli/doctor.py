@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -35,15 +35,15 @@ class Finding:
     remedy: str = ""
 
 
-def doctor(
-    data_root: Annotated[Path | None, typer.Option(help="folder with raw data (default: PDADMM_BENCH_DATA)")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help=f"MLflow store (default: {store.VARIABLE})")] = None,
-    cache: Annotated[Path | None, typer.Option(help="cache folder (default: PDADMM_BENCH_CACHE)")] = None,
-) -> None:
-    """Say what this machine can do: torch, devices, backends, MLflow store, datasets. Exits with 1 on a failure."""
-    from rich.console import Console
+def doctor(data_root: Path | None = None, tracking_uri: str | None = None, cache: Path | None = None) -> None:
+    """Say what this machine can do, and what to do about the rest.
+
+    Covers Python, torch, devices, backends, the MLflow store and the datasets. Exits with 1 on a failure.
+    """
     from rich.table import Table
     from rich.text import Text
+
+    from pdadmm_bench.cli import console
 
     table = Table("", "what", "state", "what to do")
     failures = 0
@@ -51,8 +51,7 @@ def doctor(
         mark, style = _MARKS[finding.mark]
         table.add_row(Text(mark, style=style), *map(Text, (finding.subject, finding.state, finding.remedy)))
         failures += finding.mark == "fail"
-    # Off a terminal rich assumes 80 columns and would fold the cells of a table nobody can resize.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console.stdout().print(table)
     if failures:
         raise typer.Exit(1)
 

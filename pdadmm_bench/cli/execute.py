@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import typer
 
 from pdadmm_bench.cli.live import LiveView
-from pdadmm_bench.cli.run import FAILURES, Output
+from pdadmm_bench.cli.options import Output
+from pdadmm_bench.cli.workers import run_in_workers
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import Row, write_rows
+from pdadmm_bench.core.rows import FAILURES, Row, check_writable, write_rows
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.runner import choose_device, make_optimizer
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.dist.group import Group, check_world, joined, launched
+from pdadmm_bench.runner import Observer, choose_device, make_optimizer
 from pdadmm_bench.runner import run as train
 from pdadmm_bench.track import Tracker, view_command
 
@@ -22,48 +28,102 @@ from pdadmm_bench.track import Tracker, view_command
 def execute(specs: list[RunSpec], output: Output) -> int:
     """Train every spec; returns the exit code: 0, 1 when a run failed, 130 after Ctrl-C.
 
-    Everything that can be known to be wrong is raised as :class:`UserError` before the first run starts.
+    One worker trains in this process, several in processes of their own; under a launcher such as torchrun this process
+    is one of the workers. What can be known to be wrong is raised as :class:`UserError` before the first run.
     """
-    choose_device(specs[0].device)
-    cautions = {f"{spec.optimizer}: {text}" for spec in specs for text in make_optimizer(spec).cautions()}
+    if launched():
+        return _as_worker(specs, output)
+    with _session(specs, output) as (session, problem):
+        if specs[0].gpus == 1:
+            _train_all(specs, problem, session, Group())
+        else:
+            del problem
+            run_in_workers(specs, output, session.observers, session.keep)
+    return session.exit_code()
+
+
+def _as_worker(specs: list[RunSpec], output: Output) -> int:
+    """The same under torchrun: every process joins the group, worker 0 displays and tracks."""
+    world = check_world(specs[0].gpus)
+    specs = [spec.model_copy(update={"gpus": world}) for spec in specs]
+    device = choose_device(specs[0].device, world).type
+    if os.environ["RANK"] != "0":
+        with joined(device, output.dist_timeout) as group:
+            _train_all(specs, None, None, group)
+        return 0
+    with _session(specs, output) as (session, problem), joined(device, output.dist_timeout) as group:
+        _train_all(specs, problem, session, group)
+    return session.exit_code()
+
+
+def _train_all(specs: Sequence[RunSpec], problem: Problem | None, session: _Session | None, group: Group) -> None:
+    for spec in specs:
+        result = train(spec, problem, session.observers() if session else (), group=group)
+        if session:
+            session.keep(result.row)
+        if result.row["status"] == "interrupted":
+            return
+        # Alone, a failed run does not stop the next one; a group whose members disagree cannot go on.
+        if result.error is not None and (group.size > 1 or os.environ.get("PDADMM_BENCH_DEBUG")):
+            raise result.error
+
+
+@dataclass
+class _Session:
+    """Display, tracking and rows of one invocation."""
+
+    live: LiveView
+    tracker: Tracker
+    output: Output
+    rows: list[Row] = field(default_factory=list)
+
+    def observers(self) -> list[Observer]:
+        """Those of one more run."""
+        return [self.live, self.tracker.observer()]
+
+    def keep(self, row: Row) -> None:
+        """Write the rows; a disk that filled up meanwhile costs no training, and the row goes to stderr instead."""
+        self.rows.append(row)
+        if self.output.json_file:
+            try:
+                write_rows(self.output.json_file, self.rows)
+            except UserError as error:
+                self.live.warn(f"{error}; training goes on")
+                typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+
+    def exit_code(self) -> int:
+        statuses = {row["status"] for row in self.rows}
+        return 130 if "interrupted" in statuses else int(bool(statuses & set(FAILURES)))
+
+
+@contextlib.contextmanager
+def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Session, Problem]]:
+    """Everything around the runs: checks and data first, then display and tracking, at the end the table."""
     live = LiveView(total=len(specs), quiet=output.quiet)
-    for text in sorted(cautions):
+    for text in _cautions(specs):
         live.warn(text)
     if output.json_file:
-        write_rows(output.json_file, [])
+        check_writable(output.json_file)
     problem = load_problem(
-        specs[0].data,
-        data_root=output.data_root,
-        cache=output.cache,
-        offline=output.offline,
-        report=live.note,
+        specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=live.report
     )
-    rows: list[Row] = []
     name = f"{problem.name} {specs[0].model.layers}×{specs[0].model.hidden}"
     config = {"runs": [spec.flat() for spec in specs], **output.model_dump(mode="json")}
-    opened = Tracker.open(output.tracking_uri, output.experiment, name, config, environment(), warn=live.warn)
-    with live, opened as tracker:
-        for spec in specs:
-            result = train(spec, problem, [live, tracker.observer()])
-            rows.append(result.row)
-            if output.json_file:
-                _keep(output.json_file, rows, live)
-            if isinstance(result.error, KeyboardInterrupt):
-                break
-            if result.error is not None and os.environ.get("PDADMM_BENCH_DEBUG"):
-                raise result.error
-    live.summary(rows)
+    tracker = Tracker.open(output.tracking_uri, output.experiment, name, config, environment(), warn=live.warn)
+    session = _Session(live, tracker, output)
+    with live, tracker:
+        if output.json_file:  # not before: rows of an earlier run outlive a run that cannot start
+            write_rows(output.json_file, [])
+        yield session, problem
+    live.summary(session.rows)
     live.note(f"compare the runs: {view_command(output.tracking_uri)}")
-    statuses = [row["status"] for row in rows]
-    if "interrupted" in statuses:
-        return 130
-    return int(any(status in FAILURES for status in statuses))
 
 
-def _keep(path: Path, rows: list[Row], live: LiveView) -> None:
-    """Write the rows; a disk that filled up meanwhile is said but costs no training."""
-    try:
-        write_rows(path, rows)
-    except UserError as error:
-        live.warn(f"{error}; training goes on")
-        typer.echo(rows[-1], err=True)
+def _cautions(specs: Sequence[RunSpec]) -> list[str]:
+    """What a user should read before quoting a number of these runs."""
+    first = specs[0]
+    texts = {f"{spec.optimizer}: {text}" for spec in specs for text in make_optimizer(spec).cautions()}
+    if first.gpus > 1 and first.device == "auto" and choose_device("auto", first.gpus).type == "cpu":
+        texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
+    choose_device(first.device, first.gpus)
+    return sorted(texts)

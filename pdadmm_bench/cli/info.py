@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pdadmm_bench.core.errors import unknown
-from pdadmm_bench.core.typed import Typed
-from pdadmm_bench.data.cards import TWIN, Card, card_names, load_card
+
+if TYPE_CHECKING:
+    from pdadmm_bench.core.typed import Typed
+    from pdadmm_bench.data.cards import Card
 
 
 def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or pubmed-sbm, or an optimizer")]) -> None:
-    """Show the card of a dataset, or the hyperparameters of an optimizer."""
-    from rich.console import Console
+    """Show a dataset's card or an optimizer's hyperparameters."""
     from rich.table import Table
     from rich.text import Text
 
+    from pdadmm_bench.cli import console
+    from pdadmm_bench.data.cards import TWIN, card_names, load_card
     from pdadmm_bench.optim import registry
 
     base = name.partition("[")[0].strip()
@@ -32,7 +35,7 @@ def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or 
     table.add_column(overflow="fold")
     for key, value in lines:
         table.add_row(Text(key), Text(value))
-    Console().print(table)
+    console.stdout().print(table)
 
 
 def _card(card: Card) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ from pdadmm_bench.core.errors import unknown
 
 def list_(what: Annotated[str, typer.Argument(help="datasets or optimizers")] = "datasets") -> None:
     """List the datasets or the optimizers."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from pdadmm_bench.cli import console
 
     tables = {"datasets": _datasets, "optimizers": _optimizers}
     if what not in tables:
@@ -25,7 +26,7 @@ def list_(what: Annotated[str, typer.Argument(help="datasets or optimizers")] = 
         table.add_column(name, justify="right" if right else "left", no_wrap=not last, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a name in brackets is not markup
-    Console().print(table)
+    console.stdout().print(table)
 
 
 Rows = tuple[dict[str, bool], list[tuple[str, ...]]]

@@ -6,7 +6,6 @@ off the clock, never by a thread of its own, which would take time from the iter
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from pdadmm_bench.cli import console
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.report.summary import COMPLETE, seconds, summary_table
@@ -46,8 +46,7 @@ class LiveView:
         self._done = 0
         self._quiet, self._total = quiet, total
         self._stderr = stderr or Console(stderr=True)
-        # Off a terminal rich assumes 80 columns and would fold the cells of a table nobody can resize.
-        self._stdout = stdout or Console(width=None if sys.stdout.isatty() else 200)
+        self._stdout = stdout or console.stdout()
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),  # as wide as the numbers beside it allow
@@ -114,6 +113,11 @@ class LiveView:
         """A line above the bar, such as the progress of a download; not shown when quiet."""
         if not self._quiet:
             self._say(message)
+
+    def report(self, message: str) -> None:
+        """A line of the data layer: a warning where it says so, else a note."""
+        text = message.removeprefix("warning: ")
+        (self.note if text == message else self.warn)(text)
 
     def warn(self, message: str) -> None:
         """A warning above the bar, shown even when quiet."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from pdadmm_bench import __version__
+from pdadmm_bench.cli.command import ModelCommand
 from pdadmm_bench.cli.doctor import doctor
 from pdadmm_bench.cli.info import info
 from pdadmm_bench.cli.list import list_
@@ -18,11 +21,15 @@ from pdadmm_bench.cli.ui import ui
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
-app.command()(run)
-app.command("list")(list_)
-for verb in (info, prepare, doctor, ui):
-    app.command()(verb)
+DEBUG = "PDADMM_BENCH_DEBUG"
+
+# Plain help: as markup, sbm[nodes=2000] would lose its brackets, and rich takes as long to import as all the rest.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+VERBS: dict[str, Callable[..., None]] = {
+    "run": run, "list": list_, "info": info, "prepare": prepare, "doctor": doctor, "ui": ui,
+}  # fmt: skip
+for name, verb in VERBS.items():
+    app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
 
 
 def _version(wanted: bool) -> None:
@@ -46,15 +53,18 @@ def options(
         os.environ[DEBUG] = "1"
 
 
-DEBUG = "PDADMM_BENCH_DEBUG"
-
-
 def main() -> None:
     """Entry point of the console script."""
+    # What ends a job on a cluster or a container should leave the same records behind as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except UserError as error:
+    except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
+        if isinstance(error, UserError):
+            typer.secho(f"error: {error}", fg="red", err=True)
+            sys.exit(error.exit_code)
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        typer.secho(f"error: {what} (not expected; pdadmm-bench --debug shows where)", fg="red", err=True)
+        sys.exit(1)

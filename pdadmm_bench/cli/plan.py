@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from pdadmm_bench.cli import console
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.models import mlp
@@ -13,7 +14,9 @@ from pdadmm_bench.runner import choose_device, make_optimizer
 
 def show_plan(specs: list[RunSpec]) -> None:
     """Print the runs as a table; raises as the runs themselves would for what is wrong with them."""
-    table = Table(title=f"{len(specs)} runs on {specs[0].data.dataset} ({choose_device(specs[0].device)}), nothing started")
+    count = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
+    title = f"{count} on {specs[0].data.dataset} ({choose_device(specs[0].device)}), nothing started"
+    table = Table(title=Text(title))
     for heading in ("optimizer", "seed", "layers × units", "parameters", "workers", "iterations", "hyperparameters"):
         table.add_column(heading)
     for spec in specs:
@@ -31,7 +34,7 @@ def show_plan(specs: list[RunSpec]) -> None:
             str(spec.iterations),
             f"skip: {reason}" if reason else " ".join(f"{name}={_short(value)}" for name, value in values.items()),
         )
-    Console().print(table)
+    console.stdout().print(table)
 
 
 def _short(value: object) -> str:

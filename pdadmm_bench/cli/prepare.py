@@ -9,26 +9,33 @@ from typing import Annotated
 import typer
 
 from pdadmm_bench.core.errors import DataError
-from pdadmm_bench.core.typed import build
 
 
 def prepare(
     datasets: Annotated[list[str], typer.Argument(help="cards, twins (pubmed-sbm) or sbm[nodes=2000,...]")],
-    hops: Annotated[int, typer.Option(help="K of [x, Ãx, …, Ã^K x]")] = 4,
-    normalize: Annotated[bool, typer.Option("--normalize/--no-normalize", help="row-normalise x")] = False,
-    split: Annotated[str, typer.Option(help="auto, public or random")] = "auto",
-    split_seed: Annotated[int, typer.Option(help="seed of the random split")] = 0,
-    data_root: Annotated[
-        Path | None, typer.Option(help="folder laid out as PyG roots, only read (default: PDADMM_BENCH_DATA)")
-    ] = None,
-    cache: Annotated[Path | None, typer.Option(help="default: PDADMM_BENCH_CACHE, else the platform's")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="never touch the network")] = False,
+    hops: int | None = None,
+    normalize: bool | None = None,
+    split: str | None = None,
+    split_seed: int | None = None,
+    train_per_class: int | None = None,
+    num_val: int | None = None,
+    num_test: int | None = None,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    offline: bool = False,
 ) -> None:
-    """Fetch, verify and preprocess datasets, so that a later run starts at once, offline too."""
+    """Fetch, verify and preprocess datasets ahead of the runs.
+
+    A later run with the same options starts at once, offline too.
+    """
+    # First of all, while the local names are the options and nothing else.
+    given = {name: value for name, value in locals().items() if value is not None}
+
     from pdadmm_bench.core.spec import DataSpec
+    from pdadmm_bench.core.typed import build
     from pdadmm_bench.data.load import load_problem
 
-    options = {"hops": hops, "normalize": normalize, "split": split, "split_seed": split_seed}
+    options = {name: value for name, value in given.items() if name in DataSpec.model_fields}
     failed: list[str] = []
     for dataset in datasets:
         spec = build(DataSpec, {"dataset": dataset, **options}, "option")

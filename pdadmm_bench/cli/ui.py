@@ -15,9 +15,7 @@ from pdadmm_bench.track import store
 
 
 def ui(
-    tracking_uri: Annotated[
-        str | None, typer.Option(help=f"MLflow store (default: {store.VARIABLE}, else {store.DEFAULT_URI})")
-    ] = None,
+    tracking_uri: str | None = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 5000,
     host: Annotated[str, typer.Option(help="address to listen on; others than 127.0.0.1 let other machines in")] = (
         "127.0.0.1"

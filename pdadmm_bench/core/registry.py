@@ -40,11 +40,15 @@ class Registry:
         self._discover()
         return list(self._targets)
 
-    def get(self, name: str) -> Any:
-        """The attribute ``name`` stands for; an unknown name raises with the nearest valid ones."""
+    def check(self, name: str) -> None:
+        """Raise :class:`UserError` with the nearest valid names for one that is unknown; imports nothing."""
         self._discover()
         if name not in self._targets:
             raise unknown(self.kind, name, self._targets)
+
+    def get(self, name: str) -> Any:
+        """The attribute ``name`` stands for; an unknown name raises with the nearest valid ones."""
+        self.check(name)
         module, _, attribute = self._targets[name].partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)

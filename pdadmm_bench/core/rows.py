@@ -11,7 +11,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ FIXED = (
 FREE = ("status_reason", "mlflow_run_id", "mlflow_parent_run_id", "spec", "suite_version", "created")
 
 STATUSES = ("ok", "target_reached", "diverged", "timeout", "oom", "interrupted", "skipped", "error")
+
+#: The statuses of a run that went wrong by itself: the command then exits with 1.
+FAILURES = ("error", "oom", "diverged")
 
 Row = dict[str, Any]
 
@@ -58,20 +61,37 @@ def write_atomic(path: Path, text: str) -> None:
 
     Raises :class:`UserError` when the folder cannot be written or the disk is full; the old content then stays.
     """
+    with _beside(path) as (handle, temporary):
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path.resolve())  # a link stays a link
+
+
+def check_writable(path: Path) -> None:
+    """Raise as :func:`write_atomic` would for ``path``, and leave what is there alone."""
+    with _beside(path) as (handle, _):
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[tuple[int, Path]]:
+    """An open temporary file in the folder of ``path``, gone afterwards; what goes wrong is told of ``path``."""
+    if path.exists() and not path.is_file():
+        # Also a matter of safety: renaming a file onto /dev/null would take it away from the whole machine.
+        raise UserError(f"{path} cannot be written: it is not a regular file")
+    target = path.resolve()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+            yield handle, Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{path} cannot be written: {error.filename} is not a folder") from error
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 

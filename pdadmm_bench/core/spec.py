@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pdadmm_bench.core.errors import unknown
 from pdadmm_bench.core.typed import Typed, build

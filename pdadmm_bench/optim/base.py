@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
@@ -22,24 +22,54 @@ from pdadmm_bench.core.typed import Typed, build
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim.wire import Wire
 
 
 class Link(Protocol):
-    """A neighbour that tensors of shape (N, n) go to and come from, in order."""
+    """A neighbour that tensors of shape (N, n) go to and come from, in order.
+
+    Within an iteration: ``send``, and one ``expect`` per tensor before ``receive``. For starts and evaluation, off the
+    clock: ``hand`` and ``take``.
+    """
 
     def send(self, tensor: Tensor) -> None:
         """Start sending ``tensor``; the caller may overwrite it afterwards."""
 
+    def expect(self) -> None:
+        """Be ready for the neighbour's next tensor; posted early, it arrives while the worker computes."""
+
     def receive(self) -> Tensor:
-        """The neighbour's next tensor, valid until the next ``receive``."""
+        """The expected tensor, valid until the next ``receive``."""
+
+    def hand(self, tensor: Tensor) -> None:
+        """Send ``tensor`` as it is, now."""
+
+    def take(self, rows: int) -> Tensor:
+        """The tensor of ``rows`` rows that the neighbour hands over."""
+
+
+class Pipeline(Protocol):
+    """Forward and backward passes of one block, in step with the blocks before and after it."""
+
+    def step(self) -> Tensor:
+        """Leave the gradients of the mean training loss in the parameters; the loss on the last block, else 0."""
+
+
+class PipelineFactory(Protocol):
+    """Makes the pipeline of a block whose parameters are ``layers``."""
+
+    def __call__(self, layers: Sequence[Layer], problem: Problem, block: Block) -> Pipeline:
+        """The pipeline."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """The neighbours of a block; None where the network ends."""
+    """The neighbours of a block, None where the network ends, and how tensors travel."""
 
     left: Link | None = None
     right: Link | None = None
+    wire: Wire = field(default_factory=Wire)
+    pipeline: PipelineFactory | None = None
 
 
 Report = dict[str, Tensor]
@@ -65,9 +95,20 @@ class Optimizer(ABC, Generic[State]):
         """An optimizer from hyperparameter values; raises :class:`UserError` for an unknown key or a bad value."""
         return cls(build(cls.Hyperparameters, values, f"hyperparameter of {name}:"))
 
-    @classmethod
-    def supports(cls, spec: RunSpec) -> str | None:
+    def wires(self) -> dict[str, Wire]:
+        """The wire formats it can use by name, its own choice first."""
+        return {"fp32": Wire()}
+
+    def wire(self, name: str) -> Wire:
+        """The wire format for ``--wire``."""
+        wires = self.wires()
+        return next(iter(wires.values())) if name == "auto" else wires[name]
+
+    def supports(self, spec: RunSpec) -> str | None:
         """Why this optimizer cannot run ``spec``, or None when it can."""
+        wires = self.wires()
+        if spec.wire != "auto" and spec.wire not in wires:
+            return f"{spec.optimizer} sends {' or '.join(wires)}, not {spec.wire}"
         return None
 
     def cautions(self) -> list[str]:
@@ -120,6 +161,29 @@ def square(x: Tensor) -> Tensor:
 def per_layer(count: int, device: torch.device) -> Tensor:
     """A vector of ``count`` zeros to fill in, one per layer of a block."""
     return torch.zeros(count, dtype=torch.float64, device=device)
+
+
+def state_bytes(state: Any) -> int:
+    """Bytes of the tensors a state holds, each storage counted once; training rows and their labels left out."""
+    seen: dict[int, int] = {}
+
+    def visit(value: Any) -> None:
+        if isinstance(value, Tensor):
+            seen[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            if value.grad is not None:
+                visit(value.grad)
+        elif isinstance(value, torch.optim.Optimizer):
+            visit(list(value.state.values()))
+        elif isinstance(value, dict):
+            visit(list(value.values()))
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                visit(item)
+        elif is_dataclass(value) and not isinstance(value, (type, Links)):
+            visit([getattr(value, f.name) for f in fields(value)])
+
+    visit(state)
+    return sum(seen.values())
 
 
 def _to_plain(value: Any) -> Any:

@@ -70,7 +70,7 @@ class DlADMM(Optimizer[State]):
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """Feed-forward start with u = 0 and every residual zero."""
-        p = links.left.receive().clone() if links.left else problem.train.x
+        p = links.left.take(len(problem.train.x)) if links.left else problem.train.x
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
@@ -84,13 +84,16 @@ class DlADMM(Optimizer[State]):
                 state.u = torch.zeros_like(z)
             states.append(state)
         if links.right:
-            links.right.send(p)
+            links.right.hand(p)
         return State(states, problem.train.y, links)
 
     def step(self, state: State) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
         # Backward, L → 1: each layer updates z, b, W, then its input, which is a_l of the layer before.
+        if left:
+            left.expect()
         if right:
+            right.expect()
             layers[-1].a = right.receive()
         for layer in reversed(layers):
             self.update_z(layer, state)

@@ -20,7 +20,7 @@ from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
-from pdadmm_bench.optim.base import Links, Optimizer, Report, per_layer
+from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, Report, per_layer
 
 
 class GradientHyperparameters(Typed):
@@ -32,13 +32,14 @@ class GradientHyperparameters(Typed):
 
 @dataclass
 class State:
-    """Parameters (leaves that require gradients) and the torch optimizer that owns their statistics."""
+    """Parameters (leaves that require gradients), the torch optimizer of their statistics, and the pipeline, if any."""
 
     layers: list[Layer]
     optimizer: torch.optim.Optimizer
     x: Tensor
     y: Tensor
     block: Block
+    pipeline: Pipeline | None
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
     """Mean training cross-entropy at the weights the last step started from."""
 
@@ -53,14 +54,18 @@ class GradientOptimizer(Optimizer[State]):
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
         optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
-        return State(layers, optimizer, problem.train.x, problem.train.y, block)
+        pipeline = links.pipeline(layers, problem, block) if links.pipeline else None
+        return State(layers, optimizer, problem.train.x, problem.train.y, block, pipeline)
 
     def step(self, state: State) -> None:
         state.optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(mlp.forward(state.layers, state.x, state.block), state.y)
-        loss.backward()
+        if state.pipeline:
+            state.loss = state.pipeline.step()
+        else:
+            loss = functional.cross_entropy(mlp.forward(state.layers, state.x, state.block), state.y)
+            loss.backward()
+            state.loss = loss.detach()
         state.optimizer.step()
-        state.loss = loss.detach()
 
     def report(self, state: State) -> Report:
         """The training loss the last step started from; the objective is the loss."""

@@ -25,6 +25,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.wire import BFloat16, Wire
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
@@ -73,6 +74,8 @@ class State:
     factor: float
     """What ρ and ν are multiplied by before the next q-update (the schedule's decision)."""
     costs: list[float]
+    started: bool
+    """Whether an iteration is over, so that v of the block before is on its way."""
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
     p_right: Tensor | None = field(default=None, metadata={"state": False})
@@ -90,43 +93,59 @@ class PdADMM(Optimizer[State]):
             return []
         return [f"rho={rho:g}, nu={nu:g} is outside the convergence theorem (rho > 4 nu): the Lagrangian may rise"]
 
+    def wires(self) -> dict[str, Wire]:
+        return {"fp32": Wire(), "bf16": BFloat16()}
+
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """Feed-forward start: p_{l+1} = q_l = f(z_l), u = 0 and every residual zero."""
-        p = links.left.receive().clone() if links.left else problem.train.x
+        p = links.left.take(len(problem.train.x)) if links.left else problem.train.x
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
             state = LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
             if index > 0:
-                state.v = p.clone()
+                state.v = links.wire.round(p).clone()
             if index < block.total - 1:
                 state.q, state.u, state.q_old = z.relu(), torch.zeros_like(z), torch.zeros_like(z)
                 p = state.q.clone()
             states.append(state)
         if links.right:
-            links.right.send(p)
-            links.right.send(p)  # the first v equals the first p
+            links.right.hand(p)
         settings = self.hyperparameters
-        return State(states, settings.rho, settings.nu, 1.0, [], problem.train.y, links)
+        return State(states, settings.rho, settings.nu, 1.0, [], False, problem.train.y, links)
 
     def step(self, state: State) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
-        if left:
+        rho, nu = state.rho * state.factor, state.nu * state.factor
+        if right:
+            right.expect()
+        if left and state.started:
             layers[0].v = left.receive()
-        for layer in layers:
-            if layer.v is not None:
-                self.update_p(layer, state)
-                if left and layer is layers[0]:
-                    left.send(layer.p)
-            self.update_W(layer, state)
-            self.update_b(layer)
-            self.update_z(layer, state)
-        state.rho, state.nu, state.factor = state.rho * state.factor, state.nu * state.factor, 1.0
-        for layer, following in pairwise(layers):
-            following.v = self.update_q_and_u(layer, following.p, state)
+        # Boundary layers first: their tensors then travel while the inner layers are updated.
+        boundary = layers[:1] + layers[1:][-1:]
+        for layer in boundary:
+            self.update_layer(layer, state)
         if right:
             state.p_right = right.receive()
-            right.send(self.update_q_and_u(layers[-1], state.p_right, state))
+            right.send(self.update_q_and_u(layers[-1], state.p_right, nu, rho))
+        for layer in layers[1:-1]:
+            self.update_layer(layer, state)
+        for layer, following in pairwise(layers):
+            p_next = state.links.wire.round(following.p)
+            following.v = state.links.wire.round(self.update_q_and_u(layer, p_next, nu, rho))
+        if left:
+            left.expect()
+        state.rho, state.nu, state.factor, state.started = rho, nu, 1.0, True
+
+    def update_layer(self, layer: LayerState, state: State) -> None:
+        """p → W → b → z of one layer, which no other layer's update interferes with."""
+        if layer.v is not None:
+            self.update_p(layer, state)
+            if state.links.left and layer is state.layers[0]:
+                state.links.left.send(layer.p)
+        self.update_W(layer, state)
+        self.update_b(layer)
+        self.update_z(layer, state)
 
     def update_p(self, layer: LayerState, state: State) -> None:
         """p ← p − g/τ, and the residual with it."""
@@ -161,24 +180,18 @@ class PdADMM(Optimizer[State]):
             layer.z = sub.output_z(a, layer.z, state.y, state.nu, settings.output_steps, settings.output_tolerance)
         layer.r = a.sub_(layer.z)
 
-    def update_q_and_u(self, layer: LayerState, p_next: Tensor, state: State) -> Tensor:
-        """q, then u, given the next layer's new p; returns the new v = q − u/ρ."""
+    def update_q_and_u(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
+        """q, then u, given the next layer's new p; returns v = q − u/ρ, all that the next p needs of both."""
         assert layer.u is not None
         layer.q_old = layer.q
-        layer.q = self.new_q(layer, p_next, state)
-        layer.u.add_(p_next - layer.q, alpha=state.rho)
-        return self.pull(layer, state)
+        layer.q = self.new_q(layer, p_next, nu, rho)
+        layer.u.add_(p_next - layer.q, alpha=rho)
+        return torch.add(layer.q, layer.u, alpha=-1 / rho)
 
-    def pull(self, layer: LayerState, state: State) -> Tensor:
-        """v = q − u/ρ, all that the next layer's p needs of q and u."""
-        assert layer.q is not None
-        assert layer.u is not None
-        return torch.add(layer.q, layer.u, alpha=-1 / state.rho)
-
-    def new_q(self, layer: LayerState, p_next: Tensor, state: State) -> Tensor:
+    def new_q(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
         """The exact minimiser over q."""
         assert layer.u is not None
-        return sub.q_minimiser(p_next, layer.u, layer.z.relu(), state.nu, state.rho)
+        return sub.q_minimiser(p_next, layer.u, layer.z.relu(), nu, rho)
 
     def step_size(self, tau: Tensor) -> Tensor:
         """The step for a subproblem of curvature τ under the chosen rule."""
@@ -217,7 +230,10 @@ class PdADMM(Optimizer[State]):
 
     def restore(self, state: State, snapshot: Any) -> None:
         super().restore(state, snapshot)
-        if state.links.left:
-            state.links.left.receive()  # the v that init sent
-        if state.links.right:
-            state.links.right.send(self.pull(state.layers[-1], state))
+        if state.started and state.links.left:
+            state.links.left.expect()
+        if state.started and state.links.right:
+            last = state.layers[-1]
+            assert last.q is not None
+            assert last.u is not None
+            state.links.right.send(torch.add(last.q, last.u, alpha=-1 / state.rho))

@@ -20,6 +20,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.optim.pdadmm import LayerState, PdADMM, PdADMMHyperparameters, State
+from pdadmm_bench.optim.wire import Codes, Wire
 
 
 class PdADMMQHyperparameters(PdADMMHyperparameters):
@@ -43,10 +44,15 @@ class PdADMMQ(PdADMM):
     summary: ClassVar[str] = "pdADMM with quantised layer inputs (TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMQHyperparameters
 
-    def round(self, x: Tensor) -> Tensor:
-        """The nearest element of Δ."""
+    @property
+    def levels(self) -> Codes:
+        """Δ."""
         settings = self.hyperparameters
-        return sub.nearest_level(x, settings.low, settings.high, settings.levels)
+        return Codes.of(settings.low, settings.high, settings.levels)
+
+    def wires(self) -> dict[str, Wire]:
+        """Codes of Δ, for p and for the v it is pulled to: never floats."""
+        return {self.levels.name: self.levels}
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """As pdADMM, with the starting p rounded to Δ and the residuals that leaves."""
@@ -54,7 +60,7 @@ class PdADMMQ(PdADMM):
         if self.hyperparameters.quantize == "p":
             for layer in state.layers:
                 if layer.v is not None:
-                    layer.p.copy_(self.round(layer.p))
+                    layer.p.copy_(self.levels.round(layer.p))
                     layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
         return state
 
@@ -66,10 +72,10 @@ class PdADMMQ(PdADMM):
         assert layer.v is not None
         gradient = sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho)
         tau = sub.curvature(gradient, gradient @ layer.W.T, state.nu, state.rho)
-        rounded = self.round(layer.p - gradient.mul_(self.step_size(tau)))
+        rounded = self.levels.round(layer.p - gradient.mul_(self.step_size(tau)))
         layer.r += (rounded - layer.p) @ layer.W.T
         layer.p.copy_(rounded)
 
-    def new_q(self, layer: LayerState, p_next: Tensor, state: State) -> Tensor:
-        q = super().new_q(layer, p_next, state)
-        return self.round(q) if self.hyperparameters.quantize == "q" else q
+    def new_q(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
+        q = super().new_q(layer, p_next, nu, rho)
+        return self.levels.round(q) if self.hyperparameters.quantize == "q" else q

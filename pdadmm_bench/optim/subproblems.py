@@ -109,9 +109,3 @@ def output_z(a: Tensor, z: Tensor, y: Tensor, nu: float, max_steps: int, toleran
 def q_minimiser(p_next: Tensor, u: Tensor, activation: Tensor, nu: float, rho: float) -> Tensor:
     """argmin_q (ν/2)‖q − f(z)‖² + ⟨u, p_{l+1} − q⟩ + (ρ/2)‖p_{l+1} − q‖²."""
     return (rho * p_next + u + nu * activation) / (rho + nu)
-
-
-def nearest_level(x: Tensor, low: float, high: float, levels: int) -> Tensor:
-    """``x`` rounded to the nearest of ``levels`` equally spaced numbers from ``low`` to ``high``."""
-    width = (high - low) / (levels - 1)
-    return ((x.clamp(low, high) - low) / width).round() * width + low

@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.track import store
+
+if TYPE_CHECKING:
+    from pdadmm_bench.core.spec import RunSpec
 
 #: Columns of a finished row that become metrics, for MLflow's comparison table and parallel coordinates.
 SUMMARY = (

@@ -1,6 +1,5 @@
 """Every closed form against a numerical minimiser."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -125,13 +124,3 @@ def test_backtracking_step_is_where_the_authors_loop_ends(tau):
             break
     wanted = 0.0 if count > 10 else 1 / trial
     assert sub.backtracking_step(torch.tensor(tau, dtype=torch.float64)).item() == pytest.approx(wanted)
-
-
-@given(seed=seeds, levels=st.integers(2, 300), low=st.floats(-5, 0), width=st.floats(0.1, 30))
-def test_nearest_level_is_the_nearest(seed, levels, low, width):
-    (x,) = random(seed, (50,), scale=8.0)
-    grid = np.linspace(low, low + width, levels)
-    nearest = np.abs(x.numpy()[:, None] - grid).min(1)
-    rounded = sub.nearest_level(x, low, low + width, levels).numpy()
-    np.testing.assert_allclose(np.abs(x.numpy() - rounded), nearest, atol=1e-9)
-    assert np.abs(rounded[:, None] - grid).min(1).max() < 1e-9

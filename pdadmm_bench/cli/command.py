@@ -1,0 +1,31 @@
+"""How the verbs describe their options."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from typer.core import TyperCommand
+
+
+class ModelCommand(TyperCommand):
+    """A command whose options take meaning, choices and default from the model field of their name.
+
+    So help and checks cannot disagree. The models are imported when the help of the verb is asked for: building them
+    takes longer than everything else that happens at start.
+    """
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from pdadmm_bench.cli.options import FIELDS
+
+        for param in self.params:
+            field = FIELDS.get(param.name or "")
+            if field is None:
+                continue
+            param.help = getattr(param, "help", None) or field.description  # type: ignore[attr-defined]
+            if get_origin(field.annotation) is Literal:
+                param.metavar = "|".join(get_args(field.annotation))
+        # Nobody needs to be told that a switch is off; seeds are counted by the user and listed in the model.
+        shown = {name: field.default for name, field in FIELDS.items() if field.default is not False}
+        ctx.default_map = {name: default for name, default in shown.items() if name != "seeds"}
+        ctx.show_default = True
+        super().format_help(ctx, formatter)

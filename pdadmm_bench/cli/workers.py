@@ -1,0 +1,193 @@
+"""Runs over several workers: what each of them does, and how the parent process sees, keeps and ends it.
+
+The parent owns display, tracking and rows. Worker 0 tells it what happens over a local socket and waits until the
+parent has dealt with it, so that logging never runs beside a measured iteration. When a worker fails, the parent still
+has every step of the run and makes the row from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from multiprocessing.connection import Client, Connection, Listener
+from typing import Any
+
+from pdadmm_bench.cli.options import Output
+from pdadmm_bench.core.env import environment
+from pdadmm_bench.core.rows import Row, make_row
+from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.dist.group import joined
+from pdadmm_bench.dist.launch import Interrupted, WorkerFailure, launch
+from pdadmm_bench.runner import Observer, Step, choose_device, failed, results_from
+from pdadmm_bench.runner import run as train
+
+_DRAIN_S = 60.0
+
+
+def run_in_workers(
+    specs: Sequence[RunSpec], output: Output, observers: Callable[[], list[Observer]], keep: Callable[[Row], None]
+) -> None:
+    """Train every spec over ``gpus`` workers; a failed run becomes a row and the rest go on in fresh workers.
+
+    Args:
+        observers: makes the observers of one run.
+        keep: is given every row as soon as it is complete.
+    """
+    pending = list(specs)
+    while pending:
+        hub = _Hub(pending, observers, keep)
+        try:
+            launch(pending[0].gpus, _work, pending, output, hub.address, hub.key)
+            hub.close()
+        except WorkerFailure as failure:
+            hub.close()
+            oom = failed(RuntimeError(failure.reason)) == "oom" or "OutOfMemory" in failure.reason
+            hub.fail("oom" if oom else "error", str(failure), failure.log, failure.rank)
+        except Interrupted:
+            hub.close()
+            hub.fail("interrupted", "stopped by the user")
+            return
+        if hub.stopped:
+            return
+        pending = pending[hub.done :]
+
+
+def _work(specs: list[RunSpec], output: Output, address: str, key: bytes) -> None:
+    """One worker: runs every spec, worker 0 with the parent as its observer."""
+    device = choose_device(specs[0].device, specs[0].gpus).type
+    with joined(device, output.dist_timeout) as group:
+        parent = _Parent(address, key) if group.rank == 0 else None
+        problem = None
+        if parent is not None:
+            quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has said it already)
+            problem = load_problem(
+                specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
+            )
+        for spec in specs:
+            result = train(spec, problem, [parent] if parent else [], group=group)
+            if result.error is not None:
+                raise result.error
+            if result.row["status"] == "interrupted":
+                return
+
+
+class _Parent:
+    """Worker 0's observer: tells the parent process and waits for its answer."""
+
+    def __init__(self, address: str, key: bytes):
+        self._connection: Connection = Client(address, authkey=key)
+
+    def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
+        self._tell("started", dict(facts))
+
+    def stepped(self, step: Mapping[str, float]) -> None:
+        self._tell("stepped", dict(step))
+
+    def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
+        if row["status"] in ("error", "oom"):
+            return  # the parent knows better: this may be the consequence of another worker's end
+        self._connection.send(("finished", row))
+        if row["status"] != "interrupted":  # then there is no time to wait
+            self._connection.recv()
+
+    def _tell(self, event: str, content: Mapping[str, Any]) -> None:
+        self._connection.send((event, content))
+        self._connection.recv()
+
+
+class _Hub:
+    """The parent's end: passes what worker 0 tells to the observers of the run it is about."""
+
+    def __init__(self, specs: Sequence[RunSpec], observers: Callable[[], list[Observer]], keep: Callable[[Row], None]):
+        self._specs, self._make_observers, self._keep = specs, observers, keep
+        self.done = 0
+        """Runs that have their row."""
+        self.stopped = False
+        self.key = secrets.token_bytes(16)
+        self._listener = Listener(family="AF_UNIX", authkey=self.key)
+        self.address = str(self._listener.address)
+        self._facts: dict[str, Any] | None = None
+        self._history: list[Step] = []
+        self._observers: list[Observer] = []
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Deal with what worker 0 said before it ended, and stop listening."""
+        with contextlib.suppress(OSError):
+            Client(self.address, authkey=self.key).close()  # wakes up a listener that no worker ever reached
+        self._thread.join(_DRAIN_S)
+        self._listener.close()
+
+    def fail(self, status: str, reason: str, log: str = "", rank: int = 0) -> None:
+        """Make the row of the run that the workers could not finish."""
+        if self.done == len(self._specs):
+            return
+        facts = self._facts or self._bare_facts()
+        row = make_row(
+            {
+                **facts,
+                **results_from(self._history, self._specs[self.done].target, {}),
+                "status": status,
+                "status_reason": reason,
+            }
+        )
+        self._end(row, {f"worker-{rank}.log": log} if log else {})
+
+    def _listen(self) -> None:
+        with self._listener.accept() as connection:
+            while True:
+                try:
+                    event, content = connection.recv()
+                except (EOFError, OSError):
+                    return
+                self._handle(event, content)
+                try:
+                    connection.send(None)
+                except OSError:
+                    return
+
+    def _handle(self, event: str, content: dict[str, Any]) -> None:
+        if event == "started":
+            self._facts, self._history, self._observers = content, [], self._make_observers()
+            for observer in self._observers:
+                observer.started(self._specs[self.done], content)
+        elif event == "stepped":
+            self._history.append(content)
+            for observer in self._observers:
+                observer.stepped(content)
+        else:
+            self._end(content, {})
+
+    def _end(self, row: Row, logs: Mapping[str, str]) -> None:
+        for observer in self._observers or self._make_observers():
+            for name, text in logs.items():
+                if hasattr(observer, "attach"):
+                    observer.attach(name, text)
+            observer.finished(row, self._history)
+        self._keep(row)
+        self.done += 1
+        self.stopped = row["status"] == "interrupted"
+        self._facts, self._history, self._observers = None, [], []
+
+    def _bare_facts(self) -> dict[str, Any]:
+        """What is known of a run that failed before it started."""
+        spec = self._specs[self.done]
+        return {
+            "run_id": uuid.uuid4().hex,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "spec": json.dumps(spec.flat(), ensure_ascii=False),
+            "seed": spec.seed,
+            "dataset_name": spec.data.dataset,
+            "optimizer_name": spec.optimizer,
+            "model_layers": spec.model.layers,
+            "model_hidden": spec.model.hidden,
+            "dist_workers": spec.gpus,
+            **environment(),
+        }

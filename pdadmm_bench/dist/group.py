@@ -1,0 +1,102 @@
+"""The workers of a run as one of them sees the others: rank, size, and small talk off the clock.
+
+:class:`Group` is the worker that is alone; :class:`Workers` talks through torch.distributed (Gloo for CPU tensors and
+Python objects, NCCL for CUDA tensors).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from pdadmm_bench.core.errors import UserError
+
+
+class Group:
+    """A single worker."""
+
+    rank = 0
+    size = 1
+    interrupted = False
+    """Whether this worker was asked to stop (Ctrl-C); the workers agree on it at the end of an iteration."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every worker's ``value``, in the order of ranks, on every worker; also a barrier."""
+        return [value]
+
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        """The ``value`` of worker ``source``, on every worker."""
+        return value
+
+
+class Workers(Group):
+    """One of the processes of the default process group."""
+
+    def __init__(self) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+
+    def gather(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=_control())
+        return values
+
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        values = [value]
+        dist.broadcast_object_list(values, src=source, group=_control())
+        return values[0]
+
+
+_control_group: dist.ProcessGroup | None = None
+
+
+def _control() -> dist.ProcessGroup | None:
+    """A Gloo group for Python objects, so that they never take a CUDA stream."""
+    return _control_group
+
+
+def launched() -> bool:
+    """Whether this process was started as one worker of several (by torchrun, or by :mod:`pdadmm_bench.dist.launch`)."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+@contextmanager
+def joined(device: str, timeout: float) -> Iterator[Workers]:
+    """Membership in the process group the environment describes.
+
+    Args:
+        device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
+        timeout: seconds after which a stalled exchange is an error.
+    """
+    global _control_group
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    _control_group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout)) if device == "cuda" else None
+    workers = Workers()
+
+    def interrupt(number: int, frame: object) -> None:
+        workers.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield workers
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _control_group = None
+        dist.destroy_process_group()
+
+
+def check_world(gpus: int) -> int:
+    """The number of workers a launcher started; raises :class:`UserError` when ``--gpus`` says otherwise."""
+    world = int(os.environ["WORLD_SIZE"])
+    if gpus not in (1, world):
+        raise UserError(f"--gpus {gpus} under a launcher that started {world} workers; leave it out or say {world}")
+    return world

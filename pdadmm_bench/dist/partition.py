@@ -1,0 +1,84 @@
+"""Which worker holds which layers: contiguous blocks, balanced under a cost model or given by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.errors import UserError
+
+ROUNDING = 1e-9
+"""Relative difference below which two sums of layer costs are the same."""
+
+
+def partition(text: str, costs: Sequence[float], workers: int) -> list[Block]:
+    """The blocks of ``workers`` workers, in order, over layers that cost ``costs`` each.
+
+    Args:
+        text: ``auto`` makes the most expensive block as cheap as any partition can, and among such partitions takes the
+            one whose blocks differ least in length, longer ones first; ``even`` ignores the costs; ``3,4,3`` names the
+            number of layers of each worker.
+    """
+    layers = len(costs)
+    if workers < 1:
+        raise UserError(f"{workers} workers: give at least 1")
+    if workers > layers:
+        raise UserError(f"{workers} workers cannot share {layers} layers: give at most {layers} workers")
+    if text == "auto":
+        sizes = _balanced(costs, workers)
+    elif text == "even":
+        sizes = _even(layers, workers)
+    else:
+        sizes = _given(text, layers, workers)
+    stops = list(accumulate(sizes))
+    return [Block(stop - size, stop, layers) for size, stop in zip(sizes, stops, strict=True)]
+
+
+def _even(layers: int, workers: int) -> list[int]:
+    """Sizes that differ by at most one, the longer ones first."""
+    size, longer = divmod(layers, workers)
+    return [size + (worker < longer) for worker in range(workers)]
+
+
+def _given(text: str, layers: int, workers: int) -> list[int]:
+    example = ",".join(str(size) for size in _even(layers, workers))
+    right = f"give auto, even, or {workers} numbers that add up to {layers}, such as {example}"
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"partition {text!r} is not a list of whole numbers: {right}") from None
+    if len(sizes) != workers:
+        raise UserError(f"partition {text!r} has {len(sizes)} blocks for {workers} workers: {right}")
+    if min(sizes) < 1:
+        raise UserError(f"partition {text!r} has a block without layers: {right}")
+    if sum(sizes) != layers:
+        raise UserError(f"partition {text!r} has {sum(sizes)} layers and the network {layers}: {right}")
+    return sizes
+
+
+def _balanced(costs: Sequence[float], workers: int) -> list[int]:
+    """Exact, by dynamic programming over (workers left, first layer left): O(workers · layers²)."""
+    layers = len(costs)
+    before = [0.0, *accumulate(costs)]
+    # least[i]: the cheapest possible most expensive block of layers i … over the workers counted so far.
+    least = [before[layers] - before[i] for i in range(layers)]
+    for count in range(2, workers + 1):
+        least = [
+            min(max(before[j] - before[i], least[j]) for j in range(i + 1, layers - count + 2))
+            for i in range(layers - count + 1)
+        ]
+    limit = least[0] + ROUNDING * before[layers]
+    # best[i]: (Σ size², sizes negated) of the evenest partition of layers i … into blocks that cost at most the limit.
+    best: list[tuple[int, list[int]] | None] = [None] * layers + [(0, [])]
+    for _ in range(workers):
+        following, best = best, [None] * (layers + 1)
+        for i in range(layers):
+            choices = [
+                (rest[0] + (j - i) ** 2, [i - j, *rest[1]])
+                for j in range(i + 1, layers + 1)
+                if before[j] - before[i] <= limit and (rest := following[j]) is not None
+            ]
+            best[i] = min(choices, default=None)
+    assert best[0] is not None
+    return [-size for size in best[0][1]]

@@ -1,0 +1,162 @@
+"""This machine's own rates, as the cost model wants them: matrix products, elementwise operations, messages.
+
+Medians of repeats on sizes like those of the network, each measurement a second or two. Messages go between two
+processes on the loopback through Gloo, so for workers on other machines or on GPUs their link must be given instead.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+
+import torch
+import torch.distributed as dist
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.dist.cost import FLOAT_BYTES
+
+BUDGET_S = 1.0
+MIN_REPEATS, MAX_REPEATS = 3, 50
+MAX_PRODUCT_FLOPS = 10**10
+"""Rows are cut so that one product stays below this (a fraction of a second on a core)."""
+MAX_ARRAY_BYTES = 40 * 2**20
+"""Above the size (32 MiB in glibc) from which each new array is fresh memory from the system, which is slower."""
+WORKING_SET_BYTES = 64 * 2**20
+MAX_MESSAGE_BYTES = 64 * 2**20
+SMALL_MESSAGES = 200
+TIMEOUT_S = 60
+
+
+def product_rate(rows: int, width: int, threads: int, device: str = "cpu") -> float:
+    """Operations per second of float32 matrix products of ``rows`` rows and a ``width`` × ``width`` matrix.
+
+    Both shapes an iteration has are timed: (N, n)·(n, n) and (n, N)·(N, n).
+    """
+    rows = max(1, min(rows, MAX_PRODUCT_FLOPS // (2 * width * width)))
+    x, weight = (torch.rand(size, width, device=device) for size in (rows, width))
+    seconds = [_seconds(product, threads, device, BUDGET_S / 2) for product in (lambda: x @ weight.T, lambda: x.T @ x)]
+    return 2 * 2 * rows * width * width / sum(seconds)
+
+
+def memory_rate(rows: int, width: int, threads: int, device: str = "cpu") -> float:
+    """Bytes per second that elementwise operations on (``rows``, ``width``) arrays read and write.
+
+    What is timed has the pattern of an ADMM update: several layers in turn, whose arrays are read from memory, worked on
+    in temporaries, and one of them replaced by a new array.
+    """
+    rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
+    num_bytes = FLOAT_BYTES * rows * width
+    layers = [
+        [torch.rand(rows, width, device=device) for _ in range(3)]
+        for _ in range(max(2, min(8, WORKING_SET_BYTES // (3 * num_bytes))))
+    ]
+
+    def update() -> None:
+        for layer in layers:
+            a, q, _ = layer
+            both = a + q  # 3 passes
+            low = (both / 2).clamp(max=0)  # 4
+            cost = (low - a).square() + (q - low.relu()).square()  # 5 + 2 + 5 + 3
+            layer[2] = torch.where(cost < both, low, both)  # 2.25 + 3.25: the condition is a byte per value
+
+    passes = 27.5 * len(layers)
+    return passes * num_bytes / _seconds(update, threads, device, BUDGET_S)
+
+
+def link_rate(num_bytes: int) -> tuple[float, float]:
+    """Bytes per second of messages of ``num_bytes``, and seconds of latency, between two processes on the loopback."""
+    num_bytes = max(1, min(num_bytes, MAX_MESSAGE_BYTES))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", __name__, str(Path(folder) / "store"), str(num_bytes)]
+        # A worker of the same package, whatever the current folder holds.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        workers = [
+            subprocess.Popen(
+                [*command, rank], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            )
+            for rank in ("0", "1")
+        ]
+        try:
+            (answer, errors), _ = [worker.communicate(timeout=2 * TIMEOUT_S) for worker in workers]
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                "the link between two processes could not be measured in time; give --bandwidth and --latency"
+            ) from None
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.communicate()
+    if any(worker.returncode for worker in workers):
+        reason = (errors.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"the link between two processes cannot be measured ({reason}); give --bandwidth and --latency")
+    bandwidth, latency = map(float, answer.split())
+    return bandwidth, latency
+
+
+def _worker(store: str, num_bytes: int, rank: int) -> None:
+    """One end of the link: echoes messages, and on rank 0 prints bandwidth and latency."""
+    timeout = timedelta(seconds=TIMEOUT_S)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timeout)
+
+    def round_trip(message: torch.Tensor) -> float:
+        start = time.perf_counter()
+        for sender in (0, 1):
+            if rank == sender:
+                dist.send(message, 1 - rank)
+            else:
+                dist.recv(message, 1 - rank)
+        return time.perf_counter() - start
+
+    def one_way(size: int, repeats: int) -> float:
+        message = torch.zeros(size, dtype=torch.uint8)
+        round_trip(message)
+        return median(round_trip(message) for _ in range(repeats)) / 2
+
+    latency = one_way(1, SMALL_MESSAGES)
+    # The number of repeats must be the same at both ends, so it comes from the size alone: about 2 GiB in all.
+    seconds = one_way(num_bytes, max(MIN_REPEATS, min(MAX_REPEATS, 2**30 // num_bytes)))
+    if rank == 0:
+        print(num_bytes / max(seconds - latency, 1e-9), latency)
+    dist.destroy_process_group()
+
+
+def _seconds(operation: Callable[[], object], threads: int, device: str, budget: float) -> float:
+    """Median time of ``operation`` after one warm-up, over repeats that together take about ``budget`` seconds."""
+    times: list[float] = []
+    with _threads(threads):
+        operation()
+        while len(times) < MIN_REPEATS or (sum(times) < budget and len(times) < MAX_REPEATS):
+            start = _now(device)
+            operation()
+            times.append(_now(device) - start)
+    return median(times)
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """torch with ``count`` threads, and as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+if __name__ == "__main__":
+    _worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,84 @@
+"""What a tensor becomes on its way to a neighbour: itself, bfloat16, or codes of a finite set.
+
+The same rounding is applied between layers of one worker (:meth:`Wire.round`), so a result does not depend on where the
+network is cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Wire:
+    """float32, unchanged."""
+
+    name: str = "fp32"
+    dtype: torch.dtype = torch.float32
+
+    def encode(self, x: Tensor, out: Tensor) -> None:
+        """Write what is sent for ``x`` into ``out``, a buffer of ``dtype`` and the shape of ``x``."""
+        out.copy_(x)
+
+    def decode(self, payload: Tensor) -> Tensor:
+        """The float32 tensor that ``payload`` stands for."""
+        return payload
+
+    def round(self, x: Tensor) -> Tensor:
+        """``x`` as a neighbour would get it."""
+        return x
+
+
+@dataclass(frozen=True)
+class BFloat16(Wire):
+    """The upper half of a float32: 8 bits of precision."""
+
+    name: str = "bf16"
+    dtype: torch.dtype = torch.bfloat16
+
+    def decode(self, payload: Tensor) -> Tensor:
+        return payload.float()
+
+    def round(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Codes(Wire):
+    """The number of the nearest of ``levels`` equally spaced values from ``low`` to ``high``: one byte, or two."""
+
+    low: float = 0.0
+    high: float = 1.0
+    levels: int = 256
+
+    @classmethod
+    def of(cls, low: float, high: float, levels: int) -> Codes:
+        """uint8 for up to 256 levels, else int16."""
+        name, dtype = ("uint8", torch.uint8) if levels <= 256 else ("int16", torch.int16)
+        return cls(name, dtype, low, high, levels)
+
+    @property
+    def width(self) -> float:
+        """Distance of two levels."""
+        return (self.high - self.low) / (self.levels - 1)
+
+    @property
+    def offset(self) -> int:
+        """Number of the first code, since torch sends signed 16-bit integers only."""
+        return 0 if self.dtype == torch.uint8 else torch.iinfo(self.dtype).min
+
+    def numbers(self, x: Tensor) -> Tensor:
+        """0, …, levels − 1 as floats."""
+        return ((x.clamp(self.low, self.high) - self.low) / self.width).round_()
+
+    def encode(self, x: Tensor, out: Tensor) -> None:
+        out.copy_(self.numbers(x).add_(self.offset))
+
+    def decode(self, payload: Tensor) -> Tensor:
+        return payload.float().sub_(self.offset).mul_(self.width).add_(self.low)
+
+    def round(self, x: Tensor) -> Tensor:
+        return self.numbers(x).mul_(self.width).add_(self.low)

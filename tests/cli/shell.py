@@ -1,0 +1,58 @@
+"""What the tests of the command line share: a tiny problem, answers, and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdadmm_bench.data.sources import CACHE_VARIABLE
+
+DATASET = "sbm[nodes=300,classes=3,features=12]"
+DATA = ("--dataset", DATASET, "--hops", "1", "--num-val", "50", "--num-test", "50")
+TINY = ("run", *DATA, "--layers", "2", "--hidden", "8", "--iterations", "4")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a command that refused its input."""
+        assert self.code == 2, self
+        assert "Traceback" not in self.err
+        assert self.out == ""
+        return self.err.strip().splitlines()[-1]
+
+
+Cli = Callable[..., Answer]
+
+
+def start(*arguments: str, cwd: Path, cache: Path) -> subprocess.Popen[str]:
+    """The command as a process that stands on its own, as from a shell."""
+    environment = {**os.environ, CACHE_VARIABLE: str(cache), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "pdadmm_bench", *arguments],
+        cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> Answer:
+    """The answer of a process that was started."""
+    out, err = process.communicate(timeout=200)
+    return Answer(process.returncode, out, err)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The result rows in a file, by the JSON reader of everybody else."""
+    return json.loads(path.read_text(encoding="utf-8"))

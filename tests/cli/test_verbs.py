@@ -1,0 +1,97 @@
+"""The command itself: help, its speed by what it leaves alone, and unexpected ends."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shell import TINY, Cli
+
+from pdadmm_bench import __version__
+from pdadmm_bench.cli import main as command
+from pdadmm_bench.cli.options import FIELDS
+from pdadmm_bench.cli.run import run
+
+SLOW = {"torch", "mlflow", "numpy", "matplotlib", "rich", "pydantic", "torch_geometric", "ogb", "pandas"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "light"),
+    [
+        (["--help"], SLOW),
+        (["--version"], SLOW),
+        (["ui", "--help"], SLOW - {"pydantic"}),
+        (["run", "--help"], SLOW - {"pydantic"}),
+        (["list"], SLOW - {"pydantic", "rich"}),
+        (["info", "pubmed"], SLOW - {"pydantic", "rich"}),
+        (["run", "--layers", "1"], SLOW - {"pydantic"}),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_needed_is_not_imported(arguments: list[str], light: set[str]) -> None:
+    code = (
+        "import sys\nfrom pdadmm_bench.cli.main import main\n"
+        f"sys.argv = ['pdadmm-bench', *{arguments}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print({sorted(light)} & sys.modules.keys() if 0 else sorted(set({sorted(light)}) & sys.modules.keys()))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_tells_meaning_choices_and_defaults(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    text = cli("run", "--help").out
+    for option, field in FIELDS.items():
+        if option != "set":
+            assert (field.description or option) in " ".join(text.split()), option
+    assert "sbm[nodes=2000,...]" in text  # not taken for markup
+    assert "[default: 10]" in text
+    assert "auto|cpu|cuda" in text
+    assert "the command line wins" in text
+    assert "[default: 4]" in cli("prepare", "--help").out
+
+
+def test_every_setting_is_an_option() -> None:
+    options = {name.removesuffix("_") for name in inspect.signature(run).parameters}
+    assert options == {*FIELDS, "config"}
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").out == f"pdadmm-bench {__version__}\n"
+
+
+def test_misspelt_verbs_and_options(cli: Cli) -> None:
+    assert "'run'" in cli("rnu").error
+    assert "--optimizer" in cli(*TINY, "--optimizr", "adam").error
+
+
+def test_no_traceback_unless_asked_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(command, "app", broken)
+    answer = cli()
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "error: RuntimeError: a defect (not expected; pdadmm-bench --debug shows where)\n"
+    monkeypatch.setenv(command.DEBUG, "1")
+    with pytest.raises(RuntimeError, match="a defect"):
+        cli()
+
+
+def test_an_overlay_adds_a_dataset(cli: Cli, tmp_path: Path) -> None:
+    card = Path(command.share.roots()[-1] / "datasets" / "sbm.toml").read_text()
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "mine.toml").write_text(card.replace("nodes = 2000", "nodes = 2000 "))
+    assert "mine " in cli("--share", str(tmp_path), "list").out
+    assert "--share" in cli("--share", "nowhere", "list").error or "nowhere is not a folder" in cli().err
+
+
+def test_prepare_goes_on_after_a_missing_dataset(cli: Cli) -> None:
+    answer = cli("prepare", "pubmed", "cora", "--offline")
+    assert answer.code == 2
+    assert "dataset 'pubmed' is missing" in answer.err
+    assert "dataset 'cora' is missing" in answer.err
