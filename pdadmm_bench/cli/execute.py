@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import typer
 
@@ -70,29 +71,43 @@ def _train_all(specs: Sequence[RunSpec], problem: Problem | None, session: _Sess
 
 @dataclass
 class _Session:
-    """Display, tracking and rows of one invocation."""
+    """Display, tracking and rows of one invocation; itself the first observer of every run."""
 
     live: LiveView
     tracker: Tracker
     output: Output
-    rows: list[Row] = field(default_factory=list)
+    rows: dict[str, Row] = field(default_factory=dict)
 
     def observers(self) -> list[Observer]:
         """Those of one more run."""
-        return [self.live, self.tracker.observer()]
+        return [self, self.live, self.tracker.observer()]
+
+    def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
+        """Nothing to keep yet."""
+
+    def stepped(self, step: Mapping[str, float]) -> None:
+        """Nothing to keep yet."""
+
+    def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the row before anybody else sees it: a second Ctrl-C, while the store is written, cannot lose it."""
+        with contextlib.suppress(UserError):  # told by keep
+            self._write(row)
 
     def keep(self, row: Row) -> None:
         """Write the rows; a disk that filled up meanwhile costs no training, and the row goes to stderr instead."""
-        self.rows.append(row)
+        try:
+            self._write(row)
+        except UserError as error:
+            self.live.warn(f"{error}; training goes on")
+            typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+
+    def _write(self, row: Row) -> None:
+        self.rows[row["run_id"]] = row
         if self.output.json_file:
-            try:
-                write_rows(self.output.json_file, self.rows)
-            except UserError as error:
-                self.live.warn(f"{error}; training goes on")
-                typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+            write_rows(self.output.json_file, self.rows.values())
 
     def exit_code(self) -> int:
-        statuses = {row["status"] for row in self.rows}
+        statuses = {row["status"] for row in self.rows.values()}
         return 130 if "interrupted" in statuses else int(bool(statuses & set(FAILURES)))
 
 
@@ -115,7 +130,7 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
         if output.json_file:  # not before: rows of an earlier run outlive a run that cannot start
             write_rows(output.json_file, [])
         yield session, problem
-    live.summary(session.rows)
+    live.summary(list(session.rows.values()))
     live.note(f"compare the runs: {view_command(output.tracking_uri)}")
 
 

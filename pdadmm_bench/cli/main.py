@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -55,10 +56,15 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
-    # What ends a job on a cluster or a container should leave the same records behind as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if "RANK" not in os.environ:  # torchrun's workers are its own to end
+        # What ends a job on a cluster or a container should leave the same records behind as Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # no result is lost because a locale has no ±
     try:
-        app()
+        app(prog_name="pdadmm-bench")
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
@@ -120,8 +122,8 @@ class _Hub:
 
     def close(self) -> None:
         """Deal with what worker 0 said before it ended, and stop listening."""
-        with contextlib.suppress(OSError):
-            Client(self.address, authkey=self.key).close()  # wakes up a listener that no worker ever reached
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as visitor:
+            visitor.connect(self.address)  # lets go of a listener that no worker ever reached
         self._thread.join(_DRAIN_S)
         self._listener.close()
 
@@ -141,7 +143,11 @@ class _Hub:
         self._end(row, {f"worker-{rank}.log": log} if log else {})
 
     def _listen(self) -> None:
-        with self._listener.accept() as connection:
+        try:
+            connection = self._listener.accept()
+        except (OSError, EOFError, AuthenticationError):
+            return
+        with connection:
             while True:
                 try:
                     event, content = connection.recv()

@@ -23,7 +23,7 @@ def roots() -> list[Path]:
         raise UserError(f"the data files of pdadmm-bench are missing beside {package}; reinstall the package")
     overlay = os.environ.get(VARIABLE)
     if overlay and not Path(overlay).is_dir():
-        raise UserError(f"{VARIABLE}={overlay} is not a folder")
+        raise UserError(f"the overlay {overlay} (--share or {VARIABLE}) is not a folder")
     return [Path(overlay), own] if overlay else [own]
 
 

@@ -22,6 +22,10 @@ WIRE_BYTES = {"fp32": 4, "bf16": 2, "int16": 2, "uint8": 1}
 """Bytes per value of each wire format."""
 MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`pdadmm_bench.dist.exchange`)."""
+HIDDEN_Z_PASSES = 65.5
+"""Passes of the z-update of one hidden layer of pdADMM; a condition counts a byte per value."""
+ROUNDING_PASSES = 24
+"""Passes of rounding p and v to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
 OUTPUT_STEPS = 5
 """Proximal-gradient steps of z_L assumed per update: a warm-started one stops when its criterion is first read."""
 ACCUMULATION_PASSES = 3
@@ -83,9 +87,13 @@ def _admm(products: int, first: float, hidden: Arrays, last: float, states: tupl
 _PDADMM_STATES = (Arrays(1, 5, 1), Arrays(2, 5, 1), Arrays(2, 2, 1))
 
 PDADMM = _admm(4, 103.5, Arrays(11, 109.5, 8), 58 + 27 * OUTPUT_STEPS, _PDADMM_STATES)
-PDADMM_Q = replace(_admm(5, 103.5, Arrays(29, 107.5, 8), 56 + 27 * OUTPUT_STEPS, _PDADMM_STATES), wire="uint8")
+PDADMM_Q = replace(
+    _admm(5, 103.5 + ROUNDING_PASSES, Arrays(29, 107.5 + ROUNDING_PASSES, 8), 56 + 27 * OUTPUT_STEPS, _PDADMM_STATES),
+    wire="uint8",
+)
 PDADMM_Q_ROUNDING_Q = replace(
-    _admm(4, 115.5, Arrays(11, 121.5, 8), 58 + 27 * OUTPUT_STEPS, _PDADMM_STATES), wire="uint8"
+    _admm(4, 115.5 + ROUNDING_PASSES, Arrays(11, 121.5 + ROUNDING_PASSES, 8), 58 + 27 * OUTPUT_STEPS, _PDADMM_STATES),
+    wire="uint8",
 )
 """pdADMM-G-Q with ``quantize=q``."""
 DLADMM = Profile(
@@ -231,6 +239,11 @@ class Layers:
 
     def _values(self, arrays: Arrays, index: int) -> float:
         return arrays.values(self.widths[index], self.widths[index + 1], self.rows)
+
+
+def microbatches_for(workers: int) -> int:
+    """The default number of micro-batches: enough to keep the pipeline's bubble below a fifth."""
+    return 4 * workers if workers > 1 else 1
 
 
 def layer_costs(profile: Profile, widths: Sequence[int], rows: int) -> list[float]:

@@ -6,6 +6,7 @@ processes on the loopback through Gloo, so for workers on other machines or on G
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -21,54 +22,59 @@ import torch
 import torch.distributed as dist
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.dist.cost import FLOAT_BYTES
+from pdadmm_bench.dist.cost import FLOAT_BYTES, HIDDEN_Z_PASSES, Machine
+from pdadmm_bench.optim.subproblems import hidden_z
 
 BUDGET_S = 1.0
+"""Time of one measurement, as far as three repeats fit into it."""
 MIN_REPEATS, MAX_REPEATS = 3, 50
 MAX_PRODUCT_FLOPS = 10**10
 """Rows are cut so that one product stays below this (a fraction of a second on a core)."""
-MAX_ARRAY_BYTES = 40 * 2**20
-"""Above the size (32 MiB in glibc) from which each new array is fresh memory from the system, which is slower."""
-WORKING_SET_BYTES = 64 * 2**20
+MAX_ARRAY_BYTES = 16 * 2**20
+LAYERS = 3
 MAX_MESSAGE_BYTES = 64 * 2**20
 SMALL_MESSAGES = 200
 TIMEOUT_S = 60
 
 
-def product_rate(rows: int, width: int, threads: int, device: str = "cpu") -> float:
+def measure(
+    rows: int, width: int, threads: int, *, device: str = "cpu", link: bool = True, budget: float = BUDGET_S
+) -> Machine:
+    """All rates for a network of ``width`` units and ``rows`` rows; without ``link``, messages take no time."""
+    bandwidth, latency = link_rate(FLOAT_BYTES * rows * width) if link else (math.inf, 0.0)
+    return Machine(
+        flops_per_s=product_rate(rows, width, threads, device, budget),
+        memory_bytes_per_s=memory_rate(rows, width, threads, device, budget),
+        bandwidth_bytes_per_s=bandwidth,
+        latency_s=latency,
+    )
+
+
+def product_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
     """Operations per second of float32 matrix products of ``rows`` rows and a ``width`` × ``width`` matrix.
 
     Both shapes an iteration has are timed: (N, n)·(n, n) and (n, N)·(N, n).
     """
     rows = max(1, min(rows, MAX_PRODUCT_FLOPS // (2 * width * width)))
     x, weight = (torch.rand(size, width, device=device) for size in (rows, width))
-    seconds = [_seconds(product, threads, device, BUDGET_S / 2) for product in (lambda: x @ weight.T, lambda: x.T @ x)]
+    seconds = [_seconds(product, threads, device, budget / 2) for product in (lambda: x @ weight.T, lambda: x.T @ x)]
     return 2 * 2 * rows * width * width / sum(seconds)
 
 
-def memory_rate(rows: int, width: int, threads: int, device: str = "cpu") -> float:
+def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
     """Bytes per second that elementwise operations on (``rows``, ``width``) arrays read and write.
 
-    What is timed has the pattern of an ADMM update: several layers in turn, whose arrays are read from memory, worked on
-    in temporaries, and one of them replaced by a new array.
+    Timed on the z-update of pdADMM in several layers in turn, where most of an iteration's passes are.
     """
     rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
-    num_bytes = FLOAT_BYTES * rows * width
-    layers = [
-        [torch.rand(rows, width, device=device) for _ in range(3)]
-        for _ in range(max(2, min(8, WORKING_SET_BYTES // (3 * num_bytes))))
-    ]
+    layers = [[torch.rand(rows, width, device=device) for _ in range(3)] for _ in range(LAYERS)]
 
     def update() -> None:
         for layer in layers:
-            a, q, _ = layer
-            both = a + q  # 3 passes
-            low = (both / 2).clamp(max=0)  # 4
-            cost = (low - a).square() + (q - low.relu()).square()  # 5 + 2 + 5 + 3
-            layer[2] = torch.where(cost < both, low, both)  # 2.25 + 3.25: the condition is a byte per value
+            layer[0] = hidden_z(layer[1], layer[0], layer[2])
 
-    passes = 27.5 * len(layers)
-    return passes * num_bytes / _seconds(update, threads, device, BUDGET_S)
+    num_bytes = FLOAT_BYTES * rows * width * HIDDEN_Z_PASSES * LAYERS
+    return num_bytes / _seconds(update, threads, device, budget)
 
 
 def link_rate(num_bytes: int) -> tuple[float, float]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from shell import DATA, DATASET, TINY, Answer, Cli, finish, rows_of, start
 
-from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.rows import FIXED
+from pdadmm_bench.track import TrackedRun
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,17 @@ def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path) -> No
     client = MlflowClient(f"sqlite:///{with_store}/mlflow.db")
     for run_id in (row["mlflow_run_id"], row["mlflow_parent_run_id"]):
         assert client.get_run(run_id).info.status == "KILLED"
-    assert len(client.get_metric_history(row["mlflow_run_id"], "acc_val")) == row["iterations"] + 1
+    written = len(client.get_metric_history(row["mlflow_run_id"], "acc_val"))
+    assert 0 <= row["iterations"] + 1 - written <= 1  # the last step may have been on its way
+
+
+def test_a_second_ctrl_c_costs_no_row(with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def impatient(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrackedRun, "finished", impatient)
+    assert cli(*TINY, "--optimizer", "adam", "--json", "rows.json").code == 130
+    assert [row["status"] for row in rows_of(Path("rows.json"))] == ["ok"]
 
 
 CONFIG = f"""
@@ -250,7 +260,8 @@ def test_cuda_without_a_device(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Non
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "sees no CUDA device" in cli(*TINY, "--device", "cuda").error
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert cli(*TINY, "--device", "cuda").error.startswith("error: --device cuda: ")
 
 
 # A path below a file, since folders without permission do not stop root.
@@ -313,7 +324,6 @@ def test_real_pubmed(real_data: Path, with_store: Path, cli: Cli) -> None:
     (row,) = rows_of(Path("rows.json"))
     assert (row["dataset_name"], row["dataset_split"], row["dataset_source"]) == ("pubmed", "public", "data-root")
     assert row["acc_test_at_best_val"] > 0.6
-    assert row["dist_threads"] == cores()
 
 
 def test_an_interrupt_before_training_is_quiet(with_store: Path, shared_cache: Path) -> None:
@@ -321,7 +331,9 @@ def test_an_interrupt_before_training_is_quiet(with_store: Path, shared_cache: P
     time.sleep(1.5)
     process.send_signal(signal.SIGTERM)
     answer = finish(process)
-    assert (answer.code, answer.out) == (130, "")
+    # CPython ends by the signal itself when it arrives inside an exec(), as in a dataclass; shells call that 130 too.
+    assert answer.code in (130, -signal.SIGINT), answer.err
+    assert answer.out == ""
     assert "Traceback" not in answer.err
 
 

@@ -1,0 +1,247 @@
+"""The cost model counts what the optimizers do, and its times are those one gets by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.dist import cost, rates
+from pdadmm_bench.dist.cost import Layers, Machine, predict_iteration
+from pdadmm_bench.dist.partition import partition
+from pdadmm_bench.models import mlp
+from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.base import Links, Optimizer
+
+ROWS, WIDTHS = 101, [31, 17, 17, 17, 5]
+NOT_ELEMENTWISE = {
+    "mm",
+    "t",
+    "transpose",
+    "expand",
+    "detach",
+    "empty_like",
+    "alias",
+    "view",
+    "_unsafe_view",
+    "unsqueeze",
+}
+MACHINE = Machine(flops_per_s=1e9, memory_bytes_per_s=1e9, bandwidth_bytes_per_s=1e8, latency_s=1e-3)
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations other than matrix products read and write."""
+
+    num_bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = func.__name__.split(".")[0]
+        if name not in NOT_ELEMENTWISE:
+            # addmm copies what it adds to, which is elementwise; its factors are the product's.
+            read = args[:1] if name == "addmm" else (args, kwargs)
+            self.num_bytes += sum(t.nbytes for t in pytree.tree_leaves((read, result)) if isinstance(t, torch.Tensor))
+        return result
+
+
+def started(name: str, **values: Any) -> tuple[Optimizer, Any]:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(ROWS, WIDTHS[0], generator=generator), torch.arange(ROWS) % WIDTHS[-1]
+    rows = Rows(x=x, y=y)
+    problem = Problem(name="t", split="t", num_classes=WIDTHS[-1], train=rows, val=rows, test=rows, sha256="")
+    block = Block.whole(len(WIDTHS) - 1)
+    optimizer = registry.get(name).create(values, name)
+    layers = mlp.initial_layers(ModelSpec(layers=len(block), hidden=WIDTHS[1], init="he"), WIDTHS, 0, block)
+    state = optimizer.init(problem, layers, block, Links(wire=optimizer.wire("auto")))
+    optimizer.step(state)
+    return optimizer, state
+
+
+def case(name: str) -> tuple[str, cost.Profile, dict[str, Any]]:
+    admm = (
+        {"output_steps": cost.OUTPUT_STEPS, "output_tolerance": 0.0} if name in ("pdadmm", "pdadmm-q", "dladmm") else {}
+    )
+    return name, cost.PROFILES[name], admm
+
+
+CASES = [
+    *map(case, cost.PROFILES),
+    ("pdadmm-q", cost.PDADMM_Q_ROUNDING_Q, {**case("pdadmm-q")[2], "quantize": "q"}),
+]
+
+
+@pytest.mark.parametrize(("name", "profile", "values"), CASES)
+def test_products_are_those_the_optimizer_makes(name: str, profile: cost.Profile, values: dict[str, Any]) -> None:
+    optimizer, state = started(name, **values)
+    with FlopCounterMode(display=False) as counter:
+        optimizer.step(state)
+    layers = Layers(profile, WIDTHS, ROWS)
+    assert sum(layers.flops(index) for index in range(len(layers))) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(("name", "profile", "values"), CASES)
+def test_passes_are_close_to_those_the_optimizer_makes(
+    name: str, profile: cost.Profile, values: dict[str, Any]
+) -> None:
+    """Within a tenth: vectors and scalars are left out of the model."""
+    optimizer, state = started(name, **values)
+    with Traffic() as counter:
+        optimizer.step(state)
+    layers = Layers(profile, WIDTHS, ROWS)
+    assert sum(map(layers.traffic, range(len(layers)))) == pytest.approx(counter.num_bytes, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "profile", "values"), CASES[:3])
+def test_state_is_what_the_optimizer_holds(name: str, profile: cost.Profile, values: dict[str, Any]) -> None:
+    _, state = started(name, **values)
+    tensors = {t.data_ptr(): t.nbytes for layer in state.layers for t in vars(layer).values() if t is not None}
+    layers = Layers(profile, WIDTHS, ROWS)
+    assert sum(map(layers.state_bytes, range(len(layers)))) == sum(tensors.values()) + state.y.nbytes
+
+
+def test_a_hand_made_network() -> None:
+    """10 rows, widths 2-3-4: pdADMM makes 2 products in the first layer and 4 in the second, its last."""
+    layers = Layers(cost.PDADMM, [2, 3, 4], 10)
+    assert [layers.flops(0), layers.flops(1)] == [2 * 2 * 10 * 2 * 3, 4 * 2 * 10 * 3 * 4]
+    assert layers.traffic(0) == 4 * (103.5 * 10 * 3 + 8 * 3 * 3)
+    # First: x; z, r, q, u, q_old; W, b. Last: p, v; z, r; W, b; labels.
+    assert layers.state_bytes(0) == 4 * (10 * 2 + 5 * 10 * 3 + 3 * 3)
+    assert layers.state_bytes(1) == 4 * (2 * 10 * 3 + 2 * 10 * 4 + 4 * 4) + 8 * 10
+    assert [layers.parameters(0), layers.parameters(1)] == [9, 16]
+
+
+NO_PASSES = {role: replace(getattr(cost.PDADMM, role), passes=cost.Arrays()) for role in ("first", "hidden", "last")}
+PRODUCTS_ONLY = replace(cost.PDADMM, **NO_PASSES)
+
+
+def blocks(*sizes: int) -> list[Block]:
+    return partition(",".join(map(str, sizes)), [1.0] * sum(sizes), len(sizes))
+
+
+def test_overlap_hides_what_the_windows_hold() -> None:
+    """Six layers of 10 units, 100 rows, on two workers: one product takes 20 µs, a hidden layer 80, the first 40."""
+    widths, product = [10] * 7, 2 * 100 * 10 * 10 / 1e9
+    quick, slow = (Machine(1e9, 1e9, 100 * 10 * 4 / seconds, 0.0) for seconds in (4 * product, 10 * product))
+    hidden = predict_iteration(PRODUCTS_ONLY, widths, 100, blocks(3, 3), quick)
+    assert [worker.compute_s for worker in hidden.workers] == pytest.approx([10 * product, 12 * product])
+    # v arrives during the right worker's one layer between, 4 products; p leaves after 2 and is wanted after 6.
+    assert hidden.exposed_s == 0
+    assert hidden.iteration_s == pytest.approx(12 * product)
+    exposed = predict_iteration(PRODUCTS_ONLY, widths, 100, blocks(3, 3), slow)
+    assert [worker.exposed_s for worker in exposed.workers] == pytest.approx([(10 - 4) * product, (10 - 4) * product])
+    assert exposed.iteration_s == pytest.approx(18 * product)
+    assert exposed.exposed_share == pytest.approx(6 / 18)
+
+
+def test_layers_alone_hide_p_behind_the_rest_of_the_layer() -> None:
+    """A worker of one hidden layer sends p after 2 of 4 products, and has no layer between to hide v behind."""
+    widths, product = [10] * 5, 2 * 100 * 10 * 10 / 1e9
+    machine = Machine(1e9, 1e9, 100 * 10 * 4 / (3 * product), 0.0)
+    prediction = predict_iteration(PRODUCTS_ONLY, widths, 100, blocks(1, 1, 1, 1), machine)
+    v, p = 3 * product, (3 - 2) * product
+    assert prediction.workers[1].exposed_s == pytest.approx(v + p)
+    assert prediction.iteration_s == pytest.approx(4 * product + v + p)
+
+
+def test_sequential_workers_take_turns() -> None:
+    prediction = predict_iteration(cost.DLADMM, [10] * 5, 100, blocks(2, 2), MACHINE)
+    single = predict_iteration(cost.DLADMM, [10] * 5, 100, blocks(4), MACHINE)
+    transfer = 1e-3 + 100 * 10 * 4 / 1e8
+    assert prediction.iteration_s == pytest.approx(single.iteration_s + 2 * transfer)
+    assert prediction.exposed_s == pytest.approx(2 * transfer)
+
+
+def test_a_pipeline_has_the_bubble_of_gpipe() -> None:
+    """Four equal stages, eight micro-batches, free messages and updates: (M + G − 1)/M turns of one stage's work."""
+    role = replace(cost.PROFILES["sgd"].hidden, passes=cost.Arrays())
+    profile = replace(cost.PROFILES["sgd"], first=role, hidden=role, last=role)
+    machine = replace(MACHINE, memory_bytes_per_s=math.inf, bandwidth_bytes_per_s=math.inf, latency_s=0.0)
+    stages = predict_iteration(profile, [10] * 5, 80, blocks(1, 1, 1, 1), machine, microbatches=8)
+    assert stages.iteration_s == pytest.approx(stages.workers[0].compute_s * 11 / 8)
+    assert stages.workers[0].compute_s == pytest.approx(3 * 2 * 80 * 10 * 10 / 1e9)
+
+
+def test_1f1b_takes_the_time_of_gpipe_and_less_memory() -> None:
+    profile = cost.PROFILES["adam"]
+    gpipe, one = (
+        predict_iteration(profile, [10] * 5, 80, blocks(2, 2), MACHINE, schedule=schedule, microbatches=8)
+        for schedule in ("gpipe", "1f1b")
+    )
+    assert one.iteration_s == gpipe.iteration_s
+    assert [a.state_bytes < b.state_bytes for a, b in zip(one.workers, gpipe.workers, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize(("wire", "size"), cost.WIRE_BYTES.items())
+def test_bytes_per_boundary_are_one_tensor_each_way(wire: str, size: int) -> None:
+    prediction = predict_iteration(cost.PDADMM, [7, 10, 10, 10, 3], 100, blocks(2, 1, 1), MACHINE, wire=wire)
+    assert prediction.boundary_bytes == 2 * 100 * 10 * size
+    assert [worker.sent_bytes for worker in prediction.workers] == [1000 * size, 2000 * size, 1000 * size]
+
+
+def test_a_pipeline_sends_the_padding_too() -> None:
+    profile = cost.PROFILES["sgd"]
+    assert predict_iteration(profile, [7, 10, 3], 101, blocks(1, 1), MACHINE, microbatches=8).boundary_bytes == (
+        2 * 104 * 10 * 4
+    )
+    assert predict_iteration(profile, [7, 10, 3], 101, blocks(2), MACHINE, microbatches=8).boundary_bytes == 0
+
+
+@given(
+    st.sampled_from(sorted(cost.PROFILES)),
+    st.lists(st.integers(1, 40), min_size=3, max_size=9),
+    st.integers(1, 200),
+    st.integers(1, 8),
+)
+def test_more_work_or_slower_links_never_help(name: str, widths: list[int], rows: int, workers: int) -> None:
+    workers = min(workers, len(widths) - 1)
+    profile = cost.PROFILES[name]
+
+    def predicted(rows: int = rows, machine: Machine = MACHINE, workers: int = workers) -> cost.Prediction:
+        split: Sequence[Block] = partition("auto", cost.layer_costs(profile, widths, rows), workers)
+        return predict_iteration(profile, widths, rows, split, machine)
+
+    found = predicted()
+    assert found.iteration_s <= predicted(machine=replace(MACHINE, bandwidth_bytes_per_s=1e7)).iteration_s
+    assert found.iteration_s <= predicted(machine=replace(MACHINE, latency_s=1.0)).iteration_s
+    assert found.iteration_s <= predicted(machine=replace(MACHINE, flops_per_s=1e8)).iteration_s
+    assert sum(worker.parameters for worker in found.workers) == mlp.num_parameters(widths)
+    assert 0 <= found.exposed_share <= 1
+    assert predicted(workers=1).exposed_s == 0
+    assert max(worker.compute_s + worker.exposed_s for worker in found.workers) <= found.iteration_s * (1 + 1e-12)
+
+
+def test_state_falls_with_the_workers() -> None:
+    widths = [1024] * 17
+    one, two = (
+        predict_iteration(cost.PDADMM, widths, 4000, partition("even", [1.0] * 16, workers), MACHINE).state_bytes
+        for workers in (1, 2)
+    )
+    assert two <= 0.6 * one
+
+
+def test_rates_of_this_machine_are_plausible() -> None:
+    before = torch.get_num_threads()
+    machine = rates.measure(64, 32, 1, link=False, budget=0.01)
+    assert 1e6 < machine.flops_per_s < 1e16
+    assert 1e6 < machine.memory_bytes_per_s < 1e14
+    assert machine.transfer_s(10**9) == 0
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.dist
+def test_the_link_of_this_machine_is_measured() -> None:
+    bandwidth, latency = rates.link_rate(1 << 16)
+    assert 1e5 < bandwidth < 1e13
+    assert 0 < latency < 1
