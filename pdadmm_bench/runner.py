@@ -29,9 +29,10 @@ from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist import placement
+from pdadmm_bench.dist.cost import microbatches_for
 from pdadmm_bench.dist.exchange import Neighbour, Traffic, close
-from pdadmm_bench.dist.group import Group
-from pdadmm_bench.dist.pipeline import PipelineOf, microbatches_for
+from pdadmm_bench.dist.group import Group, Workers
+from pdadmm_bench.dist.pipeline import PipelineOf
 from pdadmm_bench.dist.placement import Work
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
@@ -80,7 +81,7 @@ def choose_device(wanted: str, workers: int = 1) -> torch.device:
     needed = min(workers, int(os.environ.get("LOCAL_WORLD_SIZE", workers)))
     if wanted == "cuda" and present < needed:
         raise UserError(
-            f"--device cuda: {needed} CUDA devices are needed and torch {torch.__version__} sees {present}; "
+            f"--device cuda: torch {torch.__version__} sees {present} CUDA devices, and {needed} are needed; "
             "use --device cpu or auto, or fewer --gpus"
         )
     return torch.device("cpu" if wanted == "cpu" or present < needed else "cuda")
@@ -116,6 +117,14 @@ def run(
     return _Run(spec, problem, observers, now, group or Group()).execute()
 
 
+def time_iterations(spec: RunSpec, problem: Problem | None, group: Group, iterations: int) -> dict[str, Any] | None:
+    """Only the time, traffic and memory of some iterations, without evaluation: ``time_*``, ``dist_*``, ``memory_*``.
+
+    On worker 0, the others get None.
+    """
+    return _Run(spec, problem, (), time.perf_counter, group).time(iterations)
+
+
 class _Run:
     def __init__(
         self,
@@ -149,16 +158,18 @@ class _Run:
     def execute(self) -> Result:
         status, reason = "ok", None
         error: BaseException | None = None
+        facts = self._known()
         memory.reset_peak()
-        initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
-        facts = self._facts(initial)
-        for observer in self.observers:
-            observer.started(self.spec, facts)
-        unsupported = self.optimizer.supports(self.spec)
         try:
+            initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
+            digests = [digest for block in self.group.gather(mlp.digest(initial)) for digest in block]
+            facts["weights_initial_sha256"] = mlp.combine(digests)
+            for observer in self.observers:
+                observer.started(self.spec, facts)
+            unsupported = self.optimizer.supports(self.spec)
             if unsupported:
                 raise Stop("skipped", unsupported)
-            self._train([mlp.Layer(*(t.to(self.device) for t in layer)) for layer in initial])
+            self._train(self._on_device(initial))
         except Stop as stop:
             status, reason = stop.args
         except KeyboardInterrupt as interrupt:
@@ -173,6 +184,34 @@ class _Run:
             observer.finished(row, self.history)
         layers = self.optimizer.layers(self.state) if self.state is not None else []
         return Result(row, self.history, layers, error)
+
+    def time(self, iterations: int) -> dict[str, Any] | None:
+        memory.reset_peak()
+        initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
+        with self._links() as links:
+            self.state = self.optimizer.init(self.problem, self._on_device(initial), self.block, links)
+            for iteration in range(WARMUP_ITERATIONS + iterations):
+                self.group.gather(None)
+                mine = self._timed_step()
+                if iteration >= WARMUP_ITERATIONS:
+                    self.work.append(self.group.gather(mine))
+        results = self._work_results()
+        seconds = [max(worker.seconds for worker in work) for work in self.work]
+        results |= {"time_iteration_median_s": float(np.median(seconds)), "dist_partition": self._partition_text()}
+        return results if self.group.rank == 0 else None
+
+    def _on_device(self, layers: Sequence[mlp.Layer]) -> list[mlp.Layer]:
+        return [mlp.Layer(*(tensor.to(self.device) for tensor in layer)) for layer in layers]
+
+    def _partition_text(self) -> str:
+        return ",".join(str(len(block)) for block in self.blocks)
+
+    def _timed_step(self) -> Work:
+        """One iteration of this worker on the clock."""
+        self.traffic.take()
+        with self.clock.measure("train"):
+            self.optimizer.step(self.state)
+        return Work(seconds=self.clock.last, **self.traffic.take())
 
     def _train(self, initial: list[mlp.Layer]) -> None:
         with self._links() as links:
@@ -191,10 +230,7 @@ class _Run:
 
     def _iterate(self, iteration: int, links: Links) -> Step:
         """One iteration on the clock, then what every worker has to say about it."""
-        self.traffic.take()
-        with self.clock.measure("train"):
-            self.optimizer.step(self.state)
-        mine = Work(seconds=self.clock.last, **self.traffic.take())
+        mine = self._timed_step()
         with self.clock.measure("evaluate"):
             report = {name: terms.tolist() for name, terms in self.optimizer.report(self.state).items()}
             everyone = self.group.gather((mine, report, self.group.interrupted))
@@ -233,7 +269,7 @@ class _Run:
     def _links(self) -> Iterator[Links]:
         """The neighbours of this worker's block; nothing is on its way any more when the block of code ends well."""
         wire = self.optimizer.wire(self.spec.wire)
-        if self.group.size == 1:
+        if not isinstance(self.group, Workers) or self.group.size == 1:
             yield Links(wire=wire)
             return
         rows = len(self.problem.train.x)
@@ -286,11 +322,10 @@ class _Run:
             text += f" (worker {self.group.rank}: {planned:,} bytes of state planned, {memory.peak_bytes():,} resident)"
         return text
 
-    def _facts(self, initial: list[mlp.Layer]) -> dict[str, Any]:
+    def _known(self) -> dict[str, Any]:
         """Row values known before training."""
         spec = self.spec
         hyperparameters = self.optimizer.hyperparameters.model_dump()
-        digests = [digest for block in self.group.gather(mlp.digest(initial)) for digest in block]
         return {
             "run_id": uuid.uuid4().hex,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -310,9 +345,8 @@ class _Run:
             "dist_workers": self.group.size,
             "dist_device": self.device.type,
             "dist_threads": self.threads,
-            "dist_partition": ",".join(str(len(block)) for block in self.blocks),
+            "dist_partition": self._partition_text(),
             "dist_wire": self.optimizer.wire(spec.wire).name if not self.optimizer.supports(spec) else None,
-            "weights_initial_sha256": mlp.combine(digests),
             **environment(),
         }
 

@@ -4,8 +4,8 @@
     python tools/tune_defaults.py choose trials.jsonl     # writes runners/tuning/default/*.toml
 
 A trial is one run (seed 0, split seed 0, 60 iterations, evaluated every fifth) of 2 × 500 or 10 × 256 on one
-dataset. The value is its best validation accuracy; test accuracy is neither looked at nor stored. Per depth, the values with
-the best mean over the datasets become the default for any dataset, and a dataset's own best joins where it is more than
+dataset. The value is its best validation accuracy; test accuracy is neither looked at nor stored. Per depth, the values
+with the best mean over the datasets become the default for any dataset, and a dataset's own best joins where it is more than
 half a point better there. The other datasets were left out on purpose: they show how the defaults carry over.
 """
 

@@ -16,8 +16,10 @@ from pdadmm_bench.cli.command import ModelCommand
 from pdadmm_bench.cli.doctor import doctor
 from pdadmm_bench.cli.info import info
 from pdadmm_bench.cli.list import list_
+from pdadmm_bench.cli.predict import predict
 from pdadmm_bench.cli.prepare import prepare
 from pdadmm_bench.cli.run import run
+from pdadmm_bench.cli.scale import scale
 from pdadmm_bench.cli.ui import ui
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError
@@ -31,6 +33,8 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
+for verb in (scale, predict):  # their options are no settings of a run
+    app.command(context_settings={"max_content_width": 120})(verb)
 
 
 def _version(wanted: bool) -> None:

@@ -84,6 +84,8 @@ def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
     for key, value in assigned.items():
         if isinstance(value, dict):
             registry.check(key)
+            if key not in chosen:
+                raise UserError(f"--set {key}.{next(iter(value), '')}: {key} is not among the optimizers of this run")
     specs = [
         run_spec({**settings, "optimizer": name, "seed": seed, "set": _for_optimizer(assigned, name)})
         for seed in output.seeds

@@ -32,8 +32,8 @@ class DataSpec(Typed):
 class ModelSpec(Typed):
     """The multilayer perceptron, the same for every optimizer."""
 
-    layers: int = Field(10, ge=2, description="linear layers, the output layer included")
-    hidden: int = Field(256, ge=1, description="units of every hidden layer")
+    layers: int = Field(10, ge=2, le=10_000, description="linear layers, the output layer included")
+    hidden: int = Field(256, ge=1, le=1_000_000, description="units of every hidden layer")
     init: Initialisation = Field("normal", description="starting weights, the same for every optimizer of a seed")
 
 

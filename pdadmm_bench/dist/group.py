@@ -37,28 +37,30 @@ class Group:
 
 
 class Workers(Group):
-    """One of the processes of the default process group."""
+    """One of the first ``size`` processes of the default process group.
 
-    def __init__(self) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+    Args:
+        size: how many of the processes work together; every process makes the object, the others with no part in it.
+        timeout: seconds after which a stalled exchange is an error.
+    """
+
+    def __init__(self, size: int, timeout: timedelta):
+        self.rank, self.size = dist.get_rank(), size
+        ranks = list(range(size))
+        # Python objects go through Gloo, so that they never take a CUDA stream.
+        self._control = dist.new_group(ranks, timeout=timeout, backend="gloo")
+        self.tensors = dist.new_group(ranks, timeout=timeout)
+        """The process group that tensors of these workers travel in."""
 
     def gather(self, value: Any) -> list[Any]:
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value, group=_control())
+        dist.all_gather_object(values, value, group=self._control)
         return values
 
     def broadcast(self, value: Any, source: int = 0) -> Any:
         values = [value]
-        dist.broadcast_object_list(values, src=source, group=_control())
+        dist.broadcast_object_list(values, src=source, group=self._control)
         return values[0]
-
-
-_control_group: dist.ProcessGroup | None = None
-
-
-def _control() -> dist.ProcessGroup | None:
-    """A Gloo group for Python objects, so that they never take a CUDA stream."""
-    return _control_group
 
 
 def launched() -> bool:
@@ -74,13 +76,12 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
         device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
         timeout: seconds after which a stalled exchange is an error.
     """
-    global _control_group
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
-    _control_group = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout)) if device == "cuda" else None
-    workers = Workers()
+    limit = timedelta(seconds=timeout)
+    dist.init_process_group(backend, timeout=limit)
+    workers = Workers(dist.get_world_size(), limit)
 
     def interrupt(number: int, frame: object) -> None:
         workers.interrupted = True
@@ -90,7 +91,6 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
         yield workers
     finally:
         signal.signal(signal.SIGINT, before)
-        _control_group = None
         dist.destroy_process_group()
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist.exchange import Traffic
-from pdadmm_bench.dist.group import Group
+from pdadmm_bench.dist.group import Workers
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 
@@ -28,16 +28,11 @@ IGNORED = -100
 """Label of padding rows, which the loss leaves out."""
 
 
-def microbatches_for(workers: int) -> int:
-    """The default number of micro-batches: enough to keep the pipeline's bubble below a fifth."""
-    return 4 * workers if workers > 1 else 1
-
-
 @dataclass(frozen=True)
 class PipelineOf:
     """Makes the stage of this worker (a :class:`~pdadmm_bench.optim.base.PipelineFactory`)."""
 
-    group: Group
+    group: Workers
     schedule: str
     microbatches: int
     device: torch.device
@@ -57,7 +52,7 @@ class StagePipeline:
         self.x = functional.pad(problem.train.x, (0, 0, 0, padding)) if block.is_first else None
         self.y = functional.pad(problem.train.y, (0, padding), value=IGNORED) if block.is_last else None
         self.traffic, self.device = settings.traffic, settings.device
-        self.stage = _Stage(_Module(layers, block), group.rank, group.size, settings.device, settings.traffic)
+        self.stage = _Stage(_Module(layers, block), group, settings.device, settings.traffic)
 
         def loss(logits: Tensor, target: Tensor) -> Tensor:
             return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / rows
@@ -90,8 +85,8 @@ class _Module(nn.Module):
 class _Stage(PipelineStage):
     """A stage that counts the bytes it sends and the time it computes."""
 
-    def __init__(self, module: nn.Module, index: int, count: int, device: torch.device, traffic: Traffic):
-        super().__init__(module, index, count, device)
+    def __init__(self, module: nn.Module, group: Workers, device: torch.device, traffic: Traffic):
+        super().__init__(module, group.rank, group.size, device, group=group.tensors)
         self.traffic, self.computed_s = traffic, 0.0
 
     def forward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:

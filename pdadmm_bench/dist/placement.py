@@ -28,7 +28,9 @@ class Shell:
 
 def shell(problem: Problem, model: ModelSpec) -> Shell:
     """The shell of ``problem`` for the network ``model``."""
-    bare: dict[str, Any] = {name: Rows(x=rows.x.new_empty(len(rows.x), 0), y=rows.y) for name, rows in problem.parts().items()}
+    bare: dict[str, Any] = {
+        name: Rows(x=rows.x.new_empty(len(rows.x), 0), y=rows.y) for name, rows in problem.parts().items()
+    }
     sizes = mlp.widths(model, problem.num_features, problem.num_classes)
     return Shell(replace(problem, **bare), sizes, len(problem.train.x))
 

@@ -39,7 +39,7 @@ def name(request):
     return request.param
 
 
-@pytest.fixture()
+@pytest.fixture
 def optimizer(name):
     return registry.get(name).create({}, name)
 

@@ -1,5 +1,7 @@
 """What the theory promises of pdADMM's iterates."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -36,7 +38,7 @@ def test_lagrangian_never_rises_inside_the_theorem_region(layers):
     for _ in range(200):
         optimizer.step(state)
         values.append(optimizer.report(state)["objective"].sum().item())
-    rises = [after - before for before, after in zip(values, values[1:], strict=False)]
+    rises = [after - before for before, after in pairwise(values)]
     assert max(rises) <= 1e-9 * abs(values[0])
     assert values[-1] < values[0]
 

@@ -135,7 +135,7 @@ def test_unsupported_is_skipped_with_the_reason(monkeypatch):
 def test_cuda_without_a_device_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    with pytest.raises(UserError, match="no CUDA device"):
+    with pytest.raises(UserError, match="sees 0 CUDA devices"):
         run(spec(device="cuda"), problem())
 
 
