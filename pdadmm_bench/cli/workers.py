@@ -131,10 +131,11 @@ class _Hub:
         """Make the row of the run that the workers could not finish."""
         if self.done == len(self._specs):
             return
-        facts = self._facts or self._bare_facts()
+        if self._facts is None:  # it did not come so far as to say so itself
+            self._start(self._bare_facts())
         row = make_row(
             {
-                **facts,
+                **self._facts,
                 **results_from(self._history, self._specs[self.done].target, {}),
                 "status": status,
                 "status_reason": reason,
@@ -161,9 +162,7 @@ class _Hub:
 
     def _handle(self, event: str, content: dict[str, Any]) -> None:
         if event == "started":
-            self._facts, self._history, self._observers = content, [], self._make_observers()
-            for observer in self._observers:
-                observer.started(self._specs[self.done], content)
+            self._start(content)
         elif event == "stepped":
             self._history.append(content)
             for observer in self._observers:
@@ -171,8 +170,13 @@ class _Hub:
         else:
             self._end(content, {})
 
+    def _start(self, facts: dict[str, Any]) -> None:
+        self._facts, self._history, self._observers = facts, [], self._make_observers()
+        for observer in self._observers:
+            observer.started(self._specs[self.done], facts)
+
     def _end(self, row: Row, logs: Mapping[str, str]) -> None:
-        for observer in self._observers or self._make_observers():
+        for observer in self._observers:
             for name, text in logs.items():
                 if hasattr(observer, "attach"):
                     observer.attach(name, text)

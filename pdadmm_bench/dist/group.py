@@ -7,7 +7,9 @@ Python objects, NCCL for CUDA tensors).
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +19,12 @@ import torch
 import torch.distributed as dist
 
 from pdadmm_bench.core.errors import UserError
+
+_PRECEDENCE_S = 0.5
+
+
+class Unreachable(RuntimeError):
+    """An exchange failed because another worker ended or does not answer: a consequence, never the cause."""
 
 
 class Group:
@@ -75,6 +83,8 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     Args:
         device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
         timeout: seconds after which a stalled exchange is an error.
+
+    Raises :class:`Unreachable` when an exchange with another worker failed.
     """
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     if device == "cuda":
@@ -87,11 +97,22 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
         workers.interrupted = True
 
     before = signal.signal(signal.SIGINT, interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while starting, see pdadmm_bench.dist.launch
     try:
         yield workers
+    except RuntimeError as error:
+        if not _of_exchange(error):
+            raise
+        time.sleep(_PRECEDENCE_S)  # whoever watches the workers is to see the end of the other one first
+        raise Unreachable(re.sub(r"^\[\S*\] ", "", str(error))) from error  # without the line of Gloo's source
     finally:
         signal.signal(signal.SIGINT, before)
         dist.destroy_process_group()
+
+
+def _of_exchange(error: RuntimeError) -> bool:
+    """Whether torch.distributed raised ``error``; Gloo's errors are known by their text only."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def check_world(gpus: int) -> int:

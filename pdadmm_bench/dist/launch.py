@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
-_SHUTDOWN_S = "1"  # Ctrl-C: workers that do not stop by themselves within this time are killed
-_SETTINGS = {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SHUTDOWN_S}
+from pdadmm_bench.dist.group import Unreachable
+
+_SHUTDOWN_S = 1
+"""Workers that do not end by themselves within this time after Ctrl-C, or after another one failed, are killed."""
+_SETTINGS = {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_S)}
 
 
 class WorkerFailure(Exception):
@@ -43,8 +49,10 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="pdadmm-bench-") as folder, _environment(), _signals_kept():
+    with (
+        tempfile.TemporaryDirectory(prefix="pdadmm-bench-") as folder,
+        _environment(), _signals_kept(), _interrupts_held(), _impatience(), _silence(),
+    ):  # fmt: skip
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -57,12 +65,34 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
             logs_specs=DefaultLogsSpecs(log_dir=folder, redirects={rank: Std.ALL for rank in range(1, workers)}),
         )
         try:
-            elastic_launch(config, function)(*arguments)
+            elastic_launch(config, _run)(function, *arguments)
         except ChildFailedError as error:
-            rank, failure = error.get_first_failure()
-            raise WorkerFailure(rank, _reason(failure), _log(Path(folder), rank, failure)) from None
+            rank, reason = _culprit(Path(folder), workers, *error.get_first_failure())
+            raise WorkerFailure(rank, reason, _log(Path(folder), rank) or reason) from None
         except (SignalException, KeyboardInterrupt):
             raise Interrupted from None
+
+
+def _run(function: Callable[..., None], *arguments: Any) -> None:
+    """A worker's life."""
+    function(*arguments)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(1)  # torch would wait for it to read the result
+
+
+def _culprit(folder: Path, workers: int, rank: int, failure: Any) -> tuple[int, str]:
+    """The worker to blame, and one line about what happened to it.
+
+    torch names the first that ended. Where that one only could not reach another, the cause is the one that left no
+    error of its own behind.
+    """
+    reason = _reason(failure)
+    noticed = reason.removeprefix(f"{Unreachable.__name__}: ")
+    silent = sorted(set(range(workers)) - {int(path.parent.name) for path in folder.rglob("error.json")})
+    if noticed == reason or not silent:
+        return rank, reason
+    return silent[0], f"does not answer (worker {rank}: {noticed})"
 
 
 def _reason(failure: Any) -> str:
@@ -76,14 +106,11 @@ def _reason(failure: Any) -> str:
     return text.strip().splitlines()[0] if text.strip() else f"exit code {failure.exitcode}"
 
 
-def _log(folder: Path, rank: int, failure: Any) -> str:
-    """What the failed worker printed, and its traceback."""
+def _log(folder: Path, rank: int) -> str:
+    """What a worker printed, and the traceback of its error."""
     parts = [path.read_text(errors="replace") for path in sorted(folder.rglob(f"{rank}/std*.log"))]
-    try:
-        error = json.loads(Path(failure.error_file).read_text())
-        parts.append(error["message"]["extraInfo"]["py_callstack"])
-    except (OSError, ValueError, KeyError, TypeError):
-        parts.append(_reason(failure))
+    for path in folder.rglob(f"{rank}/error.json"):
+        parts.append(json.loads(path.read_text())["message"]["extraInfo"]["py_callstack"])
     return "\n".join(part for part in parts if part)
 
 
@@ -112,3 +139,45 @@ def _signals_kept() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C is a signal to the whole process group: to this process, and to workers that may still be importing.
+
+    They inherit that it is blocked, and let it in when they can answer it (:func:`pdadmm_bench.dist.group.joined`).
+    Here a thread lets it in, and Python runs the handler in the main thread.
+    """
+    over = threading.Event()
+    threading.Thread(target=over.wait, daemon=True).start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        over.set()
+
+
+@contextmanager
+def _impatience() -> Iterator[None]:
+    """When a worker fails, torch gives a stopped one 30 s to follow it; here all have the same short time."""
+    from torch.multiprocessing.spawn import ProcessContext
+
+    patient: Any = ProcessContext.join
+    impatient: Any = partialmethod(patient, grace_period=_SHUTDOWN_S)
+    ProcessContext.join = impatient
+    try:
+        yield
+    finally:
+        ProcessContext.join = patient
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What torch logs about workers that end is said once, by whoever started them."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -32,8 +32,6 @@ class DlADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    output_steps: int = Field(50, ge=1, description="most proximal-gradient steps of z_L per update")
-    output_tolerance: float = Field(1e-4, ge=0, description="relative step at which z_L stops")
 
 
 @dataclass
@@ -152,7 +150,7 @@ class DlADMM(Optimizer[State]):
         layer.r -= mean
 
     def update_z(self, layer: LayerState, state: State) -> None:
-        """Closed form in hidden layers, proximal gradient in the output layer."""
+        """Closed form in hidden layers, exact root finding in the output layer."""
         settings = self.hyperparameters
         pre_activation = layer.r + layer.z
         if layer.u is None:
@@ -160,9 +158,7 @@ class DlADMM(Optimizer[State]):
             layer.z = sub.tied_z(pre_activation, layer.a)
         else:
             target = torch.add(pre_activation, layer.u, alpha=-1 / settings.rho)
-            layer.z = sub.output_z(
-                target, layer.z, state.y, settings.rho, settings.output_steps, settings.output_tolerance
-            )
+            layer.z = sub.output_z(target, state.y, settings.rho)
         layer.r = pre_activation.sub_(layer.z)
 
     def report(self, state: State) -> Report:

@@ -43,8 +43,6 @@ class PdADMMHyperparameters(Typed):
     rho_schedule: Literal["constant", "authors"] = Field(
         "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
     )
-    output_steps: int = Field(50, ge=1, description="most proximal-gradient steps of z_L per iteration")
-    output_tolerance: float = Field(1e-4, ge=0, description="relative step at which z_L stops")
 
 
 @dataclass
@@ -171,13 +169,12 @@ class PdADMM(Optimizer[State]):
         layer.r -= mean
 
     def update_z(self, layer: LayerState, state: State) -> None:
-        """Closed form in hidden layers, proximal gradient in the output layer; then r = a − z."""
+        """Closed form in hidden layers, exact root finding in the output layer; then r = a − z."""
         a = layer.r.add_(layer.z)
         if layer.q is not None:
             layer.z = sub.hidden_z(a, layer.z, layer.q)
         else:
-            settings = self.hyperparameters
-            layer.z = sub.output_z(a, layer.z, state.y, state.nu, settings.output_steps, settings.output_tolerance)
+            layer.z = sub.output_z(a, state.y, state.nu)
         layer.r = a.sub_(layer.z)
 
     def update_q_and_u(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:

@@ -172,6 +172,7 @@ class TrackedRun:
         self._facts: dict[str, Any] = {}
         self._config: dict[str, Any] = {}
         self._buffer: list[Any] = []
+        self._attachments: dict[str, str] = {}
         self._next_flush = 0.0
         self._described = self._settled = False
 
@@ -212,6 +213,10 @@ class TrackedRun:
         if time.monotonic() >= self._next_flush:
             written = self._tracker.attempt("writing metrics", self._flush)
             self._next_flush = time.monotonic() + (_FLUSH_SECONDS if written else _RETRY_SECONDS)
+
+    def attach(self, name: str, text: str) -> None:
+        """Keep ``text``, such as the log of a worker that failed, as the artifact ``name`` of the finished run."""
+        self._attachments[name] = text
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """Write what is left, the row and the plot, and end the run; ``row`` learns its MLflow ids."""
@@ -275,7 +280,8 @@ class TrackedRun:
         from pdadmm_bench.report.convergence import convergence_figure
 
         assert self.row is not None
-        self._client.log_text(self.run_id, _dump(self.row), "row.json")
+        for name, text in {"row.json": _dump(self.row), **self._attachments}.items():
+            self._client.log_text(self.run_id, text, name)
         if self.history:
             self._client.log_figure(self.run_id, convergence_figure(self.history, self.row), "convergence.png")
 

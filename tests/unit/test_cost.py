@@ -69,16 +69,9 @@ def started(name: str, **values: Any) -> tuple[Optimizer, Any]:
     return optimizer, state
 
 
-def case(name: str) -> tuple[str, cost.Profile, dict[str, Any]]:
-    admm = (
-        {"output_steps": cost.OUTPUT_STEPS, "output_tolerance": 0.0} if name in ("pdadmm", "pdadmm-q", "dladmm") else {}
-    )
-    return name, cost.PROFILES[name], admm
-
-
-CASES = [
-    *map(case, cost.PROFILES),
-    ("pdadmm-q", cost.PDADMM_Q_ROUNDING_Q, {**case("pdadmm-q")[2], "quantize": "q"}),
+CASES: list[tuple[str, cost.Profile, dict[str, Any]]] = [
+    *((name, profile, {}) for name, profile in cost.PROFILES.items()),
+    ("pdadmm-q", cost.PDADMM_Q_ROUNDING_Q, {"quantize": "q"}),
 ]
 
 

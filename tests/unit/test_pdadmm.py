@@ -33,7 +33,7 @@ def start(name: str, layers: int = 5, hidden: int = 16, **values):
 
 @pytest.mark.parametrize("layers", [2, 5, 9])
 def test_lagrangian_never_rises_inside_the_theorem_region(layers):
-    optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3, output_steps=500, output_tolerance=0)
+    optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3)
     values = []
     for _ in range(200):
         optimizer.step(state)
@@ -100,7 +100,7 @@ def test_caution_outside_the_theorem_region_only():
 
 def test_dladmm_objective_never_rises_within_the_sweeps():
     """All updates but the dual ascent are minimisations, so with u = 0 and no dual step the objective cannot rise."""
-    optimizer, state = start("dladmm", rho=0.05, nu=0.01, mu=1e-3, output_steps=500, output_tolerance=0)
+    optimizer, state = start("dladmm", rho=0.05, nu=0.01, mu=1e-3)
     values = []
     for _ in range(50):
         state.layers[-1].u.zero_()
