@@ -22,6 +22,7 @@ import torch
 from torch.nn import functional
 
 from pdadmm_bench.core import memory, presets
+from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
@@ -32,11 +33,10 @@ from pdadmm_bench.dist import placement
 from pdadmm_bench.dist.cost import microbatches_for
 from pdadmm_bench.dist.exchange import Neighbour, Traffic, close
 from pdadmm_bench.dist.group import Group, Workers
-from pdadmm_bench.dist.pipeline import PipelineOf
 from pdadmm_bench.dist.placement import Work
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
-from pdadmm_bench.optim.base import Links, Optimizer, state_bytes
+from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, state_bytes
 
 WARMUP_ITERATIONS = 2
 
@@ -280,14 +280,23 @@ class _Run:
         rank = self.group.rank
         left = neighbour(not self.block.is_first, rank - 1, self.sizes[self.block.start])
         right = neighbour(not self.block.is_last, rank + 1, self.sizes[self.block.stop])
-        count = self.spec.microbatches or microbatches_for(self.group.size)
-        factory = PipelineOf(self.group, self.spec.schedule, count, self.device, self.traffic)
         try:
-            yield Links(left, right, wire, factory)
+            yield Links(left, right, wire, self._pipeline)
         except Stop:
             close(left, right)
             raise
         close(left, right)
+
+    def _pipeline(self, layers: Sequence[mlp.Layer], problem: Problem, block: Block) -> Pipeline:
+        from pdadmm_bench.dist.pipeline import StagePipeline  # a second's import that only gradient baselines need
+
+        assert isinstance(self.group, Workers)
+        microbatches = self.spec.microbatches or microbatches_for(self.group.size)
+        return StagePipeline(
+            layers, problem, block,
+            group=self.group, schedule=self.spec.schedule, microbatches=microbatches,
+            device=self.device, traffic=self.traffic,
+        )  # fmt: skip
 
     def _measure_links(self, links: Links) -> float:
         """Seconds per byte of a boundary tensor between neighbours, the slowest of this worker's links."""

@@ -131,11 +131,10 @@ class _Hub:
         """Make the row of the run that the workers could not finish."""
         if self.done == len(self._specs):
             return
-        if self._facts is None:  # it did not come so far as to say so itself
-            self._start(self._bare_facts())
+        facts = self._facts or self._start(self._bare_facts())
         row = make_row(
             {
-                **self._facts,
+                **facts,
                 **results_from(self._history, self._specs[self.done].target, {}),
                 "status": status,
                 "status_reason": reason,
@@ -170,10 +169,11 @@ class _Hub:
         else:
             self._end(content, {})
 
-    def _start(self, facts: dict[str, Any]) -> None:
+    def _start(self, facts: dict[str, Any]) -> dict[str, Any]:
         self._facts, self._history, self._observers = facts, [], self._make_observers()
         for observer in self._observers:
             observer.started(self._specs[self.done], facts)
+        return facts
 
     def _end(self, row: Row, logs: Mapping[str, str]) -> None:
         for observer in self._observers:

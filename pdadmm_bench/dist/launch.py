@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partialmethod
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def _interrupts_held() -> Iterator[None]:
     They inherit that it is blocked, and let it in when they can answer it (:func:`pdadmm_bench.dist.group.joined`).
     Here a thread lets it in, and Python runs the handler in the main thread.
     """
+    resource_tracker.ensure_running()  # as it starts, it unblocks the signal
     over = threading.Event()
     threading.Thread(target=over.wait, daemon=True).start()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -163,13 +165,12 @@ def _impatience() -> Iterator[None]:
     """When a worker fails, torch gives a stopped one 30 s to follow it; here all have the same short time."""
     from torch.multiprocessing.spawn import ProcessContext
 
-    patient: Any = ProcessContext.join
-    impatient: Any = partialmethod(patient, grace_period=_SHUTDOWN_S)
-    ProcessContext.join = impatient
+    patient = ProcessContext.join
+    setattr(ProcessContext, "join", partialmethod(patient, grace_period=_SHUTDOWN_S))  # noqa: B010
     try:
         yield
     finally:
-        ProcessContext.join = patient
+        setattr(ProcessContext, "join", patient)  # noqa: B010
 
 
 @contextmanager

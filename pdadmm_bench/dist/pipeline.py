@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,36 +27,24 @@ IGNORED = -100
 """Label of padding rows, which the loss leaves out."""
 
 
-@dataclass(frozen=True)
-class PipelineOf:
-    """Makes the stage of this worker (a :class:`~pdadmm_bench.optim.base.PipelineFactory`)."""
-
-    group: Workers
-    schedule: str
-    microbatches: int
-    device: torch.device
-    traffic: Traffic
-
-    def __call__(self, layers: Sequence[Layer], problem: Problem, block: Block) -> StagePipeline:
-        return StagePipeline(self, layers, problem, block)
-
-
 class StagePipeline:
-    """One stage with its schedule."""
+    """One stage with its schedule (a :class:`~pdadmm_bench.optim.base.Pipeline`)."""
 
-    def __init__(self, settings: PipelineOf, layers: Sequence[Layer], problem: Problem, block: Block):
-        group, count = settings.group, settings.microbatches
+    def __init__(
+        self, layers: Sequence[Layer], problem: Problem, block: Block,
+        *, group: Workers, schedule: str, microbatches: int, device: torch.device, traffic: Traffic,
+    ):  # fmt: skip
         rows = len(problem.train.x)
-        padding = -rows % count
+        padding = -rows % microbatches
         self.x = functional.pad(problem.train.x, (0, 0, 0, padding)) if block.is_first else None
         self.y = functional.pad(problem.train.y, (0, padding), value=IGNORED) if block.is_last else None
-        self.traffic, self.device = settings.traffic, settings.device
-        self.stage = _Stage(_Module(layers, block), group, settings.device, settings.traffic)
+        self.traffic, self.device = traffic, device
+        self.stage = _Stage(_Module(layers, block), group, device, traffic)
 
         def loss(logits: Tensor, target: Tensor) -> Tensor:
             return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / rows
 
-        self.schedule = SCHEDULES[settings.schedule](self.stage, count, loss_fn=loss, scale_grads=False)
+        self.schedule = SCHEDULES[schedule](self.stage, microbatches, loss_fn=loss, scale_grads=False)
 
     def step(self) -> Tensor:
         """All micro-batches forward and backward; the mean training loss on the last stage, 0 elsewhere."""

@@ -26,11 +26,13 @@ from pdadmm_bench.optim.wire import Wire
 
 
 class Link(Protocol):
-    """A neighbour that tensors of shape (N, n) go to and come from, in order.
+    """A neighbour that tensors of shape (N, n) go to and come from, in order, in its ``wire`` format.
 
     Within an iteration: ``send``, and one ``expect`` per tensor before ``receive``. For starts and evaluation, off the
     clock: ``hand`` and ``take``.
     """
+
+    wire: Wire
 
     def send(self, tensor: Tensor) -> None:
         """Start sending ``tensor``; the caller may overwrite it afterwards."""

@@ -60,6 +60,10 @@ class LayerState:
     q: Tensor | None = None
     u: Tensor | None = None
     q_old: Tensor | None = None
+    wire: Wire = field(default_factory=Wire, metadata={"state": False})
+    """How p and v of this layer travel, or are rounded where they need not."""
+    wire_right: Wire = field(default_factory=Wire, metadata={"state": False})
+    """The same for the next layer's."""
 
 
 @dataclass
@@ -102,12 +106,17 @@ class PdADMM(Optimizer[State]):
             z = torch.addmm(bias, p, weight.T)
             state = LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
             if index > 0:
-                state.v = links.wire.round(p).clone()
+                state.wire = links.wire.fitted(p)
+                state.v = state.wire.round(p).clone()
             if index < block.total - 1:
                 state.q, state.u, state.q_old = z.relu(), torch.zeros_like(z), torch.zeros_like(z)
+                state.wire_right = links.wire.fitted(state.q)
                 p = state.q.clone()
             states.append(state)
+        if links.left:
+            links.left.wire = states[0].wire
         if links.right:
+            links.right.wire = states[-1].wire_right
             links.right.hand(p)
         settings = self.hyperparameters
         return State(states, settings.rho, settings.nu, 1.0, [], False, problem.train.y, links)
@@ -129,8 +138,8 @@ class PdADMM(Optimizer[State]):
         for layer in layers[1:-1]:
             self.update_layer(layer, state)
         for layer, following in pairwise(layers):
-            p_next = state.links.wire.round(following.p)
-            following.v = state.links.wire.round(self.update_q_and_u(layer, p_next, nu, rho))
+            p_next = following.wire.round(following.p)
+            following.v = following.wire.round(self.update_q_and_u(layer, p_next, nu, rho))
         if left:
             left.expect()
         state.rho, state.nu, state.factor, state.started = rho, nu, 1.0, True

@@ -1,7 +1,8 @@
 """pdADMM-G-Q: pdADMM whose layer inputs p take values in a finite set Δ only, so that they travel as small codes.
 
 Wang et al. (TNNLS 2022, arXiv 2105.09837): p ← the nearest δ ∈ Δ to p − g/τ. The paper's Δ is {−1, 0, …, 20}; the
-authors' code quantises q instead, to 1000 levels from −1 to 2.
+authors' code quantises q instead, to 1000 levels from −1 to 2. Features differ in scale by orders of magnitude between
+datasets, so by default Δ is in units of the largest starting activation of each layer.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ class PdADMMQHyperparameters(PdADMMHyperparameters):
     """pdADMM's, and the set Δ of equally spaced levels."""
 
     quantize: Literal["p", "q"] = Field("p", description="which variable is restricted to Δ (the paper: p)")
-    low: float = Field(-1.0, description="smallest level")
-    high: float = Field(20.0, description="largest level")
+    grid: Literal["scaled", "fixed"] = Field(
+        "scaled", description="scaled: low and high are multiples of a layer's largest starting activation"
+    )
+    low: float = Field(-0.5, description="smallest level")
+    high: float = Field(2.0, description="largest level")
     levels: int = Field(256, ge=2, le=65536, description="number of levels; up to 256 travel as one byte")
 
     @model_validator(mode="after")
@@ -44,15 +48,11 @@ class PdADMMQ(PdADMM):
     summary: ClassVar[str] = "pdADMM with quantised layer inputs (TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMQHyperparameters
 
-    @property
-    def levels(self) -> Codes:
-        """Δ."""
-        settings = self.hyperparameters
-        return Codes.of(settings.low, settings.high, settings.levels)
-
     def wires(self) -> dict[str, Wire]:
         """Codes of Δ, for p and for the v it is pulled to: never floats."""
-        return {self.levels.name: self.levels}
+        settings = self.hyperparameters
+        codes = Codes.of(settings.low, settings.high, settings.levels, settings.grid == "scaled")
+        return {codes.name: codes}
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """As pdADMM, with the starting p rounded to Δ and the residuals that leaves."""
@@ -60,7 +60,7 @@ class PdADMMQ(PdADMM):
         if self.hyperparameters.quantize == "p":
             for layer in state.layers:
                 if layer.v is not None:
-                    layer.p.copy_(self.levels.round(layer.p))
+                    layer.p.copy_(layer.wire.round(layer.p))
                     layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
         return state
 
@@ -72,10 +72,10 @@ class PdADMMQ(PdADMM):
         assert layer.v is not None
         gradient = sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho)
         tau = sub.curvature(gradient, gradient @ layer.W.T, state.nu, state.rho)
-        rounded = self.levels.round(layer.p - gradient.mul_(self.step_size(tau)))
+        rounded = layer.wire.round(layer.p - gradient.mul_(self.step_size(tau)))
         layer.r += (rounded - layer.p) @ layer.W.T
         layer.p.copy_(rounded)
 
     def new_q(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
         q = super().new_q(layer, p_next, nu, rho)
-        return self.levels.round(q) if self.hyperparameters.quantize == "q" else q
+        return layer.wire_right.round(q) if self.hyperparameters.quantize == "q" else q

@@ -6,7 +6,7 @@ network is cut.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class Wire:
         """``x`` as a neighbour would get it."""
         return x
 
+    def fitted(self, start: Tensor) -> Wire:
+        """The format for a boundary whose first tensor is ``start``, which the workers on both sides know."""
+        return self
+
 
 @dataclass(frozen=True)
 class BFloat16(Wire):
@@ -53,12 +57,18 @@ class Codes(Wire):
     low: float = 0.0
     high: float = 1.0
     levels: int = 256
+    scaled: bool = False
+    """Whether ``low`` and ``high`` are multiples of the largest value of the boundary's first tensor."""
 
     @classmethod
-    def of(cls, low: float, high: float, levels: int) -> Codes:
+    def of(cls, low: float, high: float, levels: int, scaled: bool = False) -> Codes:
         """uint8 for up to 256 levels, else int16."""
         name, dtype = ("uint8", torch.uint8) if levels <= 256 else ("int16", torch.int16)
-        return cls(name, dtype, low, high, levels)
+        return cls(name, dtype, low, high, levels, scaled)
+
+    def fitted(self, start: Tensor) -> Codes:
+        unit = float(start.max()) if self.scaled and start.numel() else 0.0
+        return replace(self, low=self.low * unit, high=self.high * unit, scaled=False) if unit > 0 else self
 
     @property
     def width(self) -> float:

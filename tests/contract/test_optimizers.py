@@ -66,7 +66,7 @@ def test_bad_values_are_named(name, value):
 
 def test_starting_weights_are_not_modified(optimizer, problem, start):
     before = mlp.digest(start)
-    state = optimizer.init(problem, start, BLOCK, Links())
+    state = optimizer.init(problem, start, BLOCK, Links(wire=optimizer.wire("auto")))
     assert mlp.digest(optimizer.layers(state)) == before
     optimizer.step(state)
     assert mlp.digest(start) == before
@@ -75,7 +75,7 @@ def test_starting_weights_are_not_modified(optimizer, problem, start):
 
 def test_problem_is_not_modified(optimizer, problem, start):
     x = problem.train.x.clone()
-    state = optimizer.init(problem, start, BLOCK, Links())
+    state = optimizer.init(problem, start, BLOCK, Links(wire=optimizer.wire("auto")))
     for _ in range(3):
         optimizer.step(state)
     assert torch.equal(problem.train.x, x)
@@ -100,7 +100,7 @@ def test_every_optimizer_of_a_seed_starts_from_the_same_weights(problem):
 
 
 def test_report_has_a_value_per_layer(optimizer, problem, start):
-    state = optimizer.init(problem, start, BLOCK, Links())
+    state = optimizer.init(problem, start, BLOCK, Links(wire=optimizer.wire("auto")))
     optimizer.step(state)
     report = optimizer.report(state)
     assert "loss" in report
@@ -109,13 +109,13 @@ def test_report_has_a_value_per_layer(optimizer, problem, start):
 
 
 def test_snapshot_continues_to_the_same_bits(optimizer, problem, start, tmp_path):
-    state = optimizer.init(problem, start, BLOCK, Links())
+    state = optimizer.init(problem, start, BLOCK, Links(wire=optimizer.wire("auto")))
     for _ in range(3):
         optimizer.step(state)
     torch.save(optimizer.snapshot(state), tmp_path / "state.pt")
     for _ in range(3):
         optimizer.step(state)
-    resumed = optimizer.init(problem, start, BLOCK, Links())
+    resumed = optimizer.init(problem, start, BLOCK, Links(wire=optimizer.wire("auto")))
     optimizer.restore(resumed, torch.load(tmp_path / "state.pt", weights_only=True))
     for _ in range(3):
         optimizer.step(resumed)
@@ -123,7 +123,7 @@ def test_snapshot_continues_to_the_same_bits(optimizer, problem, start, tmp_path
 
 
 def test_predict_is_the_network_at_the_current_weights(optimizer, problem, start):
-    state = optimizer.init(problem, start, BLOCK, Links())
+    state = optimizer.init(problem, start, BLOCK, Links(wire=optimizer.wire("auto")))
     optimizer.step(state)
     x = problem.val.x
     for i, layer in enumerate(optimizer.layers(state)):

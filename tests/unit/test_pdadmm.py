@@ -28,7 +28,7 @@ def start(name: str, layers: int = 5, hidden: int = 16, **values):
     weights = mlp.initial_layers(spec, mlp.widths(spec, data.num_features, data.num_classes), 0, block)
     weights = [mlp.Layer(layer.weight.double(), layer.bias.double()) for layer in weights]
     optimizer = registry.get(name).create(values, name)
-    return optimizer, optimizer.init(data, weights, block, Links())
+    return optimizer, optimizer.init(data, weights, block, Links(wire=optimizer.wire("auto")))
 
 
 @pytest.mark.parametrize("layers", [2, 5, 9])
@@ -84,7 +84,7 @@ def test_authors_schedule_raises_both_penalties_after_two_stalls_up_to_one():
 
 
 def test_quantised_p_takes_values_of_the_set_only():
-    optimizer, state = start("pdadmm-q", rho=0.05, nu=0.01, low=-1, high=6, levels=8)
+    optimizer, state = start("pdadmm-q", rho=0.05, nu=0.01, grid="fixed", low=-1, high=6, levels=8)
     for _ in range(5):
         optimizer.step(state)
     for layer in state.layers[1:]:
