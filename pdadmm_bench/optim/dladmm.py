@@ -24,6 +24,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.scratch import Scratch, row_blocks
 
 
 class DlADMMHyperparameters(Typed):
@@ -58,6 +59,7 @@ class State:
     layers: list[LayerState]
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
+    scratch: Scratch = field(default_factory=Scratch, metadata={"state": False})
 
 
 class DlADMM(Optimizer[State]):
@@ -96,18 +98,18 @@ class DlADMM(Optimizer[State]):
         for layer in reversed(layers):
             self.update_z(layer, state)
             self.update_b(layer)
-            self.update_W(layer)
-            self.update_p(layer)
+            self.update_W(layer, state)
+            self.update_p(layer, state)
         if left:
             left.send(layers[0].p)
         # Forward, 1 → L: each layer takes the new f(z_{l-1}), updates its input, then W, b, z.
         for i, layer in enumerate(layers):
             if i > 0:
-                layer.activation = layers[i - 1].z.relu()
+                layer.activation = torch.clamp(layers[i - 1].z, min=0, out=layer.activation)
             elif left:
                 layer.activation = left.receive()
-            self.update_p(layer)
-            self.update_W(layer)
+            self.update_p(layer, state)
+            self.update_W(layer, state)
             self.update_b(layer)
             self.update_z(layer, state)
         if right:
@@ -123,25 +125,27 @@ class DlADMM(Optimizer[State]):
         """The residual as the updates see it: r, shifted by the dual in the output layer."""
         return layer.r if layer.u is None else torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho)
 
-    def update_p(self, layer: LayerState) -> None:
+    def update_p(self, layer: LayerState, state: State) -> None:
         """a_{l-1} ← a_{l-1} − g/τ."""
         if layer.activation is None:
             return
         weight, nu = self.penalty(layer), self.hyperparameters.nu
-        gradient = sub.p_gradient(self.residual(layer), layer.W, layer.p, layer.activation, weight, nu)
-        image = gradient @ layer.W.T
+        gradient = state.scratch.like("gradient", layer.p)
+        sub.p_gradient(self.residual(layer), layer.W, layer.p, layer.activation, weight, nu, out=gradient)
+        image = torch.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
         step = sub.exact_step(sub.curvature(gradient, image, weight, nu))
-        layer.p -= gradient.mul_(step)
-        layer.r -= image.mul_(step)
+        layer.p.addcmul_(gradient, step, value=-1)
+        layer.r.addcmul_(image, step, value=-1)
 
-    def update_W(self, layer: LayerState) -> None:
+    def update_W(self, layer: LayerState, state: State) -> None:
         """W ← W − G/θ."""
         weight, mu = self.penalty(layer), self.hyperparameters.mu
-        gradient = sub.W_gradient(self.residual(layer), layer.p, layer.W, weight, mu)
-        image = layer.p @ gradient.T
+        gradient = state.scratch.like("gradient", layer.W)
+        sub.W_gradient(self.residual(layer), layer.p, layer.W, weight, mu, out=gradient)
+        image = torch.mm(layer.p, gradient.T, out=state.scratch.like("image", layer.r))
         step = sub.exact_step(sub.curvature(gradient, image, weight, mu))
-        layer.W -= gradient.mul_(step)
-        layer.r -= image.mul_(step)
+        layer.W.addcmul_(gradient, step, value=-1)
+        layer.r.addcmul_(image, step, value=-1)
 
     def update_b(self, layer: LayerState) -> None:
         """The exact minimiser."""
@@ -152,14 +156,15 @@ class DlADMM(Optimizer[State]):
     def update_z(self, layer: LayerState, state: State) -> None:
         """Closed form in hidden layers, exact root finding in the output layer."""
         settings = self.hyperparameters
-        pre_activation = layer.r + layer.z
-        if layer.u is None:
-            assert layer.a is not None
-            layer.z = sub.tied_z(pre_activation, layer.a)
-        else:
-            target = torch.add(pre_activation, layer.u, alpha=-1 / settings.rho)
+        if layer.u is not None:
+            target = torch.add(layer.r.add_(layer.z), layer.u, alpha=-1 / settings.rho)
             layer.z = sub.output_z(target, state.y, settings.rho)
-        layer.r = pre_activation.sub_(layer.z)
+            layer.r.sub_(layer.z)
+            return
+        assert layer.a is not None
+        for r, z, a in row_blocks(layer.r, layer.z, layer.a):
+            sub.tied_z(r.add_(z), a, out=z, scratch=state.scratch)
+            r.sub_(z)
 
     def report(self, state: State) -> Report:
         """The Lagrangian (``objective``), ‖z_L − a_{L-1} W_Lᵀ − b_L‖² (``primal_residual``) and the training loss."""

@@ -25,6 +25,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.scratch import Scratch, row_blocks
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
@@ -81,6 +82,7 @@ class State:
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
     p_right: Tensor | None = field(default=None, metadata={"state": False})
+    scratch: Scratch = field(default_factory=Scratch, metadata={"state": False})
 
 
 class PdADMM(Optimizer[State]):
@@ -134,12 +136,16 @@ class PdADMM(Optimizer[State]):
             self.update_layer(layer, state)
         if right:
             state.p_right = right.receive()
-            right.send(self.update_q_and_u(layers[-1], state.p_right, nu, rho))
+            v = state.scratch.like("v", layers[-1].z)
+            self.update_q_and_u(layers[-1], state.p_right, v, nu, rho, state.scratch)
+            right.send(v)
         for layer in layers[1:-1]:
             self.update_layer(layer, state)
         for layer, following in pairwise(layers):
+            assert following.v is not None
             p_next = following.wire.round(following.p)
-            following.v = following.wire.round(self.update_q_and_u(layer, p_next, nu, rho))
+            self.update_q_and_u(layer, p_next, following.v, nu, rho, state.scratch)
+            following.v = following.wire.round(following.v)
         if left:
             left.expect()
         state.rho, state.nu, state.factor, state.started = rho, nu, 1.0, True
@@ -157,19 +163,21 @@ class PdADMM(Optimizer[State]):
     def update_p(self, layer: LayerState, state: State) -> None:
         """p ← p − g/τ, and the residual with it."""
         assert layer.v is not None
-        gradient = sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho)
-        image = gradient @ layer.W.T
+        gradient = state.scratch.like("gradient", layer.p)
+        sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho, out=gradient)
+        image = torch.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
         step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
-        layer.p -= gradient.mul_(step)
-        layer.r -= image.mul_(step)
+        layer.p.addcmul_(gradient, step, value=-1)
+        layer.r.addcmul_(image, step, value=-1)
 
     def update_W(self, layer: LayerState, state: State) -> None:
         """W ← W − G/θ, and the residual with it."""
-        gradient = sub.W_gradient(layer.r, layer.p, layer.W, state.nu, self.hyperparameters.mu)
-        image = layer.p @ gradient.T
-        step = self.step_size(sub.curvature(gradient, image, state.nu, self.hyperparameters.mu))
-        layer.W -= gradient.mul_(step)
-        layer.r -= image.mul_(step)
+        gradient, mu = state.scratch.like("gradient", layer.W), self.hyperparameters.mu
+        sub.W_gradient(layer.r, layer.p, layer.W, state.nu, mu, out=gradient)
+        image = torch.mm(layer.p, gradient.T, out=state.scratch.like("image", layer.r))
+        step = self.step_size(sub.curvature(gradient, image, state.nu, mu))
+        layer.W.addcmul_(gradient, step, value=-1)
+        layer.r.addcmul_(image, step, value=-1)
 
     def update_b(self, layer: LayerState) -> None:
         """b ← b − mean r, the exact minimiser."""
@@ -179,25 +187,32 @@ class PdADMM(Optimizer[State]):
 
     def update_z(self, layer: LayerState, state: State) -> None:
         """Closed form in hidden layers, exact root finding in the output layer; then r = a − z."""
-        a = layer.r.add_(layer.z)
-        if layer.q is not None:
-            layer.z = sub.hidden_z(a, layer.z, layer.q)
-        else:
+        if layer.q is None:
+            a = layer.r.add_(layer.z)
             layer.z = sub.output_z(a, state.y, state.nu)
-        layer.r = a.sub_(layer.z)
+            layer.r.sub_(layer.z)
+            return
+        for r, z, q in row_blocks(layer.r, layer.z, layer.q):
+            a = r.add_(z)
+            sub.hidden_z(a, z, q, out=z, scratch=state.scratch)
+            r.sub_(z)
 
-    def update_q_and_u(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
-        """q, then u, given the next layer's new p; returns v = q − u/ρ, all that the next p needs of both."""
+    def update_q_and_u(
+        self, layer: LayerState, p_next: Tensor, v: Tensor, nu: float, rho: float, scratch: Scratch
+    ) -> None:
+        """q, then u, given the next layer's new p; ``v`` becomes q − u/ρ, all that the next p needs of both."""
+        assert layer.q is not None
+        assert layer.q_old is not None
         assert layer.u is not None
-        layer.q_old = layer.q
-        layer.q = self.new_q(layer, p_next, nu, rho)
-        layer.u.add_(p_next - layer.q, alpha=rho)
-        return torch.add(layer.q, layer.u, alpha=-1 / rho)
+        layer.q, layer.q_old = layer.q_old, layer.q
+        for p, z, q, u, pull in row_blocks(p_next, layer.z, layer.q, layer.u, v):
+            activation = torch.clamp(z, min=0, out=scratch.like("activation", z))
+            self.round_q(layer, sub.q_minimiser(p, u, activation, nu, rho, out=q))
+            u.add_(p, alpha=rho).sub_(q, alpha=rho)
+            torch.add(q, u, alpha=-1 / rho, out=pull)
 
-    def new_q(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
-        """The exact minimiser over q."""
-        assert layer.u is not None
-        return sub.q_minimiser(p_next, layer.u, layer.z.relu(), nu, rho)
+    def round_q(self, layer: LayerState, q: Tensor) -> None:
+        """A place for methods that restrict q to round it."""
 
     def step_size(self, tau: Tensor) -> Tensor:
         """The step for a subproblem of curvature τ under the chosen rule."""
@@ -214,7 +229,7 @@ class PdADMM(Optimizer[State]):
     def report(self, state: State) -> Report:
         """The Lagrangian (``objective``), Σ‖p_{l+1} − q_l‖² (``primal_residual``), Σ‖ρ Δq_l‖² (``dual_residual``)."""
         objective, primal, dual, loss = (per_layer(len(state.layers), state.y.device) for _ in range(4))
-        following = [layer.p for layer in state.layers[1:]] + [state.p_right]
+        following = [layer.wire.round(layer.p) for layer in state.layers[1:]] + [state.p_right]
         for i, (layer, p_next) in enumerate(zip(state.layers, following, strict=True)):
             objective[i] = state.nu / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(layer.W)
             if layer.q is None:

@@ -70,12 +70,15 @@ class PdADMMQ(PdADMM):
             super().update_p(layer, state)
             return
         assert layer.v is not None
-        gradient = sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho)
-        tau = sub.curvature(gradient, gradient @ layer.W.T, state.nu, state.rho)
-        rounded = layer.wire.round(layer.p - gradient.mul_(self.step_size(tau)))
-        layer.r += (rounded - layer.p) @ layer.W.T
+        gradient = state.scratch.like("gradient", layer.p)
+        sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho, out=gradient)
+        image = torch.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
+        step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
+        rounded = layer.wire.round(torch.addcmul(layer.p, gradient, step, value=-1, out=gradient))
+        layer.r.addmm_(torch.sub(rounded, layer.p, out=layer.p), layer.W.T)
         layer.p.copy_(rounded)
 
-    def new_q(self, layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
-        q = super().new_q(layer, p_next, nu, rho)
-        return layer.wire_right.round(q) if self.hyperparameters.quantize == "q" else q
+    def round_q(self, layer: LayerState, q: Tensor) -> None:
+        """q ← round(q), with ``quantize=q``."""
+        if self.hyperparameters.quantize == "q":
+            q.copy_(layer.wire_right.round(q))

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from pdadmm_bench.optim.scratch import Scratch
+
 OUTPUT_NEWTON_STEPS, WRIGHT_OMEGA_STEPS, OUTPUT_TOLERANCE = 12, 5, 1e-10
 """Steps that were enough for |a| ≤ 1e3, C < 50, 1e-6 ≤ ν ≤ 1e3 (tests try these); |Σ s_i − 1| that counts as 0."""
 
@@ -41,37 +43,42 @@ def backtracking_step(tau: Tensor) -> Tensor:
     return torch.where(doublings <= BACKTRACKING_CAP, step, 0.0)
 
 
-def p_gradient(r: Tensor, W: Tensor, p: Tensor, v: Tensor, nu: float, rho: float) -> Tensor:
+def p_gradient(r: Tensor, W: Tensor, p: Tensor, v: Tensor, nu: float, rho: float, out: Tensor | None = None) -> Tensor:
     """∇_p of (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖², v of the previous layer."""
-    return torch.addmm(p - v, r, W, beta=rho, alpha=nu)
+    return torch.sub(p, v, out=out).addmm_(r, W, beta=rho, alpha=nu)
 
 
-def W_gradient(r: Tensor, p: Tensor, W: Tensor, nu: float, mu: float) -> Tensor:
+def W_gradient(r: Tensor, p: Tensor, W: Tensor, nu: float, mu: float, out: Tensor | None = None) -> Tensor:
     """∇_W of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖²."""
-    return torch.addmm(W, r.T, p, beta=mu, alpha=nu)
+    return torch.addmm(W, r.T, p, beta=mu, alpha=nu, out=out)
 
 
-def hidden_z(a: Tensor, z_old: Tensor, q: Tensor) -> Tensor:
-    """argmin_z (z − a)² + (q − ReLU(z))² + (z − z_old)², elementwise (pdADMM, equation for z_l)."""
-    both = a + z_old
-    negative = (both / 2).clamp(max=0)
-    positive = ((both + q) / 3).clamp(min=0)
+def hidden_z(a: Tensor, z_old: Tensor, q: Tensor, out: Tensor | None = None, scratch: Scratch | None = None) -> Tensor:
+    """argmin_z (z − a)² + (q − ReLU(z))² + (z − z_old)², elementwise (pdADMM, equation for z_l).
 
-    def cost(z: Tensor) -> Tensor:
-        return (z - a).square() + (q - z.relu()).square() + (z - z_old).square()
+    For z ≤ 0 the best is z⁻ = min(a + z_old, 0)/2, lower than at 0 by min(·)²/2; for z ≥ 0 it is
+    z⁺ = max(a + z_old + q, 0)/3, lower by max(·)²/3. The larger gain wins, which needs no squares.
+    """
+    scratch = scratch or Scratch()
+    both = torch.add(a, z_old, out=scratch.like("negative", a))
+    return _better_side(both, q, 2, 3, out, scratch)
 
-    return torch.where(cost(positive) < cost(negative), positive, negative)
 
-
-def tied_z(m: Tensor, a: Tensor) -> Tensor:
+def tied_z(m: Tensor, a: Tensor, out: Tensor | None = None, scratch: Scratch | None = None) -> Tensor:
     """argmin_z (z − m)² + (a − ReLU(z))², elementwise (dlADMM)."""
-    negative = m.clamp(max=0)
-    positive = ((m + a) / 2).clamp(min=0)
+    scratch = scratch or Scratch()
+    both = scratch.like("negative", m).copy_(m)
+    return _better_side(both, a, 1, 2, out, scratch)
 
-    def cost(z: Tensor) -> Tensor:
-        return (z - m).square() + (a - z.relu()).square()
 
-    return torch.where(cost(positive) < cost(negative), positive, negative)
+def _better_side(both: Tensor, q: Tensor, below: int, above: int, out: Tensor | None, scratch: Scratch) -> Tensor:
+    """min(both, 0)/below or max(both + q, 0)/above, whichever has the larger square times its divisor."""
+    positive = torch.add(both, q, out=scratch.like("positive", both)).clamp_(min=0)
+    negative = both.clamp_(max=0)
+    choice = torch.add(negative, positive, alpha=math.sqrt(below / above), out=scratch.like("choice", both))
+    torch.gt(choice, 0, out=choice)
+    # torch.where would do, but it is not vectorised; lerp with weight 0 or 1 gives exactly one of its ends.
+    return torch.lerp(negative.div_(below), positive.div_(above), choice, out=out)
 
 
 def output_z(a: Tensor, y: Tensor, nu: float) -> Tensor:
@@ -109,6 +116,8 @@ def log_wright_omega(x: Tensor) -> Tensor:
     return t
 
 
-def q_minimiser(p_next: Tensor, u: Tensor, activation: Tensor, nu: float, rho: float) -> Tensor:
+def q_minimiser(
+    p_next: Tensor, u: Tensor, activation: Tensor, nu: float, rho: float, out: Tensor | None = None
+) -> Tensor:
     """argmin_q (ν/2)‖q − f(z)‖² + ⟨u, p_{l+1} − q⟩ + (ρ/2)‖p_{l+1} − q‖²."""
-    return (rho * p_next + u + nu * activation) / (rho + nu)
+    return torch.add(u, p_next, alpha=rho, out=out).add_(activation, alpha=nu).mul_(1 / (rho + nu))
