@@ -22,8 +22,8 @@ WIRE_BYTES = {"fp32": 4, "bf16": 2, "int16": 2, "uint8": 1}
 """Bytes per value of each wire format."""
 MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`pdadmm_bench.dist.exchange`)."""
-HIDDEN_Z_PASSES = 65.5
-"""Passes of the z-update of one hidden layer of pdADMM; a condition counts a byte per value."""
+HIDDEN_Z_PASSES = 40
+"""Passes of the z-update of one hidden layer of pdADMM."""
 ROUNDING_PASSES = 24
 """Passes of rounding p and v to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
 OUTPUT_PASSES = 1060
@@ -86,20 +86,20 @@ def _admm(products: int, first: float, hidden: Arrays, last: float, states: tupl
 # First layer: x; W, b; z, r, q, u, q_old. Hidden: p, v instead of x. Output layer: z and r only.
 _PDADMM_STATES = (Arrays(1, 5, 1), Arrays(2, 5, 1), Arrays(2, 2, 1))
 
-PDADMM = _admm(4, 103.5, Arrays(11, 109.5, 8), 58 + OUTPUT_PASSES, _PDADMM_STATES)
+PDADMM = _admm(4, 76, Arrays(13, 82, 9), 36 + OUTPUT_PASSES, _PDADMM_STATES)
 PDADMM_Q = replace(
-    _admm(5, 103.5 + ROUNDING_PASSES, Arrays(29, 107.5 + ROUNDING_PASSES, 8), 56 + OUTPUT_PASSES, _PDADMM_STATES),
+    _admm(5, 76 + ROUNDING_PASSES, Arrays(34, 81 + ROUNDING_PASSES, 9), 36 + OUTPUT_PASSES, _PDADMM_STATES),
     wire="uint8",
 )
 PDADMM_Q_ROUNDING_Q = replace(
-    _admm(4, 115.5 + ROUNDING_PASSES, Arrays(11, 121.5 + ROUNDING_PASSES, 8), 58 + OUTPUT_PASSES, _PDADMM_STATES),
+    _admm(4, 91 + ROUNDING_PASSES, Arrays(13, 97 + ROUNDING_PASSES, 9), 36 + OUTPUT_PASSES, _PDADMM_STATES),
     wire="uint8",
 )
 """pdADMM-G-Q with ``quantize=q``."""
 DLADMM = Profile(
-    first=Work(4, Arrays(0, 121, 16), Arrays(1, 2, 1)),
-    hidden=Work(8, Arrays(22, 133, 16), Arrays(2, 2, 1)),
-    last=Work(8, Arrays(22, 143 + 2 * OUTPUT_PASSES, 16), Arrays(2, 3, 1)),
+    first=Work(4, Arrays(0, 102, 17), Arrays(1, 2, 1)),
+    hidden=Work(8, Arrays(29, 114, 18), Arrays(2, 2, 1)),
+    last=Work(8, Arrays(26, 100 + 2 * OUTPUT_PASSES, 17), Arrays(2, 3, 1)),
     scratch=Arrays(outputs=7, weights=1),
     parallelism="sequential",
 )

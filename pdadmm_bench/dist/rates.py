@@ -23,6 +23,7 @@ import torch.distributed as dist
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.dist.cost import FLOAT_BYTES, HIDDEN_Z_PASSES, Machine
+from pdadmm_bench.optim.scratch import Scratch, row_blocks
 from pdadmm_bench.optim.subproblems import hidden_z
 
 BUDGET_S = 1.0
@@ -68,10 +69,13 @@ def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget
     """
     rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
     layers = [[torch.rand(rows, width, device=device) for _ in range(3)] for _ in range(LAYERS)]
+    scratch = Scratch()
 
     def update() -> None:
         for layer in layers:
-            layer[0] = hidden_z(layer[1], layer[0], layer[2])
+            for r, z, q in row_blocks(*layer):
+                hidden_z(r.add_(z), z, q, out=z, scratch=scratch)
+                r.sub_(z)
 
     num_bytes = FLOAT_BYTES * rows * width * HIDDEN_Z_PASSES * LAYERS
     return num_bytes / _seconds(update, threads, device, budget)
