@@ -5,8 +5,8 @@
 
 A trial is one run (seed 0, split seed 0, 60 iterations, evaluated every fifth) of 2 × 500 or 10 × 256 on one
 dataset. The value is its best validation accuracy; test accuracy is neither looked at nor stored. Per depth, the values
-with the best mean over the datasets become the default for any dataset, and a dataset's own best joins where it is more than
-half a point better there. The other datasets were left out on purpose: they show how the defaults carry over.
+with the best mean over the datasets become the default for any dataset, and a dataset's own best joins where it is more
+than half a point better there. The other datasets were left out on purpose: they show how the defaults carry over.
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ def choose(path: Path) -> None:
         by_network[network][values][trial["dataset"]] = trial["acc_val_best"] or 0.0
     entries = defaultdict(list)
     for (optimizer, layers), results in sorted(by_network.items(), key=lambda item: -item[0][1]):
-        complete = {values: accs for values, accs in results.items() if len(accs) == len(DATASETS)}
+        datasets = [name for name in DATASETS if all(name in accs for accs in results.values())]
+        complete = {values: {name: accs[name] for name in datasets} for values, accs in results.items()}
         common = max(complete, key=lambda values: mean(complete[values].values()))
         depth = f"layers = {layers}\n" if layers == 2 else ""
         entries[optimizer].append((depth, json.loads(common), complete[common]))
-        for dataset in DATASETS:
+        for dataset in datasets:
             own = max(complete, key=lambda values: complete[values][dataset])
             if complete[own][dataset] > complete[common][dataset] + WORTH:
                 where = f'datasets = ["{dataset}"]\nlayers = {layers}\n'

@@ -1,0 +1,207 @@
+"""Take the pictures of the documentation, with chromium and chromedriver.
+
+    pdadmm-bench run --dataset pubmed --optimizer all --json rows.json
+    python tools/screenshots.py table rows.json docs/images/run.png
+    python tools/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
+
+``table`` is the terminal's table drawn by rich, ``compare`` the MLflow UI's page that compares the runs of the last
+invocation. ``tests/cli/test_ui_browser.py`` opens the same page.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+
+
+class Browser:
+    """A window of a headless chromium, driven through chromedriver's HTTP interface (W3C WebDriver)."""
+
+    def __init__(self, port: int):
+        self._base = f"http://127.0.0.1:{port}"
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """What chromedriver answers to one command."""
+        data = json.dumps(body).encode() if method == "POST" else None
+        request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)["value"]
+
+    def open_window(self, folder: Path, width: int, height: int) -> None:
+        """Start chromium with ``folder`` as its profile."""
+        arguments = [*ARGUMENTS, f"--user-data-dir={folder}", f"--window-size={width},{height}"]
+        wanted = {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": arguments, "binary": shutil.which("chromium")},
+        }
+        session = self.call("POST", "/session", capabilities={"alwaysMatch": wanted})
+        self._base += f"/session/{session['sessionId']}"
+
+    def go(self, url: str) -> None:
+        """Open a page."""
+        self.call("POST", "/url", url=url)
+
+    def text(self) -> str:
+        """The visible text of the page."""
+        return str(self.run("return document.body ? document.body.innerText : ''"))
+
+    def run(self, script: str) -> Any:
+        """The value of a script in the page."""
+        return self.call("POST", "/execute/sync", script=script, args=[])
+
+    def wait_for(self, *texts: str, seconds: float = 60.0) -> str:
+        """The page's text as soon as it has all ``texts``; raises ``TimeoutError`` with what is missing."""
+        end = time.monotonic() + seconds
+        while missing := [text for text in texts if text not in (shown := self.text())]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"the page does not show {missing}; it shows: {shown[:2000]}")
+            time.sleep(0.3)
+        return shown
+
+    def picture(self, path: Path, width: float, height: float) -> None:
+        """Write the upper left part of the page as a PNG."""
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        params = {"clip": clip, "captureBeyondViewport": True}
+        answer = self.call("POST", "/goog/cdp/execute", cmd="Page.captureScreenshot", params=params)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+
+@contextlib.contextmanager
+def browser(width: int, height: int) -> Iterator[Browser]:
+    """A browser window, gone afterwards."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="pdadmm-bench-", ignore_cleanup_errors=True) as folder:
+        driver = subprocess.Popen(["chromedriver", f"--port={port}", "--silent"], stdout=subprocess.DEVNULL)
+        try:
+            wait_until_answers(f"http://127.0.0.1:{port}/status")
+            window = Browser(port)
+            window.open_window(Path(folder), width, height)
+            try:
+                yield window
+            finally:
+                window.call("DELETE", "")
+        finally:
+            driver.terminate()
+            driver.wait(30)
+
+
+@contextlib.contextmanager
+def ui(store: Path) -> Iterator[str]:
+    """The address of ``pdadmm-bench ui`` on a SQLite store, until the block ends."""
+    port = free_port()
+    command = [sys.executable, "-m", "pdadmm_bench", "ui", "--tracking-uri", f"sqlite:///{store}", "--port", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, start_new_session=True, **quiet)  # so that all of it gets the Ctrl-C below
+    try:
+        wait_until_answers(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(60)
+
+
+def compare_page(store: Path) -> tuple[str, list[str]]:
+    """Path of the page that compares the child runs of the store's last invocation, and their names."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{store}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, order_by=["attributes.start_time ASC"])
+    parent = [run for run in runs if "mlflow.parentRunId" not in run.data.tags][-1]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    ids = quote(json.dumps([run.info.run_id for run in children], separators=(",", ":")))
+    experiment = quote(json.dumps([parent.info.experiment_id]))
+    return f"/#/compare-runs?runs={ids}&experiments={experiment}", [run.info.run_name for run in children]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_answers(url: str, seconds: float = 120.0) -> None:
+    """Wait for a server that is starting."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+TERMINAL = """<body style="margin:0"><pre style="display:inline-block; margin:0; padding:16px 20px; font: 15px/17px
+'DejaVu Sans Mono'; color:{foreground}; background:{background}">{code}</pre></body>"""
+
+
+def table(rows: Path, picture: Path) -> None:
+    """The final table of the runs in ``rows``, below the command."""
+    from rich.console import Console
+    from rich.terminal_theme import DIMMED_MONOKAI
+
+    from pdadmm_bench.core.rows import read_rows
+    from pdadmm_bench.report.summary import summary_table
+
+    with tempfile.TemporaryFile("w") as nowhere:
+        console = Console(record=True, width=120, file=nowhere, force_terminal=True)
+        console.print("$ pdadmm-bench run --dataset pubmed --optimizer all\n", highlight=False)
+        console.print(summary_table(read_rows(rows)))
+    html = console.export_html(theme=DIMMED_MONOKAI, code_format=TERMINAL, inline_styles=True)
+    with browser(1400, 900) as window, tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "table.html"
+        page.write_text(f"<meta charset='utf-8'>{html}", encoding="utf-8")
+        window.go(page.as_uri())
+        box = window.run(
+            "const box = document.querySelector('pre').getBoundingClientRect(); return [box.width, box.height]"
+        )
+        window.picture(picture, *box)
+
+
+CLOSE_SIDE_PANELS = """
+for (const name of ["mlflow_header.toggle_sidebar_button", "mlflow.assistant.chat_panel.close"])
+    document.querySelector(`[data-component-id="${name}"]`)?.click();
+"""
+SHOW_DIFFERENCES = """document.querySelector('[aria-label="Parameters - Show diff only"]').click();"""
+ARTIFACTS_TOP = """
+const nodes = [...document.querySelectorAll("*")].filter(node => node.textContent.trim() == "Artifacts");
+return nodes.at(-1).getBoundingClientRect().top;
+"""
+
+
+def compare(store: Path, picture: Path) -> None:
+    """The MLflow page that compares the runs: what they differ in, and what came out."""
+    path, names = compare_page(store)
+    with ui(store.absolute()) as address, browser(1720, 2600) as window:
+        window.go(address + path)
+        window.wait_for(*names)
+        window.run(CLOSE_SIDE_PANELS)
+        window.run(SHOW_DIFFERENCES)
+        time.sleep(5)  # charts are drawn after the text
+        window.picture(picture, 1720, window.run(ARTIFACTS_TOP) - 20)
+
+
+if __name__ == "__main__":
+    {"table": table, "compare": compare}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
