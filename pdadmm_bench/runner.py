@@ -328,6 +328,7 @@ class _Run:
         text = f"{type(failure).__name__}: {failure}"
         if failed(failure) == "oom":
             planned = placement.planned_bytes(self.spec, self.sizes, len(self.problem.train.x), self.block)
+            text = text.splitlines()[0]
             text += f" (worker {self.group.rank}: {planned:,} bytes of state planned, {memory.peak_bytes():,} resident)"
         return text
 

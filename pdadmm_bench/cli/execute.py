@@ -20,7 +20,9 @@ from pdadmm_bench.core.rows import FAILURES, Row, check_writable, write_rows
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.dist import placement
 from pdadmm_bench.dist.group import Group, check_world, joined, launched
+from pdadmm_bench.dist.partition import partition
 from pdadmm_bench.runner import Observer, choose_device, make_optimizer
 from pdadmm_bench.runner import run as train
 from pdadmm_bench.track import Tracker, view_command
@@ -34,6 +36,7 @@ def execute(specs: list[RunSpec], output: Output) -> int:
     """
     if launched():
         return _as_worker(specs, output)
+    _check(specs)
     with _session(specs, output) as (session, problem):
         if specs[0].gpus == 1:
             _train_all(specs, problem, session, Group())
@@ -47,6 +50,7 @@ def _as_worker(specs: list[RunSpec], output: Output) -> int:
     """The same under torchrun: every process joins the group, worker 0 displays and tracks."""
     world = check_world(specs[0].gpus)
     specs = [spec.model_copy(update={"gpus": world}) for spec in specs]
+    _check(specs)
     device = choose_device(specs[0].device, world).type
     if os.environ["RANK"] != "0":
         with joined(device, output.dist_timeout) as group:
@@ -134,11 +138,22 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
     live.note(f"compare the runs: {view_command(output.tracking_uri)}")
 
 
+def _check(specs: Sequence[RunSpec]) -> None:
+    """Raise :class:`UserError` for what the workers would find out only after they were started."""
+    for spec in specs:
+        choose_device(spec.device, spec.gpus)
+        partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
+        pipelined = spec.gpus > 1 and placement.profile_of(spec).parallelism == "pipeline"
+        if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:
+            raise UserError(
+                f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {spec.gpus}; or use gpipe"
+            )
+
+
 def _cautions(specs: Sequence[RunSpec]) -> list[str]:
     """What a user should read before quoting a number of these runs."""
     first = specs[0]
     texts = {f"{spec.optimizer}: {text}" for spec in specs for text in make_optimizer(spec).cautions()}
     if first.gpus > 1 and first.device == "auto" and choose_device("auto", first.gpus).type == "cpu":
         texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
-    choose_device(first.device, first.gpus)
     return sorted(texts)

@@ -49,8 +49,9 @@ def run_in_workers(
             hub.close()
         except WorkerFailure as failure:
             hub.close()
-            oom = failed(RuntimeError(failure.reason)) == "oom" or "OutOfMemory" in failure.reason
-            hub.fail("oom" if oom else "error", str(failure), failure.log, failure.rank)
+            reason = failure.reason.removeprefix(f"{MemoryError.__name__}: ")
+            oom = reason != failure.reason or failed(RuntimeError(reason)) == "oom" or "OutOfMemory" in reason
+            hub.fail("oom" if oom else "error", f"worker {failure.rank}: {reason}", failure.log, failure.rank)
         except Interrupted:
             hub.close()
             hub.fail("interrupted", "stopped by the user")
@@ -73,6 +74,8 @@ def _work(specs: list[RunSpec], output: Output, address: str, key: bytes) -> Non
             )
         for spec in specs:
             result = train(spec, problem, [parent] if parent else [], group=group)
+            if result.row["status"] == "oom":
+                raise MemoryError(result.row["status_reason"]) from result.error  # which tells of this worker's memory
             if result.error is not None:
                 raise result.error
             if result.row["status"] == "interrupted":

@@ -6,6 +6,7 @@ Python objects, NCCL for CUDA tensors).
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -93,11 +94,14 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     dist.init_process_group(backend, timeout=limit)
     workers = Workers(dist.get_world_size(), limit)
 
+    parent = multiprocessing.parent_process()
+
     def interrupt(number: int, frame: object) -> None:
+        if parent is not None and not parent.is_alive():
+            os._exit(1)  # nobody is left to tell
         workers.interrupted = True
 
     before = signal.signal(signal.SIGINT, interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while starting, see pdadmm_bench.dist.launch
     try:
         yield workers
     except RuntimeError as error:

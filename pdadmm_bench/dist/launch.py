@@ -68,18 +68,25 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
         try:
             elastic_launch(config, _run)(function, *arguments)
         except ChildFailedError as error:
-            rank, reason = _culprit(Path(folder), workers, *error.get_first_failure())
+            rank, failure = error.get_first_failure()
+            if failure.exitcode == -signal.SIGINT:  # seen before this process was told of the same Ctrl-C
+                raise Interrupted from None
+            rank, reason = _culprit(Path(folder), workers, rank, failure)
             raise WorkerFailure(rank, reason, _log(Path(folder), rank) or reason) from None
         except (SignalException, KeyboardInterrupt):
             raise Interrupted from None
 
 
 def _run(function: Callable[..., None], *arguments: Any) -> None:
-    """A worker's life."""
-    function(*arguments)
+    """A worker's life, which ends with that of the process that started it."""
     parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        os._exit(1)  # torch would wait for it to read the result
+    assert parent is not None
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what torch has the system send when the parent is gone
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if parent.is_alive():
+        function(*arguments)
+    if not parent.is_alive():
+        os._exit(1)  # torch would wait for somebody to read the result
 
 
 def _culprit(folder: Path, workers: int, rank: int, failure: Any) -> tuple[int, str]:
@@ -146,7 +153,7 @@ def _signals_kept() -> Iterator[None]:
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C is a signal to the whole process group: to this process, and to workers that may still be importing.
 
-    They inherit that it is blocked, and let it in when they can answer it (:func:`pdadmm_bench.dist.group.joined`).
+    They inherit that it is blocked and let it in later, so that none of them dies with a traceback on the terminal.
     Here a thread lets it in, and Python runs the handler in the main thread.
     """
     resource_tracker.ensure_running()  # as it starts, it unblocks the signal

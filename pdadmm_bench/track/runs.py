@@ -284,6 +284,10 @@ class TrackedRun:
             self._client.log_text(self.run_id, text, name)
         if self.history:
             self._client.log_figure(self.run_id, convergence_figure(self.history, self.row), "convergence.png")
+        if (self.row["dist_workers"] or 1) > 1 and self.row.get("dist_per_worker"):
+            from pdadmm_bench.report.workers import workers_figure
+
+            self._client.log_figure(self.run_id, workers_figure(self.row), "workers.png")
 
 
 def _code_tags(environment: Mapping[str, Any]) -> dict[str, str]:

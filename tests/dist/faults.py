@@ -7,8 +7,6 @@ import signal
 import time
 from pathlib import Path
 
-import torch
-
 from pdadmm_bench.optim.pdadmm import PdADMM, State
 
 STEP = 5
@@ -28,7 +26,8 @@ class Faulty(PdADMM):
     def step(self, state: State) -> None:
         self.calls += 1
         if self.calls == STEP and int(os.environ.get("RANK", "0")) == self.rank:
-            print(f"worker {self.rank} was here", flush=True)
+            if self.rank > 0:  # worker 0 has the terminal
+                print(f"worker {self.rank} was here", flush=True)
             self.fail()
         super().step(state)
 
@@ -41,10 +40,6 @@ class Raises(Faulty):
         raise RuntimeError("the roof is on fire\nsecond line")
 
 
-class FirstRaises(Raises):
-    rank = 0
-
-
 class Killed(Faulty):
     def fail(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -55,24 +50,15 @@ class FirstKilled(Killed):
 
 
 class Hangs(Faulty):
-    """Stopped, so that it does not even take a SIGTERM."""
+    """Stopped, so that not even SIGTERM ends it."""
 
     def fail(self) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class FirstHangs(Hangs):
-    rank = 0
-
-
 class OutOfMemory(Faulty):
     def fail(self) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-
-
-class OutOfDeviceMemory(Faulty):
-    def fail(self) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
 
 class Unstartable(PdADMM):
@@ -87,22 +73,22 @@ class Unstartable(PdADMM):
 
 
 class Slow(PdADMM):
-    """Says in the folder it runs in that it is there, and takes its time."""
+    """Says in the folder it runs in that it is training."""
 
     summary = "takes its time"
 
     def step(self, state: State) -> None:
-        Path(f"pid-{os.environ.get('RANK', '0')}").write_text(str(os.getpid()))
         time.sleep(0.05)
         super().step(state)
+        Path("training").touch()
 
 
-class SlowToPredict(Slow):
-    """Busy in an evaluation for longer than anybody waits."""
+class Stuck(PdADMM):
+    """Takes longer for an evaluation than anybody waits for."""
 
     summary = "takes its time"
 
     def predict(self, state, x, block):
-        if Path("pid-0").exists():
-            time.sleep(30)
+        Path("evaluating").touch()
+        time.sleep(60)
         return super().predict(state, x, block)

@@ -1,0 +1,75 @@
+"""What every picture shares: colours, panels, lines, titles.
+
+Drawn on a :class:`matplotlib.figure.Figure` directly: pyplot would choose a window system and keep every figure alive.
+The colours are Okabe and Ito's, which stay apart under every common colour blindness; line styles repeat them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pdadmm_bench.core.rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000",
+)  # fmt: skip
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+STYLES = ("-", "--", "-.", ":")
+GREY = "#6b6b6b"
+
+
+def panels(count: int, width: float = 4.6, height: float = 3.3) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` axes of this size in inches, two or up to three in a line."""
+    from matplotlib.figure import Figure
+
+    columns = 2 if count in (2, 4) else count
+    lines = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * lines + 0.3), dpi=120, layout="constrained")
+    grid = [axes for line in figure.subplots(lines, columns, squeeze=False) for axes in line]
+    for axes in grid:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, color="#e4e4e4", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(which="both", labelsize=8)
+        axes.xaxis.label.set_size(9)
+    return figure, grid
+
+
+def heading(figure: Figure, text: str) -> None:
+    """The title of the whole figure."""
+    figure.suptitle(text, fontsize=11, x=0.01, ha="left", fontweight="bold")
+
+
+def line(axes: Axes, x: Sequence[float], y: Sequence[float], **look: Any) -> None:
+    """A line; a single point has no line to see, and a few deserve a mark each."""
+    axes.plot(x, y, linewidth=1.6, marker="o" if len(x) <= 12 else None, markersize=3.5, **look)
+
+
+def legend_or_note(axes: Axes, text: str) -> None:
+    """A legend, or ``text`` where there is nothing to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
+    else:
+        note(axes, text)
+
+
+def note(axes: Axes, text: str) -> None:
+    """``text`` in the middle of axes that stay empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=GREY)
+
+
+def shape(row: Row) -> str:
+    """Network and workers of a row, as the tail of a title."""
+    parts = []
+    if row["model_layers"] is not None and row["model_hidden"] is not None:
+        parts.append(f"{row['model_layers']} layers × {row['model_hidden']}")
+    if row["dist_workers"] is not None:
+        plural = "" if row["dist_workers"] == 1 else "s"
+        parts.append(f"{row['dist_workers']} worker{plural} ({row['dist_device']})")
+    return "".join(f" · {part}" for part in parts)

@@ -1,0 +1,39 @@
+"""The MLflow UI on our store, in a real browser: the page that compares the runs of one invocation."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from shell import DATA, Cli
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "screenshots.py"
+MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(TOOL.stem, TOOL)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
+def test_the_ui_compares_the_runs_of_one_invocation(cli: Cli, with_store: Path, tool: ModuleType) -> None:
+    small = ("--layers", "2", "--hidden", "8", "--iterations", "3")
+    answer = cli("run", *DATA, *small, "--optimizer", "adam", "--optimizer", "pdadmm", "--quiet")
+    assert answer.code == 0, answer.err
+    store = with_store / "mlflow.db"
+    path, names = tool.compare_page(store)
+    assert len(names) == 2
+    with tool.ui(store) as address, tool.browser(1720, 2600) as window:
+        window.go(address + path)
+        text = window.wait_for("Comparing 2 Runs", *names, "acc_test_at_best_val", "optimizer_lr", seconds=90)
+    assert "pdadmm sbm" in text
+    assert "adam sbm" in text

@@ -1,0 +1,85 @@
+"""What the crew runs, in one go."""
+
+from __future__ import annotations
+
+from crew import Case, compositions, settings
+
+LAYERS = 7
+SCHEDULED = {"rho": 0.05, "rho_schedule": "authors"}
+
+
+def admm(optimizer: str, blocks: tuple[int, ...], iterations: int, wire: str = "auto", **values: object) -> Case:
+    return Case(
+        settings(
+            optimizer=optimizer, layers=LAYERS, hidden=10, iterations=iterations, wire=wire, gpus=len(blocks),
+            partition=",".join(map(str, blocks)), **values,
+        ),
+        "pubmed" if iterations >= 50 else "toy",
+    )  # fmt: skip
+
+
+def name_of(case: Case) -> str:
+    spec = case.spec
+    return " ".join((spec.optimizer, spec.wire, spec.partition, *(f"{key}={value}" for key, value in spec.set.items())))
+
+
+# Every partition of the network into blocks.
+EVERY = [admm("pdadmm", blocks, 4, eval_every=2) for workers in (2, 3, 4) for blocks in compositions(LAYERS, workers)]
+OTHERS = [
+    admm("dladmm", (3, 4), 5),
+    admm("dladmm", (1, 5, 1), 5),
+    admm("dladmm", (2, 1, 1, 3), 5),
+    admm("pdadmm", (1, 6), 5, "bf16"),
+    admm("pdadmm", (2, 2, 1, 2), 5, "bf16"),
+    admm("pdadmm", (2, 5), 20, set=SCHEDULED),
+    admm("pdadmm", (2, 5), 20, set={**SCHEDULED, "rho_schedule": "constant"}),
+    admm("pdadmm", (4, 3), 5, "fp32", eval_every=3),
+    admm("pdadmm-q", (1, 6), 5),
+    admm("pdadmm-q", (1, 1, 1, 4), 5),
+    admm("pdadmm-q", (5, 1, 1), 5, set={"levels": 1000, "low": -2, "high": 2}),
+    admm("pdadmm-q", (5, 2), 5, set={"quantize": "q", "high": 5}),
+]
+REAL = [
+    admm("pdadmm", (3, 4), 50, eval_every=10),
+    admm("pdadmm", (1, 2, 1, 3), 50, eval_every=10),
+    admm("pdadmm", (6, 1), 50, "bf16", eval_every=10),
+    admm("pdadmm-q", (2, 2, 3), 50, eval_every=10),
+    admm("dladmm", (3, 4), 50, eval_every=10),
+]
+# Equal layers: as wide as the features and the classes of the problem.
+EQUAL = Case(settings(optimizer="pdadmm", layers=16, hidden=24, iterations=2, gpus=2, partition="even"), "square")
+
+RATES = {"sgd": 0.1, "adam": 0.005, "adagrad": 0.02, "adadelta": 0.5}
+
+
+def gradient(optimizer: str, schedule: str, workers: int, microbatches: int | None, iterations: int = 50) -> Case:
+    return Case(
+        settings(
+            optimizer=optimizer, layers=5, hidden=10, init="he", iterations=iterations, eval_every=10, gpus=workers,
+            schedule=schedule, microbatches=microbatches, set={"lr": RATES[optimizer]},
+        )
+    )  # fmt: skip
+
+
+# The toy problem has 33 rows: few of these numbers of micro-batches divide them, and one is larger.
+GRADIENT = [
+    gradient("sgd", "gpipe", 2, None),
+    gradient("adam", "1f1b", 2, None),
+    gradient("adagrad", "1f1b", 3, 4),
+    gradient("adadelta", "gpipe", 3, 5),
+    gradient("adam", "gpipe", 2, 1, iterations=20),
+    gradient("sgd", "1f1b", 4, 11, iterations=20),
+    gradient("adagrad", "gpipe", 4, 33, iterations=10),
+    gradient("adadelta", "1f1b", 2, 40, iterations=10),
+]
+
+
+def name_of_gradient(case: Case) -> str:
+    spec = case.spec
+    return f"{spec.optimizer} {spec.schedule} {spec.gpus} workers {spec.microbatches} micro-batches"
+
+
+ALL = {
+    **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *REAL, EQUAL)},
+    **{name_of_gradient(case): case for case in GRADIENT},
+}

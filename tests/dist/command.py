@@ -1,0 +1,150 @@
+"""The command as a process with a process group of its own, as a shell starts it, and what is left of the group."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pdadmm_bench.data.sources import CACHE_VARIABLE
+
+PROBLEM = {
+    "dataset": "sbm[nodes=300,classes=3,features=12]",
+    "hops": 1,
+    "num_val": 50,
+    "num_test": 50,
+    "layers": 4,
+    "hidden": 8,
+    "iterations": 4,
+}
+DATA = tuple(part for name, value in PROBLEM.items() for part in (f"--{name.replace('_', '-')}", str(value)))
+PATIENCE_S = 100
+
+
+@dataclass
+class Command:
+    """A command that was started."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+
+    def members(self) -> list[int]:
+        """The processes of its group that are alive."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+            except OSError:
+                continue
+            if int(group) == self.process.pid and state not in "ZX":
+                found.append(int(stat.parent.name))
+        return found
+
+    def workers(self) -> list[int]:
+        """Those of them that were spawned as workers."""
+        return [pid for pid in self.members() if "spawn_main" in _command_line(pid)]
+
+    def wait_for(self, condition: Callable[[], Any], seconds: float = PATIENCE_S) -> float:
+        """Seconds until ``condition`` holds."""
+        start = time.monotonic()
+        while not condition():
+            assert time.monotonic() - start < seconds, self.said()
+            time.sleep(0.02)
+        return time.monotonic() - start
+
+    def finish(self) -> int:
+        """Its exit code, when every process of it is gone."""
+        code = self.process.wait(PATIENCE_S)
+        self.wait_for(lambda: not self.members(), 5)
+        return code
+
+    def said(self) -> str:
+        """What it printed so far, on stdout and stderr."""
+        return (self.folder / "said").read_text()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The result rows."""
+        return json.loads((self.folder / "rows.json").read_text())
+
+    def runs(self) -> dict[str, Any]:
+        """The MLflow runs by name."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self.store)
+        (experiment,) = (found for found in client.search_experiments() if found.name == "pdadmm-bench")
+        return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+    def artifact(self, run: Any, name: str) -> str:
+        """The text of an artifact of ``run``."""
+        from mlflow import MlflowClient
+
+        return Path(MlflowClient(self.store).download_artifacts(run.info.run_id, name)).read_text()
+
+    @property
+    def store(self) -> str:
+        """Address of its MLflow store."""
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+
+@dataclass
+class Commands:
+    """Starts commands, each in a folder of its own."""
+
+    kept: Path
+    base: Path
+    started: list[Command] = field(default_factory=list)
+
+    def run(self, *arguments: str, program: tuple[str, ...] = (), folder: Path | None = None, **env: str) -> Command:
+        """``pdadmm-bench run`` on the tiny problem, with ``program`` in place of the interpreter."""
+        if folder is None:
+            folder = self.base / str(len(self.started))
+            folder.mkdir()
+            shutil.copy(self.kept / "mlflow.db", folder)
+        line = [
+            *(program or (sys.executable,)),
+            "-m",
+            "pdadmm_bench",
+            "run",
+            *DATA,
+            "--threads",
+            "1",
+            "--device",
+            "cpu",
+            "--json",
+            "rows.json",
+            *arguments,
+        ]
+        path = os.pathsep.join([str(self.kept), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, CACHE_VARIABLE: str(self.kept / "cache"), **env}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        with (folder / "said").open("a") as said:
+            process = subprocess.Popen(
+                line, cwd=folder, env=environment, stdout=said, stderr=said, text=True, start_new_session=True
+            )
+        self.started.append(Command(folder, process))
+        return self.started[-1]
+
+    def end(self) -> list[str]:
+        """Kill what is left, and say what it was."""
+        left = []
+        for command in self.started:
+            for pid in command.members():
+                left.append(_command_line(pid))
+                os.kill(pid, signal.SIGKILL)
+            command.process.wait(10)
+        return left
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""

@@ -1,0 +1,136 @@
+"""Workers that are started once and run many cases, since a process takes seconds to start."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.dist.group import Group, Workers, joined
+from pdadmm_bench.dist.launch import launch
+from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.runner import run
+
+TIMEOUT_S = 30.0
+SIZE = 4
+"""Workers in a crew; a case with fewer leaves the last ones idle."""
+
+
+def toy(rows: int = 33, features: int = 12, classes: int = 3, seed: int = 0) -> Problem:
+    """A small problem whose classes can be told apart."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = 2 * torch.randn(classes, features, generator=generator)
+
+    def part(count: int) -> Rows:
+        y = torch.randint(classes, (count,), generator=generator)
+        return Rows(x=centres[y] + torch.randn(count, features, generator=generator), y=y)
+
+    parts = {name: part(count) for name, count in (("train", rows), ("val", 11), ("test", 13))}
+    return Problem(name="toy", split="random", num_classes=classes, sha256="", **parts)
+
+
+def settings(**values: Any) -> RunSpec:
+    """A run on one thread of a CPU."""
+    return run_spec({"device": "cpu", "threads": 1, "preset": "none", **values})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration; ``spec.gpus`` workers run it, and one worker runs it alone for comparison."""
+
+    spec: RunSpec
+    problem: str = "toy"
+    """``toy``, or the name of one that was given to the crew."""
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    row: dict[str, Any]
+    history: list[dict[str, float]]
+    layers: list[Layer] = field(default_factory=list)
+    """Of the whole network."""
+
+
+@dataclass
+class Pair:
+    """A case over several workers, and the same by one worker."""
+
+    many: Outcome
+    one: Outcome
+
+
+@dataclass
+class Findings:
+    """What a crew found."""
+
+    pairs: dict[str, Pair]
+    examples: int
+    """How many random examples it tried."""
+    counterexample: str | None
+    """The first of them that went wrong."""
+
+
+def run_cases(cases: dict[str, Case], problems: dict[str, Problem], folder: Path) -> Findings:
+    """Start a crew, let it run ``cases``, and collect what came out."""
+    out = folder / "findings.pickle"
+    launch(SIZE, _work, cases, {"toy": toy(), **problems}, out)
+    return pickle.loads(out.read_bytes())
+
+
+def _work(cases: dict[str, Case], problems: dict[str, Problem], out: Path) -> None:
+    import properties
+
+    with joined("cpu", TIMEOUT_S) as everyone:
+        groups = {size: Workers(size, timedelta(seconds=TIMEOUT_S)) for size in range(2, SIZE + 1)}
+        many = {name: together(case.spec, problems[case.problem], groups, everyone) for name, case in cases.items()}
+        # The runs of one worker are shared out among the crew.
+        mine = {
+            name: alone(case.spec, problems[case.problem])
+            for i, (name, case) in enumerate(cases.items())
+            if i % SIZE == everyone.rank
+        }
+        one = {name: outcome for worker in everyone.gather(mine) for name, outcome in worker.items()}
+        examples, counterexample = properties.search(groups, everyone)
+    if everyone.rank == 0:
+        pairs = {name: Pair(outcome, one[name]) for name, outcome in many.items()}
+        out.write_bytes(pickle.dumps(Findings(pairs, examples, counterexample)))
+
+
+def together(spec: RunSpec, problem: Problem, groups: dict[int, Workers], everyone: Workers) -> Outcome:
+    """Run over the first ``spec.gpus`` workers of the crew; every worker calls it and gets the outcome."""
+    mine: Any = None
+    if everyone.rank < spec.gpus:
+        group = groups[spec.gpus] if spec.gpus > 1 else Group()
+        result = run(spec, problem if group.rank == 0 else None, group=group)
+        mine = result.row, result.history, result.layers
+    found = [worker for worker in everyone.gather(mine) if worker is not None]
+    (row, history, _), *_ = found
+    assert all(steps_of(other) == steps_of(history) for _, other, _ in found), "the workers disagree"
+    return Outcome(row, history, [layer for _, _, layers in found for layer in layers])
+
+
+def alone(spec: RunSpec, problem: Problem) -> Outcome:
+    """The same run by one worker."""
+    result = run(spec.model_copy(update={"gpus": 1, "partition": "auto", "microbatches": None}), problem)
+    return Outcome(result.row, result.history, result.layers)
+
+
+def steps_of(history: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """The history without its times."""
+    return [{key: value for key, value in step.items() if not key.endswith("seconds")} for step in history]
+
+
+def compositions(total: int, parts: int) -> list[tuple[int, ...]]:
+    """The ways of writing ``total`` as an ordered sum of ``parts`` positive numbers."""
+    if parts == 1:
+        return [(total,)]
+    return [(first, *rest) for first in range(1, total - parts + 2) for rest in compositions(total - first, parts - 1)]

@@ -1,0 +1,92 @@
+"""Random networks, problems, partitions and wires: several workers must give what one gives.
+
+The search runs inside workers that are already there. All of them draw the same examples, since the draws depend on
+nothing but the strategy, and all of them learn how an example went before the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crew import Outcome, alone, settings, steps_of, together, toy
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.dist.group import Workers
+
+EXAMPLES = 20
+
+penalties = st.sampled_from([1e-4, 1e-2, 0.3])
+hyperparameters = {
+    "pdadmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties, "output_steps": st.integers(1, 9)}),
+    "pdadmm-q": st.fixed_dictionaries(
+        {"rho": penalties, "levels": st.integers(2, 600), "quantize": st.sampled_from("pq")}
+    ),
+    "dladmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties}),
+}
+
+
+@dataclass
+class Example:
+    """A run and the shape of its problem."""
+
+    spec: RunSpec
+    shape: dict[str, int]
+
+
+@st.composite
+def examples(draw: Any) -> Example:
+    """ADMM on any partition of a small network."""
+    workers = draw(st.integers(2, 4))
+    blocks = draw(st.lists(st.integers(1, 3), min_size=workers, max_size=workers))
+    optimizer = draw(st.sampled_from(sorted(hyperparameters)))
+    spec = settings(
+        optimizer=optimizer,
+        set=draw(hyperparameters[optimizer]),
+        wire=draw(st.sampled_from(["fp32", "bf16"])) if optimizer == "pdadmm" else "auto",
+        layers=sum(blocks),
+        hidden=draw(st.integers(1, 20)),
+        init=draw(st.sampled_from(["normal", "he", "identity"])),
+        gpus=workers,
+        partition=draw(st.sampled_from(["auto", "even", ",".join(map(str, blocks))])),
+        seed=draw(st.integers(0, 99)),
+        iterations=2,
+    )
+    shape = {"rows": st.integers(1, 40), "features": st.integers(1, 20), "classes": st.integers(2, 5)}
+    return Example(spec, {name: draw(values) for name, values in shape.items()})
+
+
+def search(groups: dict[int, Workers], everyone: Workers) -> tuple[int, str | None]:
+    """How many examples were tried, and the first that went wrong; every worker of the crew calls it."""
+    tried, wrong = 0, None
+
+    @hypothesis_settings(
+        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(examples())
+    def attempt(example: Example) -> None:
+        nonlocal tried, wrong
+        if wrong is None:
+            problem = toy(**example.shape)
+            many = together(example.spec, problem, groups, everyone)
+            one = alone(example.spec, problem) if everyone.rank == 0 else None
+            wrong = everyone.broadcast(one and compare(example, many, one))
+            tried += 1
+
+    attempt()
+    return tried, wrong
+
+
+def compare(example: Example, many: Outcome, one: Outcome) -> str | None:
+    """What is wrong with the run of several workers."""
+    for name in ("status", "weights_sha256", "iterations", "acc_test_final"):
+        if many.row[name] != one.row[name]:
+            return f"{name} is {many.row[name]}, not {one.row[name]} ({many.row['status_reason']}): {example}"
+    # A diverged run has NaN in its history, which equals nothing.
+    if repr(steps_of(many.history)) != repr(steps_of(one.history)):
+        return f"the histories differ: {example}"
+    return None

@@ -1,0 +1,97 @@
+"""``run`` over several workers as a user types it, also under torchrun and twice at once."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command import DATA, PROBLEM, Commands
+
+from pdadmm_bench.cli.main import main
+from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.runner import run
+
+pytestmark = pytest.mark.dist
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def expected_row(kept: Path) -> dict[str, Any]:
+    """What one worker gives."""
+    spec = run_spec({**PROBLEM, "device": "cpu", "threads": 1})
+    problem = load_problem(spec.data, data_root=None, cache=kept / "cache", offline=True, report=lambda line: None)
+    return run(spec, problem).row
+
+
+def test_torchrun_and_gpus_give_the_weights_of_one_worker(commands: Commands, kept: Path) -> None:
+    """Two workers of one command, and two nodes of one worker each, all at the same time."""
+    expected = expected_row(kept)
+    torchrun = (
+        sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
+        f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=test", "--local-addr=127.0.0.1",
+    )  # fmt: skip
+    two = commands.run("--gpus", "2", "--partition", "1,3")
+    node = commands.run("--partition", "2,2", program=torchrun, GLOO_SOCKET_IFNAME="lo")
+    other = commands.run("--partition", "2,2", program=torchrun, folder=node.folder, GLOO_SOCKET_IFNAME="lo")
+    for command in (two, node, other):
+        assert command.finish() == 0, command.said()
+    for command, blocks in ((two, "1,3"), (node, "2,2")):
+        (row,) = command.rows()
+        assert (row["status"], row["dist_workers"], row["dist_device"]) == ("ok", 2, "cpu")
+        assert (row["dist_partition"], row["dist_threads"]) == (blocks, 1)
+        for name in ("weights_sha256", "weights_initial_sha256", "acc_test_final", "dataset_sha256"):
+            assert row[name] == expected[name]
+        assert "Traceback" not in command.said()
+        assert command.said().count("iteration time") == 1  # of the one table
+        runs = command.runs()
+        assert {run.info.status for run in runs.values()} == {"FINISHED"}
+        assert {run.info.run_id for run in runs.values()} == {row["mlflow_run_id"], row["mlflow_parent_run_id"]}
+
+
+REFUSED = {
+    ("--gpus", "0"): "gpus=0 is not valid",
+    ("--gpus", "5"): "5 workers need at least as many layers, got 4",
+    ("--gpus", "2", "--partition", "1,2"): "partition '1,2' has 3 layers and the network 4",
+    ("--gpus", "3", "--partition", "2,2"): "partition '2,2' has 2 blocks for 3 workers",
+    ("--gpus", "2", "--partition", "4,0"): "has a block without layers",
+    ("--gpus", "3", "--optimizer", "adam", "--schedule", "1f1b", "--microbatches", "2"): "as many as workers, 3",
+    ("--gpus", "4", "--device", "cuda"): "and 4 are needed",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_refused_at_once(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "cuda" in arguments and torch.cuda.device_count() >= 4:
+        pytest.skip("there are 4 CUDA devices")
+    assert refused(arguments, monkeypatch, capsys).count(REFUSED[arguments]) == 1
+
+
+def test_a_launcher_and_gpus_that_disagree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    assert "--gpus 2 under a launcher that started 3 workers" in refused(("--gpus", "2"), monkeypatch, capsys)
+
+
+def refused(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of a command that refuses its input before anything is loaded or started."""
+    monkeypatch.setattr("pdadmm_bench.cli.main.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr("pdadmm_bench.cli.execute.load_problem", None)
+    monkeypatch.setattr(sys, "argv", ["pdadmm-bench", "run", *DATA, *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = (line for line in said.err.splitlines() if not line.startswith("warning"))
+    return line

@@ -1,0 +1,156 @@
+"""The documentation says what is true: commands parse, links lead somewhere, examples run.
+
+A code block whose first line is a comment with a file name becomes that file, beside which the commands of the same
+document are read.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pdadmm_bench.cli import execute
+from pdadmm_bench.cli.main import app
+from pdadmm_bench.core import registry, share
+from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.data.cards import load_card
+from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.optim import registry as optimizers
+from pdadmm_bench.runner import make_optimizer, run
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FILE = re.compile(r"# (\S+\.(?:py|toml))")
+
+
+def blocks(document: Path) -> list[tuple[str, str]]:
+    """Language and text of every code block."""
+    return BLOCK.findall(document.read_text(encoding="utf-8"))
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The arguments of every ``pdadmm-bench …`` and ``… -m pdadmm_bench …`` line."""
+    lines = [line for language, text in blocks(document) if language == "sh" for line in text.splitlines()]
+    found = []
+    for words in (shlex.split(line, comments=True) for line in lines):
+        for name in ("pdadmm-bench", "pdadmm_bench"):
+            if name in words:
+                found.append(words[words.index(name) + 1 :])
+    return found
+
+
+COMMANDS = [
+    pytest.param(document, arguments, id=f"{document.name}: {shlex.join(arguments)}")
+    for document in DOCUMENTS
+    for arguments in commands(document)
+]
+
+
+@pytest.fixture
+def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``examples(document)`` writes its files into the working folder and registers what they register."""
+
+    def write(document: Path) -> list[str]:
+        points = []
+        for _, text in blocks(document):
+            if not (named := FILE.match(text)):
+                continue
+            path = tmp_path / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            if path.name == "pyproject.toml":
+                for group, entries in tomllib.loads(text)["project"]["entry-points"].items():
+                    points += [EntryPoint(name, value, group) for name, value in entries.items()]
+        monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
+        monkeypatch.setattr(optimizers, "_targets", dict(optimizers._targets))
+        monkeypatch.setattr(optimizers, "_discovered", False)
+        return [point.name for point in points]
+
+    modules = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(share.VARIABLE, "")  # --share sets it; so it is put back
+    yield write
+    for name in set(sys.modules) - modules:
+        if name.startswith("my_package"):
+            del sys.modules[name]
+
+
+def test_there_are_commands() -> None:
+    verbs = {arguments[0] for param in COMMANDS for arguments in [param.values[1]] if arguments}
+    assert verbs >= {"run", "scale", "predict", "list", "info", "prepare", "doctor", "ui"}
+
+
+@pytest.mark.parametrize(("document", "arguments"), COMMANDS)
+def test_command_is_understood(
+    document: Path, arguments: list[str], examples: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verb and its options exist; of ``run``, also that every run it asks for can be made."""
+    examples(document)
+    asked: list[RunSpec] = []
+    monkeypatch.setattr(execute, "execute", lambda specs, output: asked.extend(specs) or 0)
+    group: Any = typer.main.get_command(app)
+    place = next(place for place, word in enumerate(arguments) if word in group.commands)
+    if arguments[place] == "run":
+        group.main(["--share", ".", *arguments], standalone_mode=False)
+        for spec in asked:
+            load_card(spec.data.dataset)
+            assert make_optimizer(spec).supports(spec) is None
+        assert asked or "--dry-run" in arguments
+    else:
+        group.make_context("pdadmm-bench", arguments[: place + 1])
+        group.commands[arguments[place]].make_context(arguments[place], arguments[place + 1 :])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in LINK.findall(BLOCK.sub("", document.read_text(encoding="utf-8"))):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.is_file(), target
+        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings]
+
+
+def test_the_optimizer_of_the_guide_trains(examples: Any) -> None:
+    (name,) = examples(ROOT / "CONTRIBUTING.md")
+    assert name in optimizers.names()
+    small = {"dataset": "sbm[nodes=300,classes=3,features=12]", "layers": 2, "hidden": 8, "init": "he"}
+    small |= {"num_val": 50, "num_test": 50}
+    spec = run_spec({**small, "optimizer": name, "iterations": 30, "set": {"lr": 1e-2, "alpha": 0.9}})
+    row = run(spec, load_problem(spec.data, report=lambda line: None)).row
+    assert row["status"] == "ok", row["status_reason"]
+    assert row["optimizer_alpha"] == 0.9
+    assert row["acc_test_at_best_val"] > 0.5
+
+
+def test_the_dataset_of_the_guide_loads(examples: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples(ROOT / "CONTRIBUTING.md")
+    monkeypatch.setenv(share.VARIABLE, str(Path.cwd()))
+    card = load_card("mixed")
+    problem = load_problem(run_spec({"dataset": "mixed", "hops": 1}).data, report=lambda line: None)
+    assert problem.num_features == 2 * card.sizes.features
+    assert problem.facts["dataset_edges"] == card.sizes.edges
+    assert load_card("photo").version == "2"
+
+
+def test_the_documentation_names_no_folder_of_ours() -> None:
+    for document in DOCUMENTS:
+        assert not re.search(r"/(work|root|home|tmp)/", document.read_text(encoding="utf-8")), document
+
+
+def test_pictures_are_small() -> None:
+    for picture in (ROOT / "docs" / "images").glob("*.png"):
+        assert picture.stat().st_size < 300_000, picture
