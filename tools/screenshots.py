@@ -5,7 +5,7 @@
     python tools/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
 
 ``table`` is the terminal's table drawn by rich, ``compare`` the MLflow UI's page that compares the runs of the last
-invocation. ``tests/cli/test_ui_browser.py`` opens the same page.
+invocation. The first takes another command as its last argument. ``tests/cli/test_ui_browser.py`` opens the same page.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ TERMINAL = """<body style="margin:0"><pre style="display:inline-block; margin:0;
 'DejaVu Sans Mono'; color:{foreground}; background:{background}">{code}</pre></body>"""
 
 
-def table(rows: Path, picture: Path) -> None:
-    """The final table of the runs in ``rows``, below the command."""
+def table(rows: Path, picture: Path, command: str = "pdadmm-bench run --dataset pubmed --optimizer all") -> None:
+    """The final table of the runs in ``rows``, below the ``command`` that made them."""
     from rich.console import Console
     from rich.terminal_theme import DIMMED_MONOKAI
 
@@ -167,7 +167,7 @@ def table(rows: Path, picture: Path) -> None:
 
     with tempfile.TemporaryFile("w") as nowhere:
         console = Console(record=True, width=120, file=nowhere, force_terminal=True)
-        console.print("$ pdadmm-bench run --dataset pubmed --optimizer all\n", highlight=False)
+        console.print(f"$ {command}\n", highlight=False)
         console.print(summary_table(read_rows(rows)))
     html = console.export_html(theme=DIMMED_MONOKAI, code_format=TERMINAL, inline_styles=True)
     with browser(1400, 900) as window, tempfile.TemporaryDirectory() as folder:
@@ -204,4 +204,4 @@ def compare(store: Path, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"table": table, "compare": compare}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
+    {"table": table, "compare": compare}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

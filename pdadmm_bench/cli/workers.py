@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import socket
 import threading
@@ -64,14 +65,14 @@ def run_in_workers(
 def _work(specs: list[RunSpec], output: Output, address: str, key: bytes) -> None:
     """One worker: runs every spec, worker 0 with the parent as its observer."""
     device = choose_device(specs[0].device, specs[0].gpus).type
+    problem = None
+    if os.environ["RANK"] == "0":  # before it joins: the others wait longer for that than for an exchange
+        quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has said it already)
+        problem = load_problem(
+            specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
+        )
     with joined(device, output.dist_timeout) as group:
         parent = _Parent(address, key) if group.rank == 0 else None
-        problem = None
-        if parent is not None:
-            quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has said it already)
-            problem = load_problem(
-                specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
-            )
         for spec in specs:
             result = train(spec, problem, [parent] if parent else [], group=group)
             if result.row["status"] == "oom":

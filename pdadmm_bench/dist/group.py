@@ -22,6 +22,8 @@ import torch.distributed as dist
 from pdadmm_bench.core.errors import UserError
 
 _PRECEDENCE_S = 0.5
+_START_S = 900.0
+"""How long workers wait for each other at the start, since one of them may have data to fetch and to prepare."""
 
 
 class Unreachable(RuntimeError):
@@ -91,8 +93,11 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     limit = timedelta(seconds=timeout)
-    dist.init_process_group(backend, timeout=limit)
-    workers = Workers(dist.get_world_size(), limit)
+    store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_START_S)))
+    store.set(f"here/{rank}", "yes")
+    store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=_START_S))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
+    workers = Workers(size, limit)
 
     parent = multiprocessing.parent_process()
 
@@ -108,7 +113,7 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
         if not _of_exchange(error):
             raise
         time.sleep(_PRECEDENCE_S)  # whoever watches the workers is to see the end of the other one first
-        raise Unreachable(re.sub(r"^\[\S*\] ", "", str(error))) from error  # without the line of Gloo's source
+        raise Unreachable(_sentence(error)) from error
     finally:
         signal.signal(signal.SIGINT, before)
         dist.destroy_process_group()
@@ -117,6 +122,11 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
 def _of_exchange(error: RuntimeError) -> bool:
     """Whether torch.distributed raised ``error``; Gloo's errors are known by their text only."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+def _sentence(error: RuntimeError) -> str:
+    """What happened, without the line of Gloo's source and without advice."""
+    return re.sub(r"^\[\S*\] ", "", str(error)).split(". ")[0]
 
 
 def check_world(gpus: int) -> int:

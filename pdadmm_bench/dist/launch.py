@@ -92,15 +92,24 @@ def _run(function: Callable[..., None], *arguments: Any) -> None:
 def _culprit(folder: Path, workers: int, rank: int, failure: Any) -> tuple[int, str]:
     """The worker to blame, and one line about what happened to it.
 
-    torch names the first that ended. Where that one only could not reach another, the cause is the one that left no
-    error of its own behind.
+    torch names the first that ended. Where that one only could not reach another, the cause is the one that failed for
+    a reason of its own, else the one that left no error behind.
     """
     reason = _reason(failure)
-    noticed = reason.removeprefix(f"{Unreachable.__name__}: ")
-    silent = sorted(set(range(workers)) - {int(path.parent.name) for path in folder.rglob("error.json")})
-    if noticed == reason or not silent:
+    consequence = f"{Unreachable.__name__}: "
+    if not reason.startswith(consequence):
         return rank, reason
-    return silent[0], f"does not answer (worker {rank}: {noticed})"
+    paths = sorted(folder.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
+    reasons = {int(path.parent.name): _first_line(_error(path)["message"]) for path in paths}
+    for other, own in reasons.items():
+        if not own.startswith(consequence):
+            return other, own
+    silent = [other for other in range(workers) if other not in reasons]
+    noticed = reason.removeprefix(consequence)
+    if not silent:
+        return rank, noticed
+    what = "does not answer" if "timed out" in noticed.lower() else "ended without an error"
+    return silent[0], f"{what} (worker {rank}: {noticed})"
 
 
 def _reason(failure: Any) -> str:
@@ -111,29 +120,37 @@ def _reason(failure: Any) -> str:
         return f"killed by {name}{hint}"
     message = failure.message
     text = message.get("message", str(message)) if isinstance(message, dict) else str(message)
-    return text.strip().splitlines()[0] if text.strip() else f"exit code {failure.exitcode}"
+    return _first_line(text) or f"exit code {failure.exitcode}"
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0]
+
+
+def _error(path: Path) -> dict[str, Any]:
+    """What torch wrote down about an exception."""
+    return json.loads(path.read_text())["message"]
 
 
 def _log(folder: Path, rank: int) -> str:
     """What a worker printed, and the traceback of its error."""
     parts = [path.read_text(errors="replace") for path in sorted(folder.rglob(f"{rank}/std*.log"))]
-    for path in folder.rglob(f"{rank}/error.json"):
-        parts.append(json.loads(path.read_text())["message"]["extraInfo"]["py_callstack"])
+    parts += [_error(path)["extraInfo"]["py_callstack"] for path in folder.rglob(f"{rank}/error.json")]
     return "\n".join(part for part in parts if part)
 
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Settings the workers inherit, where the user has set none."""
+    """Settings the workers inherit, where the user has set none; what torch adds to them goes again too."""
     settings = dict(_SETTINGS)
     if Path("/sys/class/net/lo").exists():
         settings["GLOO_SOCKET_IFNAME"] = "lo"  # all workers are here, and a host name may not resolve
-    added = {name: value for name, value in settings.items() if name not in os.environ}
-    os.environ.update(added)
+    before = set(os.environ)
+    os.environ.update({name: value for name, value in settings.items() if name not in before})
     try:
         yield
     finally:
-        for name in added:
+        for name in set(os.environ) - before:
             del os.environ[name]
 
 

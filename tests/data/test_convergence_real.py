@@ -35,7 +35,7 @@ def test_lagrangian_never_rises_and_the_residual_falls_as_one_over_k(
     k = np.array([step["iteration"] for step in steps])
     assert k.tolist() == list(range(1, 201))
 
-    # Every iteration lowers it by about 1e-3 of its value or more. float32 rounds at 6e-8, and the terms are added in
+    # Every iteration lowers it by 2e-3 of its value or more. float32 rounds at 6e-8, and the terms are added in
     # float64: there is no rounding to tolerate, and a single rise is a defect.
     objective = np.array([step["objective"] for step in steps])
     assert (np.diff(objective) < 0).all()

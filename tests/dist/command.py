@@ -26,7 +26,7 @@ PROBLEM = {
     "iterations": 4,
 }
 DATA = tuple(part for name, value in PROBLEM.items() for part in (f"--{name.replace('_', '-')}", str(value)))
-PATIENCE_S = 100
+PATIENCE_S = 250
 
 
 @dataclass

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
-import threading
 import time
 
 import pytest
 
 from pdadmm_bench.dist.group import joined
-from pdadmm_bench.dist.launch import Interrupted, WorkerFailure, launch
+from pdadmm_bench.dist.launch import WorkerFailure, launch
 
 pytestmark = pytest.mark.dist
 
 
-def hang_in_the_middle(rank: int, parent: int) -> None:
+def hang_in_the_middle(rank: int) -> None:
     """Worker ``rank`` of several stops answering, the others wait for it in different ways."""
     with joined("cpu", 2.0) as group:
         group.gather(None)
@@ -27,13 +27,17 @@ def hang_in_the_middle(rank: int, parent: int) -> None:
             group.gather(None)
 
 
-def wait_to_be_stopped() -> None:
-    """As a worker that computes and does not look at signals."""
-    with joined("cpu", 60.0) as group:
-        group.gather(None)
-        if group.rank == 1:
-            os.kill(os.getppid(), signal.SIGINT)
-        time.sleep(100)
+def fail_and_linger() -> None:
+    """Worker 1 closes its connections long before its process ends, so that worker 0 ends first."""
+    try:
+        with joined("cpu", 20.0) as group:
+            group.gather(None)
+            if group.rank == 1:
+                raise ArithmeticError("the cause")
+            group.gather(None)
+    except ArithmeticError:
+        atexit.register(time.sleep, 3)
+        raise
 
 
 def state_of_this_process() -> tuple[object, ...]:
@@ -45,22 +49,18 @@ def state_of_this_process() -> tuple[object, ...]:
 
 
 def test_of_several_the_one_that_hangs_is_named() -> None:
+    """And nothing of the launch stays behind in this process."""
     before = state_of_this_process()
     with pytest.raises(WorkerFailure) as failure:
-        launch(3, hang_in_the_middle, 1, os.getpid())
+        launch(3, hang_in_the_middle, 1)
     assert failure.value.rank == 1
     assert failure.value.reason.startswith("does not answer (worker ")
     assert "\n" not in str(failure.value)
     assert state_of_this_process() == before
 
 
-def test_a_signal_to_the_parent_ends_all_workers() -> None:
-    before = state_of_this_process()
-    start = time.monotonic()
-    with pytest.raises(Interrupted):
-        launch(2, wait_to_be_stopped)
-    assert time.monotonic() - start < 60
-    assert state_of_this_process() == before
-    assert not [
-        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()
-    ]
+def test_the_cause_is_named_even_if_its_process_ends_last() -> None:
+    with pytest.raises(WorkerFailure) as failure:
+        launch(2, fail_and_linger)
+    assert str(failure.value) == "worker 1: ArithmeticError: the cause"
+    assert "fail_and_linger" in failure.value.log
