@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: run test lint format venv clean
 
 run: venv
-	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all
+	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all --threads 1
 
 # One thread each: the tests start workers of their own, and tiny products only suffer from more.
 test: venv lint

@@ -44,7 +44,8 @@ def ui(
     try:
         code = server.wait()
     except KeyboardInterrupt:
-        server.wait()  # it had the same Ctrl-C and ends by itself
+        server.terminate()  # after Ctrl-C it is ending already; a signal to this process alone it never got
+        server.wait()
         return
     if code:
         raise UserError(f"the MLflow UI ended with exit code {code}; its own words are above")
