@@ -19,7 +19,7 @@ FIELDS = {
 
 def test_a_process_predicts_what_one_computes_by_hand(tmp_path: Path) -> None:
     """Products of 20 µs: 2 in the first layer, 4 in each other. Messages of 100 × 10 × 4 bytes take 4 ms at 1 MB/s."""
-    arguments = ("predict", "--workers", "1,2", *NETWORK, *RATES, "--json", "rows.json")
+    arguments = ("predict", "--workers", "1,2", "--partition", "2,2", *NETWORK, *RATES, "--json", "rows.json")
     answer = finish(start(*arguments, cwd=tmp_path, cache=tmp_path))
     assert answer.code == 0, answer.err
     single, double = rows_of(tmp_path / "rows.json")

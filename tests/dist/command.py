@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.sources import CACHE_VARIABLE
+from pdadmm_bench.runner import run
 
 PROBLEM = {
     "dataset": "sbm[nodes=300,classes=3,features=12]",
@@ -26,7 +29,16 @@ PROBLEM = {
     "iterations": 4,
 }
 DATA = tuple(part for name, value in PROBLEM.items() for part in (f"--{name.replace('_', '-')}", str(value)))
+SAME = ("weights_sha256", "weights_initial_sha256", "acc_test_final", "dataset_sha256")
+"""What does not depend on the number of workers."""
 PATIENCE_S = 250
+
+
+def row_of_one_worker(kept: Path, optimizer: str) -> dict[str, Any]:
+    """What one worker, in this process, makes of the tiny problem."""
+    spec = run_spec({**PROBLEM, "optimizer": optimizer, "device": "cpu", "threads": 1})
+    problem = load_problem(spec.data, data_root=None, cache=kept / "cache", offline=True, report=lambda line: None)
+    return run(spec, problem).row
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import PROBLEM, Command, Commands
+from command import PROBLEM, SAME, Command, Commands, row_of_one_worker
 
 pytestmark = pytest.mark.dist
 
@@ -53,8 +53,9 @@ def test_every_run_has_its_row(failed: Command) -> None:
     assert all(row["dist_workers"] == 2 and row["seed"] == 0 for row in rows.values())
 
 
-def test_the_runs_after_a_failure_go_on_in_fresh_workers(failed: Command) -> None:
-    row = failed.rows()[-1]
+def test_the_runs_after_a_failure_go_on_in_fresh_workers(failed: Command, kept: Path) -> None:
+    row, expected = failed.rows()[-1], row_of_one_worker(kept, HEALTHY)
+    assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
     assert (row["status"], row["iterations"]) == ("ok", PROBLEM["iterations"])
     assert run_of(failed, HEALTHY).info.status == "FINISHED"
 
