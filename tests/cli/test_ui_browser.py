@@ -27,9 +27,10 @@ def tool() -> ModuleType:
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
 def test_the_ui_compares_the_runs_of_one_invocation(cli: Cli, with_store: Path, tool: ModuleType) -> None:
     small = ("--layers", "2", "--hidden", "8", "--iterations", "3")
-    answer = cli("run", *DATA, *small, "--optimizer", "adam", "--optimizer", "pdadmm", "--quiet")
+    store = with_store / "mlflow.db"  # named in full, since MLflow keeps a store open by its name as it was given
+    uri = ("--tracking-uri", f"sqlite:///{store}")
+    answer = cli("run", *DATA, *small, *uri, "--optimizer", "adam", "--optimizer", "pdadmm", "--quiet")
     assert answer.code == 0, answer.err
-    store = with_store / "mlflow.db"
     path, names = tool.compare_page(store)
     assert len(names) == 2
     with tool.ui(store) as address, tool.browser(1720, 2600) as window:

@@ -85,7 +85,7 @@ def test_training_loss_falls_and_it_beats_chance(name, problem):
     row = run(spec(name, iterations=60, preset="default"), problem).row
     assert row["status"] == "ok", row["status_reason"]
     assert row["loss_train_final"] < 1.0  # ln 3 = 1.0986
-    assert row["acc_test_at_best_val"] > 0.5
+    assert row["acc_test_at_best_val"] > 0.4  # chance is a third
 
 
 def test_same_seed_gives_the_same_bits_another_seed_does_not(name, problem):
