@@ -99,7 +99,9 @@ def threads_per_worker(spec: RunSpec) -> int:
 def make_optimizer(spec: RunSpec) -> Optimizer:
     """The spec's optimizer with preset and ``set`` applied; raises :class:`UserError` for a bad name, key or value."""
     values = presets.resolve(spec.preset, spec.optimizer, spec.data.dataset, spec.model)
-    return registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
+    optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
+    optimizer.precision = spec.precision
+    return optimizer
 
 
 def run(
@@ -355,6 +357,7 @@ class _Run:
             "dist_workers": self.group.size,
             "dist_device": self.device.type,
             "dist_threads": self.threads,
+            "optimizer_precision": spec.precision,
             "dist_partition": self._partition_text(),
             "dist_wire": self.optimizer.wire(spec.wire).name if not self.optimizer.supports(spec) else None,
             **environment(),

@@ -57,6 +57,7 @@ class RunSpec(Typed):
     schedule: Literal["gpipe", "1f1b"] = Field("gpipe", description="pipeline of the gradient baselines")
     microbatches: int | None = Field(None, ge=1, description="per pipelined step (default: 4 × workers)")
     threads: int | None = Field(None, ge=1, description="CPU threads per worker (default: cores // workers)")
+    precision: Literal["fp32", "tf32", "bf16"] = Field("fp32", description="of matrix products; state stays fp32")
 
     @model_validator(mode="after")
     def _workers_have_layers(self) -> RunSpec:

@@ -8,7 +8,8 @@ kind of thing to the runner.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -89,8 +90,15 @@ class Optimizer(ABC, Generic[State]):
     Hyperparameters: ClassVar[type[Typed]]
     """What ``--set`` accepts, with defaults, bounds and descriptions."""
 
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
+    """What ``--precision`` may be; tf32 is torch's own switch, bf16 the optimizer must care for."""
+
     def __init__(self, hyperparameters: Typed):
         self.hyperparameters: Any = hyperparameters
+        self.precision = "fp32"
+        """Of matrix products; the state is float32 whatever it is."""
+        self.part: Callable[[str], AbstractContextManager[Any]] = nullcontext
+        """Surrounds a named part of a step (``"p"``, ``"W"``, …); a profile puts a stop-watch here."""
 
     @classmethod
     def create(cls, values: Mapping[str, Any], name: str) -> Optimizer:
@@ -111,6 +119,8 @@ class Optimizer(ABC, Generic[State]):
         wires = self.wires()
         if spec.wire != "auto" and spec.wire not in wires:
             return f"{spec.optimizer} sends {' or '.join(wires)}, not {spec.wire}"
+        if spec.precision not in self.precisions:
+            return f"{spec.optimizer} computes in {' or '.join(self.precisions)}, not {spec.precision}"
         return None
 
     def cautions(self) -> list[str]:
