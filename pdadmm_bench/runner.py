@@ -7,14 +7,11 @@ does not pay for allocating, loading kernels or filling caches.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,9 +21,9 @@ from torch.nn import functional
 from pdadmm_bench.core import memory, presets
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
-from pdadmm_bench.core.env import cores, environment
+from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import Row, make_row
+from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist import placement
@@ -339,28 +336,18 @@ class _Run:
         spec = self.spec
         hyperparameters = self.optimizer.hyperparameters.model_dump()
         return {
-            "run_id": uuid.uuid4().hex,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "spec": json.dumps(spec.flat(), ensure_ascii=False),
-            "seed": spec.seed,
+            **first_values(spec),
             **self.problem.facts,
             "dataset_name": self.problem.name,
             "dataset_split": self.problem.split,
             "dataset_sha256": self.problem.sha256,
-            "optimizer_name": spec.optimizer,
-            "optimizer_preset": spec.preset,
             **{f"optimizer_{name}": value for name, value in hyperparameters.items()},
-            "model_layers": spec.model.layers,
-            "model_hidden": spec.model.hidden,
-            "model_init": spec.model.init,
             "model_parameters": mlp.num_parameters(self.sizes),
             "dist_workers": self.group.size,
             "dist_device": self.device.type,
             "dist_threads": self.threads,
-            "optimizer_precision": spec.precision,
             "dist_partition": self._partition_text(),
             "dist_wire": self.optimizer.wire(spec.wire).name if not self.optimizer.supports(spec) else None,
-            **environment(),
         }
 
     def _work_results(self) -> dict[str, Any]:

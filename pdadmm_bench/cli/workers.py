@@ -8,21 +8,17 @@ has every step of the run and makes the row from them.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import socket
 import threading
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
 from pdadmm_bench.cli.options import Output
-from pdadmm_bench.core.env import environment
-from pdadmm_bench.core.rows import Row, make_row
+from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.dist.group import joined
@@ -135,7 +131,7 @@ class _Hub:
         """Make the row of the run that the workers could not finish."""
         if self.done == len(self._specs):
             return
-        facts = self._facts or self._start(self._bare_facts())
+        facts = self._facts or self._start(first_values(self._specs[self.done]))
         row = make_row(
             {
                 **facts,
@@ -189,19 +185,3 @@ class _Hub:
         self.done += 1
         self.stopped = row["status"] == "interrupted"
         self._facts, self._history, self._observers = None, [], []
-
-    def _bare_facts(self) -> dict[str, Any]:
-        """What is known of a run that failed before it started."""
-        spec = self._specs[self.done]
-        return {
-            "run_id": uuid.uuid4().hex,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "spec": json.dumps(spec.flat(), ensure_ascii=False),
-            "seed": spec.seed,
-            "dataset_name": spec.data.dataset,
-            "optimizer_name": spec.optimizer,
-            "model_layers": spec.model.layers,
-            "model_hidden": spec.model.hidden,
-            "dist_workers": spec.gpus,
-            **environment(),
-        }

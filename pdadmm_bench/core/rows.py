@@ -11,11 +11,17 @@ import json
 import math
 import os
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from pdadmm_bench.core.spec import RunSpec
 
 SCHEMA_VERSION = 1
 
@@ -54,6 +60,25 @@ def make_row(values: Mapping[str, Any]) -> Row:
     if row["status"] not in STATUSES:
         raise ValueError(f"status {row['status']!r} is not one of {STATUSES}")
     return row
+
+
+def first_values(spec: RunSpec) -> dict[str, Any]:
+    """Row values of a new run before anything of it was tried: its id and time, what was asked for, and where."""
+    return {
+        "run_id": uuid.uuid4().hex,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "spec": json.dumps(spec.flat(), ensure_ascii=False),
+        "seed": spec.seed,
+        "dataset_name": spec.data.dataset,
+        "optimizer_name": spec.optimizer,
+        "optimizer_preset": spec.preset,
+        "optimizer_precision": spec.precision,
+        "model_layers": spec.model.layers,
+        "model_hidden": spec.model.hidden,
+        "model_init": spec.model.init,
+        "dist_workers": spec.gpus,
+        **environment(),
+    }
 
 
 def write_atomic(path: Path, text: str) -> None:

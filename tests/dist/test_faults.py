@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from command import PROBLEM, SAME, Command, Commands, row_of_one_worker
 
+from pdadmm_bench.core.rows import first_values
+from pdadmm_bench.core.spec import run_spec
+
 pytestmark = pytest.mark.dist
 
 TIMEOUT_S = 6
@@ -51,6 +54,11 @@ def test_every_run_has_its_row(failed: Command) -> None:
     assert [rows[name]["iterations"] for name in FAULTS] == [2, 2, 2, 2, 0]
     assert all(rows[name]["acc_test_final"] is not None for name in FAULTS if name != "unstartable")
     assert all(row["dist_workers"] == 2 and row["seed"] == 0 for row in rows.values())
+    known = first_values(run_spec({**PROBLEM, "optimizer": "unstartable", "gpus": 2, "device": "cpu", "threads": 1}))
+    once = {"run_id", "created", "spec"}
+    assert {name: rows["unstartable"][name] for name in known.keys() - once} == {
+        name: value for name, value in known.items() if name not in once
+    }
 
 
 def test_the_runs_after_a_failure_go_on_in_fresh_workers(failed: Command, kept: Path) -> None:
