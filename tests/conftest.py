@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from pdadmm_bench.track import store
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
 REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
 
 
@@ -24,3 +30,28 @@ def real_data() -> Path:
     if not REAL_DATA:
         pytest.skip("set PDADMM_BENCH_DATA to a folder of real raw files")
     return Path(REAL_DATA)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store: its migration takes seconds, so it happens once and the file is copied."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    store.quiet()
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], ModuleType]:
+    """``tool(name)`` is the program of that name in ``tools/``, as a module."""
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from shell import DATA, Cli
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "screenshots.py"
 MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(TOOL.stem, TOOL)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
-def test_the_ui_compares_the_runs_of_one_invocation(cli: Cli, with_store: Path, tool: ModuleType) -> None:
+def test_the_ui_compares_the_runs_of_one_invocation(
+    cli: Cli, with_store: Path, tool: Callable[[str], ModuleType]
+) -> None:
+    screenshots = tool("screenshots")
     small = ("--layers", "2", "--hidden", "8", "--iterations", "3")
     store = with_store / "mlflow.db"  # named in full, since MLflow keeps a store open by its name as it was given
     uri = ("--tracking-uri", f"sqlite:///{store}")
     answer = cli("run", *DATA, *small, *uri, "--optimizer", "adam", "--optimizer", "pdadmm", "--quiet")
     assert answer.code == 0, answer.err
-    path, names = tool.compare_page(store)
+    path, names = screenshots.compare_page(store)
     assert len(names) == 2
-    with tool.ui(store) as address, tool.browser(1720, 2600) as window:
+    with screenshots.ui(store) as address, screenshots.browser(1720, 2600) as window:
         window.go(address + path)
         text = window.wait_for("Comparing 2 Runs", *names, "acc_test_at_best_val", "optimizer_lr", seconds=90)
     assert "pdadmm sbm" in text

@@ -5,33 +5,23 @@ The runs are those of ``tools/plot_convergence.py``, through the same calls as t
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "plot_convergence.py"
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(TOOL.stem, TOOL)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.mark.parametrize("dataset", ["cora", "citeseer", "pubmed"])
 def test_lagrangian_never_rises_and_the_residual_falls_as_one_over_k(
-    dataset: str, tool: ModuleType, real_data: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: str, tool: Callable[[str], ModuleType], real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PDADMM_BENCH_DATA", str(real_data))
-    settings = tool.HYPERPARAMETERS
+    convergence = tool("plot_convergence")
+    settings = convergence.HYPERPARAMETERS
     assert settings["rho"] > 4 * settings["nu"]
-    steps = tool.iterations_of(dataset)
+    steps = convergence.iterations_of(dataset)
     k = np.array([step["iteration"] for step in steps])
     assert k.tolist() == list(range(1, 201))
 

@@ -13,7 +13,6 @@ from command import Commands
 from crew import Findings, run_cases, settings, toy
 
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.track import store
 
 REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
 
@@ -31,13 +30,10 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
 
 
 @pytest.fixture(scope="session")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kept between commands: an empty store (MLflow's migration takes seconds), a cache, the optimizers that fail."""
+def kept(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Kept between commands: an empty store, a cache, the optimizers that fail."""
     folder = tmp_path_factory.mktemp("kept")
-    store.quiet()
-    from mlflow import MlflowClient
-
-    MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    shutil.copy(migrated, folder)
     package = folder / "faults-1.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: faults\nVersion: 1\n")

@@ -20,17 +20,6 @@ ENVIRONMENT = {"env_commit": "abc123", "env_dirty": True, "env_cpu": "test"}
 SHA = "0123456789abcdef" * 4
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store: MLflow's migration takes seconds, so it happens once and the file is copied."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    store.quiet()
-    from mlflow import MlflowClient
-
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def uri(migrated: Path, tmp_path: Path) -> str:
     shutil.copy(migrated, tmp_path / "mlflow.db")
