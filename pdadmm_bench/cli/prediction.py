@@ -223,51 +223,27 @@ def published(optimizer: str, layers: int, hidden: int, workers: int) -> dict[st
 
 
 def _show(question: Question, machine: Machine, rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     from pdadmm_bench.cli import console
+    from pdadmm_bench.report.scaling import scaling_table
 
-    preset = PRESETS.get(question.machine)
     title = (
         f"PREDICTED, not measured: {question.rows:,} rows, {question.features} features, {question.hidden} units, "
         f"{question.classes} classes; {machine.flops_per_s / 1e9:,.4g} GFLOP/s, memory "
         f"{machine.memory_bytes_per_s / 1e9:,.4g} GB/s, link {machine.bandwidth_bytes_per_s / 1e9:,.4g} GB/s, "
         f"{machine.latency_s * 1e6:,.4g} µs"
     )
-    table = Table(title=Text(title))
-    for heading in ("optimizer", "schedule", "layers", "workers", "partition"):
-        table.add_column(heading)
-    for heading in ("s/iteration", "speedup", "efficiency", "exposed", "MB/boundary", "state GB"):
-        table.add_column(f"predicted\n{heading}", justify="right")
-    if preset:
-        table.add_column("published\nspeedup")
-    for row in rows:
-        papers = ", ".join(f"{dataset} {speedup:g}" for dataset, speedup in row["published_speedups"].items())
-        table.add_row(
-            row["optimizer_name"],
-            row["schedule"] or "–",
-            str(row["model_layers"]),
-            str(row["dist_workers"]),
-            row["dist_partition"],
-            f"{row['time_iteration_median_s']:.4g}",
-            f"{row['speedup']:.2f}",
-            f"{row['efficiency']:.2f}",
-            f"{row['time_exposed_share']:.1%}",
-            f"{row['bytes_per_boundary'] / 1e6:,.1f}",
-            f"{row['memory_state_bytes'] / 1e9:,.2f}",
-            *([papers or "–"] if preset else []),
-        )
-    console.stdout().print(table)
-    if preset:
-        typer.echo(f"Machine: {preset.source}.")
+    preset = PRESETS.get(question.machine)
+    console.stdout().print(scaling_table(title, rows, published=preset is not None))
+    if preset is None:
+        return
+    typer.echo(f"Machine: {preset.source}.")
+    typer.echo(
+        "Published: arXiv 2105.09837 (pdADMM-G), against the authors' own serial run of the same method; how the "
+        "gradient methods were parallelised is not said. Speedups here are against the predicted single worker."
+    )
+    large = [row for row in rows if row["memory_state_bytes"] > preset.memory_bytes]
+    if large:
         typer.echo(
-            "Published: arXiv 2105.09837 (pdADMM-G), against the authors' own serial run of the same method; how the "
-            "gradient methods were parallelised is not said. Speedups here are against the predicted single worker."
+            f"{len(large)} of {len(rows)} rows would not fit: their state alone exceeds the "
+            f"{preset.memory_bytes / 2**30:.0f} GiB of one GPU."
         )
-        large = [row for row in rows if row["memory_state_bytes"] > preset.memory_bytes]
-        if large:
-            typer.echo(
-                f"{len(large)} of {len(rows)} rows would not fit: their state alone exceeds the "
-                f"{preset.memory_bytes / 2**30:.0f} GiB of one GPU."
-            )

@@ -40,10 +40,12 @@ def scale(
 
     Every worker has as many threads as the single one. Without --dataset, the shape options give generated data.
     """
+    from pdadmm_bench.cli import console
     from pdadmm_bench.core.env import cores
     from pdadmm_bench.core.rows import check_writable, write_atomic
     from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.dist.launch import Interrupted, WorkerFailure, launch
+    from pdadmm_bench.report.scaling import scaling_table
     from pdadmm_bench.runner import choose_device, make_optimizer
     from pdadmm_bench.scaling import Measurement, generated_problem, scaling_rows, work
 
@@ -90,7 +92,12 @@ def scale(
         import json
 
         write_atomic(json_file, json.dumps(table, indent=1) + "\n")
-    _show(table)
+    first = table[0]
+    title = (
+        f"strong scaling, measured on {first['dist_device']}: {first['dist_threads']} threads per worker, "
+        f"{first['env_cores']} cores; median of {first['n']} interleaved repetitions [95 % interval]"
+    )
+    console.stdout().print(scaling_table(title, table))
 
 
 def _numbers(what: str, text: str) -> list[int]:
@@ -113,39 +120,3 @@ def _read(path: Path) -> Any:
     import json
 
     return json.loads(path.read_text())
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    from pdadmm_bench.cli import console
-    from pdadmm_bench.report.summary import seconds
-
-    first = rows[0]
-    table = Table(
-        title=f"strong scaling, measured on {first['dist_device']}: {first['dist_threads']} threads per worker, "
-        f"{first['env_cores']} cores; median of {first['n']} interleaved repetitions [95 % interval]",
-        title_justify="left",
-    )
-    for heading in ("optimizer", "schedule", "layers", "workers", "partition"):
-        table.add_column(heading)
-    for heading in ("iteration", "speedup", "efficiency", "waiting", "MB/boundary", "state MB"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        low, high = row["time_iteration_low_s"], row["time_iteration_high_s"]
-        spread = "" if low is None else f" [{seconds(low)}, {seconds(high)}]"
-        ratios = "" if row["speedup_low"] is None else f" [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}]"
-        table.add_row(
-            row["optimizer_name"],
-            row["schedule"] or "–",
-            str(row["model_layers"]),
-            str(row["dist_workers"]),
-            row["dist_partition"],
-            seconds(row["time_iteration_median_s"]) + spread,
-            "–" if row["speedup"] is None else f"{row['speedup']:.2f}{ratios}",
-            "–" if row["efficiency"] is None else f"{row['efficiency']:.2f}",
-            f"{row['time_exposed_share']:.1%}",
-            f"{row['bytes_per_boundary'] / 1e6:,.2f}",
-            f"{row['memory_state_bytes'] / 1e6:,.1f}",
-        )
-    console.stdout().print(table)
