@@ -73,11 +73,11 @@ FIELDS = {
 
 def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
     """The runs that flat ``options`` ask for, checked as far as is possible without data: seeds × optimizers."""
-    from pdadmm_bench.optim import registry
+    from pdadmm_bench.optim import contenders, registry
 
     output = build(Output, {key: value for key, value in options.items() if key in Output.model_fields}, "option")
     settings = {key: value for key, value in options.items() if key not in Output.model_fields}
-    chosen = [name for item in output.optimizer for name in (registry.names() if item == "all" else [item])]
+    chosen = [name for item in output.optimizer for name in (contenders() if item == "all" else [item])]
     for name in chosen:
         registry.check(name)
     assigned = settings.pop("set", {})

@@ -13,5 +13,14 @@ registry = Registry(
         "adam": "pdadmm_bench.optim.adam:Adam",
         "adagrad": "pdadmm_bench.optim.adagrad:Adagrad",
         "adadelta": "pdadmm_bench.optim.adadelta:Adadelta",
+        "pdadmm-reference": "pdadmm_bench.optim.reference:Reference",
     },
 )
+
+REFERENCES = ("pdadmm-reference",)
+"""Registered to be measured against: they run when they are named, not among all."""
+
+
+def contenders() -> list[str]:
+    """The optimizers that ``--optimizer all`` stands for."""
+    return [name for name in registry.names() if name not in REFERENCES]
