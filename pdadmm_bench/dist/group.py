@@ -6,7 +6,6 @@ Python objects, NCCL for CUDA tensors).
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -24,6 +23,8 @@ from pdadmm_bench.core.errors import UserError
 _PRECEDENCE_S = 0.5
 _START_S = 900.0
 """How long workers wait for each other at the start, since one of them may have data to fetch and to prepare."""
+_PATIENCE = timedelta(days=7)
+"""How long they wait for worker 0 where it does what takes as long as it takes."""
 
 
 class Unreachable(RuntimeError):
@@ -46,6 +47,9 @@ class Group:
         """The ``value`` of worker ``source``, on every worker."""
         return value
 
+    def follow(self) -> None:
+        """Wait until worker 0 gets here too, however long it takes; it waits for the others as for any exchange."""
+
 
 class Workers(Group):
     """One of the first ``size`` processes of the default process group.
@@ -62,6 +66,8 @@ class Workers(Group):
         self._control = dist.new_group(ranks, timeout=timeout, backend="gloo")
         self.tensors = dist.new_group(ranks, timeout=timeout)
         """The process group that tensors of these workers travel in."""
+        own = timeout if self.rank == 0 else _PATIENCE
+        self._following = dist.new_group(ranks, timeout=own, backend="gloo")
 
     def gather(self, value: Any) -> list[Any]:
         values: list[Any] = [None] * self.size
@@ -72,6 +78,9 @@ class Workers(Group):
         values = [value]
         dist.broadcast_object_list(values, src=source, group=self._control)
         return values[0]
+
+    def follow(self) -> None:
+        dist.broadcast(torch.empty(1), src=0, group=self._following)
 
 
 def launched() -> bool:
@@ -99,11 +108,7 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     workers = Workers(size, limit)
 
-    parent = multiprocessing.parent_process()
-
     def interrupt(number: int, frame: object) -> None:
-        if parent is not None and not parent.is_alive():
-            os._exit(1)  # nobody is left to tell
         workers.interrupted = True
 
     before = signal.signal(signal.SIGINT, interrupt)

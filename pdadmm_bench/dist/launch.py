@@ -10,7 +10,9 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
+import sys
 import tempfile
 import threading
 import uuid
@@ -40,11 +42,11 @@ class Interrupted(Exception):
     """The launch was stopped by a signal."""
 
 
-def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None:
-    """Run ``function(*arguments)`` in ``workers`` processes and wait for them.
+def launch(workers: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run ``function(*arguments)`` in ``workers`` processes, wait for them, and return what it returned in worker 0.
 
-    ``function`` must be importable and its arguments picklable. Raises :class:`WorkerFailure` for the first worker that
-    fails, when all others are gone, and :class:`Interrupted` after Ctrl-C.
+    ``function`` must be importable; its arguments and what it returns are pickled. Raises :class:`WorkerFailure` for the
+    first worker that fails, when all others are gone, and :class:`Interrupted` after Ctrl-C.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -66,7 +68,7 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
             logs_specs=DefaultLogsSpecs(log_dir=folder, redirects={rank: Std.ALL for rank in range(1, workers)}),
         )
         try:
-            elastic_launch(config, _run)(function, *arguments)
+            return elastic_launch(config, _run)(Path(folder), function, *arguments)[0]
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             if failure.exitcode == -signal.SIGINT:  # seen before this process was told of the same Ctrl-C
@@ -77,16 +79,31 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
             raise Interrupted from None
 
 
-def _run(function: Callable[..., None], *arguments: Any) -> None:
+def _run(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """A worker's life, which ends with that of the process that started it."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
     parent = multiprocessing.parent_process()
     assert parent is not None
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what torch has the system send when the parent is gone
+
+    def outlived() -> None:
+        parent.join()
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    def interrupted(number: int, frame: object) -> None:
+        if parent.is_alive():  # Ctrl-C; torch has the system send the same when the parent is gone
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    threading.Thread(target=outlived, daemon=True).start()
+    signal.signal(signal.SIGINT, interrupted)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    if parent.is_alive():
-        function(*arguments)
-    if not parent.is_alive():
-        os._exit(1)  # torch would wait for somebody to read the result
+    try:
+        return function(*arguments)
+    except Exception as error:
+        get_error_handler().record_exception(error)
+        sys.exit(1)  # torch would write the exception down again, in a temporary file that nobody removes
 
 
 def _culprit(folder: Path, workers: int, rank: int, failure: Any) -> tuple[int, str]:
