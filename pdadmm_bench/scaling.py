@@ -6,12 +6,11 @@ drifts slows all of them alike; a speedup is the median over repetitions of the 
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,22 +58,16 @@ def generated_problem(rows: int, features: int, classes: int, seed: int = 0) -> 
 
 
 def work(
-    measurements: Sequence[Measurement],
-    load: Callable[..., Problem],
-    arguments: tuple[Any, ...],
-    repeats: int,
-    iterations: int,
-    timeout: float,
-    results: str,
-) -> None:
-    """One of the started workers: measures every configuration it takes part in, worker 0 writes the results down."""
-    first = measurements[0].spec
-    most = max(measurement.spec.gpus for measurement in measurements)
-    with joined(choose_device(first.device, most).type, timeout) as everyone:
-        problem = load(*arguments) if everyone.rank == 0 else None
-        sizes = sorted({measurement.spec.gpus for measurement in measurements})
+    measurements: Sequence[Measurement], load: Callable[[], Problem], repeats: int, iterations: int, timeout: float
+) -> list[list[dict[str, Any]]]:
+    """One of the started workers: measures every configuration it takes part in; worker 0 returns what was found."""
+    sizes = sorted({measurement.spec.gpus for measurement in measurements})
+    device = choose_device(measurements[0].spec.device, sizes[-1]).type
+    # Before it joins: the others wait longer for that than for an exchange.
+    problem = load() if os.environ["RANK"] == "0" else None
+    found: list[list[dict[str, Any]]] = [[] for _ in measurements]
+    with joined(device, timeout) as everyone:
         groups = {size: Workers(size, timedelta(seconds=timeout)) for size in sizes}
-        found: list[list[dict[str, Any]]] = [[] for _ in measurements]
         for repeat in range(repeats):
             for values, measurement in zip(found, measurements, strict=True):
                 spec = measurement.spec
@@ -83,9 +76,8 @@ def work(
                     if result is not None:
                         values.append(result)
                         _say(repeat, repeats, measurement, result)
-                everyone.gather(None)  # the workers without a part wait here
-        if everyone.rank == 0:
-            Path(results).write_text(json.dumps(found))
+                everyone.follow()  # worker 0 is in every measurement; those without a part in this one wait here
+    return found
 
 
 def _say(repeat: int, repeats: int, measurement: Measurement, result: dict[str, Any]) -> None:

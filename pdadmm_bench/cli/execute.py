@@ -13,7 +13,7 @@ import typer
 
 from pdadmm_bench.cli.live import LiveView
 from pdadmm_bench.cli.options import Output
-from pdadmm_bench.cli.workers import run_in_workers
+from pdadmm_bench.cli.workers import InStep, run_in_workers
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FAILURES, Row, check_writable, write_rows
@@ -36,7 +36,7 @@ def execute(specs: list[RunSpec], output: Output) -> int:
     """
     if launched():
         return _as_worker(specs, output)
-    _check(specs)
+    check(specs)
     with _session(specs, output) as (session, problem):
         if specs[0].gpus == 1:
             _train_all(specs, problem, session, Group())
@@ -50,7 +50,7 @@ def _as_worker(specs: list[RunSpec], output: Output) -> int:
     """The same under torchrun: every process joins the group, worker 0 displays and tracks."""
     world = check_world(specs[0].gpus)
     specs = [spec.model_copy(update={"gpus": world}) for spec in specs]
-    _check(specs)
+    check(specs)
     device = choose_device(specs[0].device, world).type
     if os.environ["RANK"] != "0":
         with joined(device, output.dist_timeout) as group:
@@ -63,7 +63,7 @@ def _as_worker(specs: list[RunSpec], output: Output) -> int:
 
 def _train_all(specs: Sequence[RunSpec], problem: Problem | None, session: _Session | None, group: Group) -> None:
     for spec in specs:
-        result = train(spec, problem, session.observers() if session else (), group=group)
+        result = train(spec, problem, [InStep(session.observers() if session else (), group)], group=group)
         if session:
             session.keep(result.row)
         if result.row["status"] == "interrupted":
@@ -138,7 +138,7 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
     live.note(f"compare the runs: {view_command(output.tracking_uri)}")
 
 
-def _check(specs: Sequence[RunSpec]) -> None:
+def check(specs: Sequence[RunSpec]) -> None:
     """Raise :class:`UserError` for what the workers would find out only after they were started."""
     for spec in specs:
         choose_device(spec.device, spec.gpus)

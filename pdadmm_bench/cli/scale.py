@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -45,6 +45,7 @@ def scale(
     from pdadmm_bench.core.rows import check_writable, write_atomic
     from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.dist.launch import Interrupted, WorkerFailure, launch
+    from pdadmm_bench.dist.partition import partition as split
     from pdadmm_bench.report.scaling import scaling_table
     from pdadmm_bench.runner import choose_device, make_optimizer
     from pdadmm_bench.scaling import Measurement, generated_problem, scaling_rows, work
@@ -64,6 +65,7 @@ def scale(
                     values = {**common, "optimizer": name, "layers": depth, "gpus": count, "schedule": pipeline}
                     values["partition"] = partition if count > 1 else "auto"
                     measurement = Measurement(run_spec(values))
+                    split(measurement.spec.partition, [1.0] * depth, count)  # raises for one that cannot be
                     if reason := make_optimizer(measurement.spec).supports(measurement.spec):
                         raise UserError(reason)
                     # Where there is no pipeline, the schedules are one and the same measurement.
@@ -73,19 +75,19 @@ def scale(
     if rows is None:
         from pdadmm_bench.data.load import load_problem
 
-        load_problem(measurements[0].spec.data, data_root=data_root)  # here, where a download can show its progress
-        source: tuple[Any, ...] = (_load, (measurements[0].spec.data, data_root))
+        load = partial(load_problem, measurements[0].spec.data, data_root=data_root)
+        load()  # here, where a download can show its progress
+        load = partial(load, report=_nothing)
     else:
-        source = (generated_problem, (rows, features, classes))
-    with tempfile.TemporaryDirectory(prefix="pdadmm-bench-") as folder:
-        results = Path(folder) / "results.json"
-        try:
-            launch(max(counts), work, measurements, *source, repeats, iterations, dist_timeout, str(results))
-        except WorkerFailure as failure:
-            raise UserError(f"the measurement failed: {failure}") from None
-        except Interrupted:
-            raise typer.Exit(130) from None
-        table = scaling_rows(measurements, _read(results))
+        load = partial(generated_problem, rows, features, classes)
+    try:
+        found = launch(max(counts), work, measurements, load, repeats, iterations, dist_timeout)
+    except WorkerFailure as failure:
+        typer.secho(f"error: the measurement failed: {failure}", fg="red", err=True)
+        raise typer.Exit(1) from None
+    except Interrupted:
+        raise typer.Exit(130) from None
+    table = scaling_rows(measurements, found)
     for row in table:
         row["dist_device"] = kind
     if json_file:
@@ -110,13 +112,5 @@ def _numbers(what: str, text: str) -> list[int]:
     return numbers
 
 
-def _load(data: Any, data_root: Path | None) -> Any:
-    from pdadmm_bench.data.load import load_problem
-
-    return load_problem(data, data_root=data_root, report=lambda line: None)
-
-
-def _read(path: Path) -> Any:
-    import json
-
-    return json.loads(path.read_text())
+def _nothing(line: str) -> None:
+    """Said before."""

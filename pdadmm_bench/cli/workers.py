@@ -1,32 +1,31 @@
 """Runs over several workers: what each of them does, and how the parent process sees, keeps and ends it.
 
-The parent owns display, tracking and rows. Worker 0 tells it what happens over a local socket and waits until the
-parent has dealt with it, so that logging never runs beside a measured iteration. When a worker fails, the parent still
-has every step of the run and makes the row from them.
+The parent owns display, tracking and rows. Worker 0 tells it what happens through a pipe and waits until the parent has
+dealt with it, and the other workers wait for worker 0 (:class:`InStep`), so that logging never runs beside a measured
+iteration. When a worker fails, the parent still has every step of the run and makes the row from them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.dist.group import joined
+from pdadmm_bench.dist.group import Group, joined
 from pdadmm_bench.dist.launch import Interrupted, WorkerFailure, launch
 from pdadmm_bench.runner import Observer, Step, choose_device, failed, results_from
 from pdadmm_bench.runner import run as train
 
 _DRAIN_S = 60.0
+LOST = ("error", "oom")
+"""How a run ends for one worker alone, while others may still be at it."""
 
 
 def run_in_workers(
@@ -42,7 +41,7 @@ def run_in_workers(
     while pending:
         hub = _Hub(pending, observers, keep)
         try:
-            launch(pending[0].gpus, _work, pending, output, hub.address, hub.key)
+            launch(pending[0].gpus, _work, pending, output, hub.workers_end)
             hub.close()
         except WorkerFailure as failure:
             hub.close()
@@ -58,7 +57,7 @@ def run_in_workers(
         pending = pending[hub.done :]
 
 
-def _work(specs: list[RunSpec], output: Output, address: str, key: bytes) -> None:
+def _work(specs: list[RunSpec], output: Output, parent: Connection) -> None:
     """One worker: runs every spec, worker 0 with the parent as its observer."""
     device = choose_device(specs[0].device, specs[0].gpus).type
     problem = None
@@ -68,9 +67,9 @@ def _work(specs: list[RunSpec], output: Output, address: str, key: bytes) -> Non
             specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
         )
     with joined(device, output.dist_timeout) as group:
-        parent = _Parent(address, key) if group.rank == 0 else None
+        observer = InStep([_Parent(parent)] if group.rank == 0 else [], group)
         for spec in specs:
-            result = train(spec, problem, [parent] if parent else [], group=group)
+            result = train(spec, problem, [observer], group=group)
             if result.row["status"] == "oom":
                 raise MemoryError(result.row["status_reason"]) from result.error  # which tells of this worker's memory
             if result.error is not None:
@@ -79,11 +78,37 @@ def _work(specs: list[RunSpec], output: Output, address: str, key: bytes) -> Non
                 return
 
 
+class InStep:
+    """Worker 0's observers, for which every other worker waits, however long they take; those have one without any.
+
+    So a slow store is neither a part of the next iteration, where the others would wait for worker 0, nor a stall.
+    """
+
+    def __init__(self, observers: Sequence[Observer], group: Group):
+        self._observers, self._group = observers, group
+
+    def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
+        for observer in self._observers:
+            observer.started(spec, facts)
+        self._group.follow()
+
+    def stepped(self, step: Mapping[str, float]) -> None:
+        for observer in self._observers:
+            observer.stepped(step)
+        self._group.follow()
+
+    def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
+        for observer in self._observers:
+            observer.finished(row, history)
+        if row["status"] not in LOST:
+            self._group.follow()
+
+
 class _Parent:
     """Worker 0's observer: tells the parent process and waits for its answer."""
 
-    def __init__(self, address: str, key: bytes):
-        self._connection: Connection = Client(address, authkey=key)
+    def __init__(self, connection: Connection):
+        self._connection = connection
 
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         self._tell("started", dict(facts))
@@ -92,7 +117,7 @@ class _Parent:
         self._tell("stepped", dict(step))
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        if row["status"] in ("error", "oom"):
+        if row["status"] in LOST:
             return  # the parent knows better: this may be the consequence of another worker's end
         self._connection.send(("finished", row))
         if row["status"] != "interrupted":  # then there is no time to wait
@@ -111,9 +136,7 @@ class _Hub:
         self.done = 0
         """Runs that have their row."""
         self.stopped = False
-        self.key = secrets.token_bytes(16)
-        self._listener = Listener(family="AF_UNIX", authkey=self.key)
-        self.address = str(self._listener.address)
+        self._connection, self.workers_end = Pipe()
         self._facts: dict[str, Any] | None = None
         self._history: list[Step] = []
         self._observers: list[Observer] = []
@@ -122,10 +145,8 @@ class _Hub:
 
     def close(self) -> None:
         """Deal with what worker 0 said before it ended, and stop listening."""
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as visitor:
-            visitor.connect(self.address)  # lets go of a listener that no worker ever reached
+        self.workers_end.close()  # the last one, now that the workers are gone
         self._thread.join(_DRAIN_S)
-        self._listener.close()
 
     def fail(self, status: str, reason: str, log: str = "", rank: int = 0) -> None:
         """Make the row of the run that the workers could not finish."""
@@ -143,11 +164,7 @@ class _Hub:
         self._end(row, {f"worker-{rank}.log": log} if log else {})
 
     def _listen(self) -> None:
-        try:
-            connection = self._listener.accept()
-        except (OSError, EOFError, AuthenticationError):
-            return
-        with connection:
+        with self._connection as connection:
             while True:
                 try:
                     event, content = connection.recv()

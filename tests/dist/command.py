@@ -82,6 +82,11 @@ class Command:
         """What it printed so far, on stdout and stderr."""
         return (self.folder / "said").read_text()
 
+    def left(self) -> list[str]:
+        """What it left in the folder for temporary files, apart from torch's cache, which is meant to stay."""
+        names = {path.name for path in (self.folder / "temporary").iterdir()}
+        return sorted(name for name in names if not name.startswith("torchinductor_"))
+
     def rows(self) -> list[dict[str, Any]]:
         """The result rows."""
         return json.loads((self.folder / "rows.json").read_text())
@@ -116,31 +121,24 @@ class Commands:
 
     def run(self, *arguments: str, program: tuple[str, ...] = (), folder: Path | None = None, **env: str) -> Command:
         """``pdadmm-bench run`` on the tiny problem, with ``program`` in place of the interpreter."""
+        common = ("--threads", "1", "--device", "cpu", "--json", "rows.json")
+        return self.start("run", *DATA, *common, *arguments, program=program, folder=folder, **env)
+
+    def start(self, *arguments: str, program: tuple[str, ...] = (), folder: Path | None = None, **env: str) -> Command:
+        """Any verb."""
         if folder is None:
             folder = self.base / str(len(self.started))
-            folder.mkdir()
+            (folder / "temporary").mkdir(parents=True)
             shutil.copy(self.kept / "mlflow.db", folder)
-        line = [
-            *(program or (sys.executable,)),
-            "-m",
-            "pdadmm_bench",
-            "run",
-            *DATA,
-            "--threads",
-            "1",
-            "--device",
-            "cpu",
-            "--json",
-            "rows.json",
-            *arguments,
-        ]
         path = os.pathsep.join([str(self.kept), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path, CACHE_VARIABLE: str(self.kept / "cache"), **env}
+        places = {CACHE_VARIABLE: str(self.kept / "cache"), "TMPDIR": str(folder / "temporary")}
+        environment = {**os.environ, "PYTHONPATH": path, **places, **env}
         environment.pop("MLFLOW_TRACKING_URI", None)
         with (folder / "said").open("a") as said:
             process = subprocess.Popen(
-                line, cwd=folder, env=environment, stdout=said, stderr=said, text=True, start_new_session=True
-            )
+                [*(program or (sys.executable,)), "-m", "pdadmm_bench", *arguments],
+                cwd=folder, env=environment, stdout=said, stderr=said, text=True, start_new_session=True,
+            )  # fmt: skip
         self.started.append(Command(folder, process))
         return self.started[-1]
 

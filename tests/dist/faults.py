@@ -83,6 +83,17 @@ class Slow(PdADMM):
         Path("training").touch()
 
 
+class Lonely(PdADMM):
+    """Takes longer for an iteration alone than workers wait for an exchange."""
+
+    summary = "takes its time"
+
+    def step(self, state: State) -> None:
+        if state.links.left is state.links.right is None:
+            time.sleep(1.5)
+        super().step(state)
+
+
 class Stuck(PdADMM):
     """Takes longer for an evaluation than anybody waits for."""
 

@@ -95,6 +95,10 @@ def test_the_tracked_run_failed_and_has_the_log_of_the_worker(failed: Command, n
         assert "second line" in log
 
 
+def test_no_temporary_file_is_left(failed: Command) -> None:
+    assert failed.left() == []
+
+
 def test_a_hanging_worker_is_ended_soon_after_the_time_out(failed: Command) -> None:
     info = run_of(failed, "hangs").info
     assert TIMEOUT_S <= (info.end_time - info.start_time) / 1000 < TIMEOUT_S + 12
@@ -117,6 +121,7 @@ def test_stopped_from_outside(commands: Commands) -> None:
     orphaned.wait_for((orphaned.folder / "evaluating").exists)
     orphaned.process.kill()
     assert orphaned.wait_for(lambda: not orphaned.workers()) < 5
+    assert orphaned.left() == []
 
     starting = commands.run(*long, "slow")
     starting.wait_for(lambda: len(starting.workers()) == 2)
@@ -131,4 +136,5 @@ def test_stopped_from_outside(commands: Commands) -> None:
         assert row["status"] == "interrupted"
         assert {run.info.status for run in command.runs().values()} == {"KILLED"}
         assert len(command.runs()) == 2
+        assert command.left() == []
     assert training.rows()[0]["iterations"] > 0
