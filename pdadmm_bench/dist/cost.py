@@ -2,7 +2,8 @@
 
 Counted from the code of ``pdadmm_bench.optim`` rather than fitted, and compared with it by the tests: matrix products,
 arrays that elementwise operations read or write, arrays a state holds. A layer has arrays of three sizes, N·n_{l-1}
-(its input), N·n_l (its output) and n_l·n_{l-1} (its weights), for N rows and widths [n_0, …, n_L].
+(its input), N·n_l (its output) and n_l·n_{l-1} (its weights), for N rows and widths [n_0, …, n_L]; the first layer of an
+ADMM may work with the N·N products of its input rows instead of its weights (:mod:`pdadmm_bench.optim.descent`).
 
 Units are seconds, bytes and floating-point operations; state and arithmetic are float32. Everything here is a
 prediction: it leaves out evaluation, kernel launches, the cost of encoding a message and workers sharing a memory bus.
@@ -22,12 +23,12 @@ WIRE_BYTES = {"fp32": 4, "bf16": 2, "int16": 2, "uint8": 1}
 """Bytes per value of each wire format."""
 MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`pdadmm_bench.dist.exchange`)."""
-HIDDEN_Z_PASSES = 40
-"""Passes of the z-update of one hidden layer of pdADMM."""
-ROUNDING_PASSES = 24
-"""Passes of rounding p and v to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
-OUTPUT_PASSES = 1060
-"""Passes of the exact z_L update: five or six Newton steps in float64, which counts twice."""
+Z_Q_U_PASSES = 48
+"""Passes of the z-, q- and u-update of one hidden layer of pdADMM."""
+ROUNDING_PASSES = 12
+"""Passes of rounding a tensor to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
+OUTPUT_PASSES = 330
+"""Passes of the exact z_L update: three or four Newton steps in float64, which counts twice."""
 ACCUMULATION_PASSES = 3
 """Passes over the weights with which a further micro-batch adds its gradient: read, read, write."""
 FLOPS_PER_BYTE = 10.0
@@ -36,15 +37,17 @@ between 5 and 20. A constant, so that every worker and every repetition finds th
 
 
 class Arrays(NamedTuple):
-    """A number of arrays of each of a layer's three sizes."""
+    """A number of arrays of each of a layer's sizes."""
 
     inputs: float = 0
     outputs: float = 0
     weights: float = 0
+    gram: float = 0
 
     def values(self, n_in: int, n_out: int, rows: int) -> float:
         """Values in these arrays; a weight array counts with its bias."""
-        return rows * (self.inputs * n_in + self.outputs * n_out) + self.weights * n_out * (n_in + 1)
+        weights = self.weights * n_out * (n_in + 1)
+        return rows * (self.inputs * n_in + self.outputs * n_out + self.gram * rows) + weights
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Work:
     passes: Arrays
     """Arrays read or written outside matrix products; an operation a + b on one size makes three passes."""
     states: Arrays
+    gram_products: int = 0
+    """Matrix products of 2·N·N·n_l operations."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Profile:
     first: Work
     hidden: Work
     last: Work
+    sampled: Work | None
+    """The first layer in sample space, where the optimizer knows that form."""
     scratch: Arrays
     """Temporary arrays alive at once, at most, of whichever layer is at work."""
     parallelism: Literal["overlap", "pipeline", "sequential"]
@@ -72,35 +79,36 @@ class Profile:
     """Wire format when none is asked for."""
 
 
-def _admm(products: int, first: float, hidden: Arrays, last: float, states: tuple[Arrays, Arrays, Arrays]) -> Profile:
-    """pdADMM's shape: the first layer does without the two products and the passes over its input that p takes."""
+def _admm(products: int, first: float, hidden: Arrays, stored: int = 3) -> Profile:
+    """pdADMM's shape: the first layer does without the two products and the passes over its input that p takes.
+
+    Args:
+        stored: arrays of the output's size in a hidden layer: z, r, q.
+    """
+    state = Arrays(1, stored, 1)  # p or x; W, b
     return Profile(
-        first=Work(2, Arrays(0, first, hidden.weights), states[0]),
-        hidden=Work(products, hidden, states[1]),
-        last=Work(products, hidden._replace(outputs=last), states[2]),
-        scratch=Arrays(outputs=7, weights=1),
+        first=Work(2, Arrays(0, first, hidden.weights), state),
+        hidden=Work(products, hidden, state),
+        last=Work(products, hidden._replace(outputs=28 + OUTPUT_PASSES), Arrays(1, 2, 1)),
+        # Coefficients and the image of the starting weights come on top, and the products of the rows.
+        sampled=Work(0, Arrays(0, first + 11), Arrays(1, stored + 2, 1, 1), gram_products=1),
+        scratch=Arrays(inputs=1, outputs=1),
         parallelism="overlap",
     )
 
 
-# First layer: x; W, b; z, r, q, u, q_old. Hidden: p, v instead of x. Output layer: z and r only.
-_PDADMM_STATES = (Arrays(1, 5, 1), Arrays(2, 5, 1), Arrays(2, 2, 1))
-
-PDADMM = _admm(4, 76, Arrays(13, 82, 9), 36 + OUTPUT_PASSES, _PDADMM_STATES)
-PDADMM_Q = replace(
-    _admm(5, 76 + ROUNDING_PASSES, Arrays(34, 81 + ROUNDING_PASSES, 9), 36 + OUTPUT_PASSES, _PDADMM_STATES),
-    wire="uint8",
-)
+PDADMM = _admm(4, 73, Arrays(14, 75, 10))
+PDADMM_Q = replace(_admm(5, 73 + ROUNDING_PASSES, Arrays(33 + ROUNDING_PASSES, 75 + ROUNDING_PASSES, 10)), wire="uint8")
 PDADMM_Q_ROUNDING_Q = replace(
-    _admm(4, 91 + ROUNDING_PASSES, Arrays(13, 97 + ROUNDING_PASSES, 9), 36 + OUTPUT_PASSES, _PDADMM_STATES),
-    wire="uint8",
+    _admm(4, 89 + ROUNDING_PASSES, Arrays(12 + ROUNDING_PASSES, 92 + ROUNDING_PASSES, 10), stored=4), wire="uint8"
 )
-"""pdADMM-G-Q with ``quantize=q``."""
+"""pdADMM-G-Q with ``quantize=q``, where u is kept."""
 DLADMM = Profile(
-    first=Work(4, Arrays(0, 102, 17), Arrays(1, 2, 1)),
-    hidden=Work(8, Arrays(29, 114, 18), Arrays(2, 2, 1)),
-    last=Work(8, Arrays(26, 100 + 2 * OUTPUT_PASSES, 17), Arrays(2, 3, 1)),
-    scratch=Arrays(outputs=7, weights=1),
+    first=Work(4, Arrays(0, 88, 20), Arrays(1, 2, 1)),
+    hidden=Work(8, Arrays(18, 97, 20), Arrays(2, 2, 1)),
+    last=Work(8, Arrays(18, 80 + 1.6 * OUTPUT_PASSES, 20), Arrays(2, 3, 1)),
+    sampled=Work(0, Arrays(0, 110), Arrays(1, 4, 1, 1), gram_products=2),
+    scratch=Arrays(inputs=1, outputs=1),
     parallelism="sequential",
 )
 
@@ -118,6 +126,7 @@ def gradient_profile(statistics: int, passes: int, scratch: int = 1) -> Profile:
         first=Work(2, Arrays(0, 7, passes), state._replace(inputs=1)),
         hidden=Work(3, Arrays(0, 7, passes), state),
         last=Work(3, Arrays(0, 10, passes), state._replace(outputs=2)),
+        sampled=None,
         scratch=Arrays(outputs=2, weights=scratch),
         parallelism="pipeline",
     )
@@ -204,12 +213,15 @@ class Layers:
     def work(self, index: int) -> Work:
         """What the optimizer does to layer ``index``, counted from 0."""
         if index == 0:
-            return self.profile.first
+            sampled = self.profile.sampled
+            return sampled if sampled and in_sample_space(self.rows, self.widths[0]) else self.profile.first
         return self.profile.last if index == len(self) - 1 else self.profile.hidden
 
     def flops(self, index: int, work: Work | None = None) -> int:
         """Floating-point operations in matrix products, of ``work`` instead of the layer's own if given."""
-        return 2 * self.rows * self.widths[index] * self.widths[index + 1] * (work or self.work(index)).products
+        work = work or self.work(index)
+        inner = self.widths[index] * work.products + self.rows * work.gram_products
+        return 2 * self.rows * self.widths[index + 1] * inner
 
     def traffic(self, index: int, work: Work | None = None) -> float:
         """Bytes that elementwise operations read and write."""
@@ -239,6 +251,15 @@ class Layers:
 
     def _values(self, arrays: Arrays, index: int) -> float:
         return arrays.values(self.widths[index], self.widths[index + 1], self.rows)
+
+
+def in_sample_space(rows: int, features: int) -> bool:
+    """Whether the first layer of an ADMM works with coefficients of its input rows instead of its weights.
+
+    One product of N·N·n instead of two of N·d·n, and elementwise work on N·n instead of d·n values; the N·N products of
+    the rows must not take more memory than x itself does.
+    """
+    return rows < features
 
 
 def microbatches_for(workers: int) -> int:

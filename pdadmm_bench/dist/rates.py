@@ -22,9 +22,9 @@ import torch
 import torch.distributed as dist
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.dist.cost import FLOAT_BYTES, HIDDEN_Z_PASSES, Machine
+from pdadmm_bench.dist.cost import FLOAT_BYTES, Z_Q_U_PASSES, Machine
+from pdadmm_bench.optim.pdadmm import z_q_u
 from pdadmm_bench.optim.scratch import Scratch, row_blocks
-from pdadmm_bench.optim.subproblems import hidden_z
 
 BUDGET_S = 1.0
 """Time of one measurement, as far as three repeats fit into it."""
@@ -65,19 +65,18 @@ def product_rate(rows: int, width: int, threads: int, device: str = "cpu", budge
 def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
     """Bytes per second that elementwise operations on (``rows``, ``width``) arrays read and write.
 
-    Timed on the z-update of pdADMM in several layers in turn, where most of an iteration's passes are.
+    Timed on the z-, q- and u-update of pdADMM in several layers in turn, where most of an iteration's passes are.
     """
     rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
-    layers = [[torch.rand(rows, width, device=device) for _ in range(3)] for _ in range(LAYERS)]
+    layers = [[torch.rand(rows, width, device=device) for _ in range(4)] for _ in range(LAYERS)]
     scratch = Scratch()
 
     def update() -> None:
         for layer in layers:
-            for r, z, q in row_blocks(*layer):
-                hidden_z(r.add_(z), z, q, out=z, scratch=scratch)
-                r.sub_(z)
+            for p, r, q, z in row_blocks(*layer):
+                z_q_u(p, r, q, z, before=0.01, nu=0.01, rho=0.05, scratch=scratch)
 
-    num_bytes = FLOAT_BYTES * rows * width * HIDDEN_Z_PASSES * LAYERS
+    num_bytes = FLOAT_BYTES * rows * width * Z_Q_U_PASSES * LAYERS
     return num_bytes / _seconds(update, threads, device, budget)
 
 

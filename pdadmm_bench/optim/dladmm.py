@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -24,6 +24,8 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import Scratch, row_blocks
 
 
@@ -33,13 +35,16 @@ class DlADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    first_layer: Literal["auto", "features", "samples"] = Field(
+        "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
+    )
 
 
 @dataclass
 class LayerState:
     """Variables of one layer; ``p`` = a_{l-1} is the input x in layer 1, ``u`` exists in the output layer only."""
 
-    W: Tensor
+    weights: Weights | SampleSpaceWeights
     b: Tensor
     p: Tensor
     z: Tensor
@@ -51,6 +56,11 @@ class LayerState:
     """a_l, which the next layer holds as its p; None in the output layer."""
     u: Tensor | None = None
 
+    @property
+    def W(self) -> Tensor:
+        """The weight matrix, not to be modified."""
+        return self.weights.matrix()
+
 
 @dataclass
 class State:
@@ -59,7 +69,12 @@ class State:
     layers: list[LayerState]
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
-    scratch: Scratch = field(default_factory=Scratch, metadata={"state": False})
+    descent: Descent = field(metadata={"state": False})
+
+    @property
+    def scratch(self) -> Scratch:
+        """The buffers of all updates."""
+        return self.descent.scratch
 
 
 class DlADMM(Optimizer[State]):
@@ -67,6 +82,7 @@ class DlADMM(Optimizer[State]):
 
     summary: ClassVar[str] = "sequential gradient-free ADMM with backward-forward sweeps (KDD 2019)"
     Hyperparameters: ClassVar[type[Typed]] = DlADMMHyperparameters
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """Feed-forward start with u = 0 and every residual zero."""
@@ -74,7 +90,10 @@ class DlADMM(Optimizer[State]):
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
-            state = LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            weights = (
+                first_layer(weight, p, self.hyperparameters.first_layer) if index == 0 else Weights(weight.clone())
+            )
+            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
             if index > 0:
                 state.activation = p.clone()
             if index < block.total - 1:
@@ -85,7 +104,7 @@ class DlADMM(Optimizer[State]):
             states.append(state)
         if links.right:
             links.right.hand(p)
-        return State(states, problem.train.y, links)
+        return State(states, problem.train.y, links, Descent(sub.exact_step, Products(self.precision)))
 
     def step(self, state: State) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
@@ -97,7 +116,7 @@ class DlADMM(Optimizer[State]):
             layers[-1].a = right.receive()
         for layer in reversed(layers):
             self.update_z(layer, state)
-            self.update_b(layer)
+            self.update_b(layer, state)
             self.update_W(layer, state)
             self.update_p(layer, state)
         if left:
@@ -110,10 +129,10 @@ class DlADMM(Optimizer[State]):
                 layer.activation = left.receive()
             self.update_p(layer, state)
             self.update_W(layer, state)
-            self.update_b(layer)
+            self.update_b(layer, state)
             self.update_z(layer, state)
         if right:
-            right.send(layers[-1].z.relu())
+            right.send(torch.clamp(layers[-1].z, min=0, out=state.scratch.like("activation", layers[-1].z)))
         elif (u := layers[-1].u) is not None:
             u.sub_(layers[-1].r, alpha=self.hyperparameters.rho)
 
@@ -121,50 +140,49 @@ class DlADMM(Optimizer[State]):
         """Weight of the layer's equation: ρ in the output layer, ν elsewhere."""
         return self.hyperparameters.nu if layer.u is None else self.hyperparameters.rho
 
-    def residual(self, layer: LayerState) -> Tensor:
+    def residual(self, layer: LayerState, state: State) -> Tensor:
         """The residual as the updates see it: r, shifted by the dual in the output layer."""
-        return layer.r if layer.u is None else torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho)
+        if layer.u is None:
+            return layer.r
+        return torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho, out=state.scratch.like("seen", layer.r))
 
     def update_p(self, layer: LayerState, state: State) -> None:
         """a_{l-1} ← a_{l-1} − g/τ."""
         if layer.activation is None:
             return
-        weight, nu = self.penalty(layer), self.hyperparameters.nu
-        gradient = state.scratch.like("gradient", layer.p)
-        sub.p_gradient(self.residual(layer), layer.W, layer.p, layer.activation, weight, nu, out=gradient)
-        image = torch.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
-        step = sub.exact_step(sub.curvature(gradient, image, weight, nu))
-        layer.p.addcmul_(gradient, step, value=-1)
-        layer.r.addcmul_(image, step, value=-1)
+        with self.part("p"):
+            gap = torch.sub(layer.p, layer.activation, out=state.scratch.like("gradient", layer.p))
+            seen, weight = self.residual(layer, state), self.penalty(layer)
+            state.descent.descend_p(layer.p, gap, layer.r, layer.W, weight, self.hyperparameters.nu, seen)
 
     def update_W(self, layer: LayerState, state: State) -> None:
         """W ← W − G/θ."""
-        weight, mu = self.penalty(layer), self.hyperparameters.mu
-        gradient = state.scratch.like("gradient", layer.W)
-        sub.W_gradient(self.residual(layer), layer.p, layer.W, weight, mu, out=gradient)
-        image = torch.mm(layer.p, gradient.T, out=state.scratch.like("image", layer.r))
-        step = sub.exact_step(sub.curvature(gradient, image, weight, mu))
-        layer.W.addcmul_(gradient, step, value=-1)
-        layer.r.addcmul_(image, step, value=-1)
+        with self.part("W"):
+            seen, weight = self.residual(layer, state), self.penalty(layer)
+            layer.weights.descend(state.descent, layer.p, layer.r, weight, self.hyperparameters.mu, seen)
 
-    def update_b(self, layer: LayerState) -> None:
+    def update_b(self, layer: LayerState, state: State) -> None:
         """The exact minimiser."""
-        mean = self.residual(layer).mean(0)
-        layer.b -= mean
-        layer.r -= mean
+        with self.part("b"):
+            mean = sub.column_mean(self.residual(layer, state), state.scratch)
+            layer.b -= mean
+            layer.r -= mean
 
     def update_z(self, layer: LayerState, state: State) -> None:
         """Closed form in hidden layers, exact root finding in the output layer."""
         settings = self.hyperparameters
         if layer.u is not None:
-            target = torch.add(layer.r.add_(layer.z), layer.u, alpha=-1 / settings.rho)
-            layer.z = sub.output_z(target, state.y, settings.rho)
-            layer.r.sub_(layer.z)
+            with self.part("z_L"):
+                a = layer.r.add_(layer.z)
+                target = torch.add(a, layer.u, alpha=-1 / settings.rho, out=state.scratch.like("seen", a))
+                sub.output_z(target, state.y, settings.rho, layer.z, out=layer.z, scratch=state.scratch)
+                layer.r.sub_(layer.z)
             return
         assert layer.a is not None
-        for r, z, a in row_blocks(layer.r, layer.z, layer.a):
-            sub.tied_z(r.add_(z), a, out=z, scratch=state.scratch)
-            r.sub_(z)
+        with self.part("z"):
+            for r, z, a in row_blocks(layer.r, layer.z, layer.a):
+                sub.tied_z(r.add_(z), a, out=z, scratch=state.scratch)
+                r.sub_(z)
 
     def report(self, state: State) -> Report:
         """The Lagrangian (``objective``), ‖z_L − a_{L-1} W_Lᵀ − b_L‖² (``primal_residual``) and the training loss."""

@@ -3,15 +3,17 @@
 Wang, Chai, Cheng, Zhao (ICDM 2020, arXiv 2009.02868); Wang et al. (TNNLS 2022, arXiv 2105.09837). One iteration runs
 p → W → b → z → q → u; each line is independent over layers, which is why layers can live on different workers.
 
-Two facts make it cheap. The subproblems of p and W are quadratic, so the majoriser that the papers search for by
-backtracking is a closed form. And the residual r = p Wᵀ + b − z is carried through every update instead of being
-recomputed, so a hidden layer costs four matrix products.
+Three facts make it cheap. The subproblems of p and W are quadratic, so the majoriser that the papers search for by
+backtracking is a closed form. The residual r = p Wᵀ + b − z is carried through every update, never recomputed, so a
+hidden layer costs four matrix products. And after a q-update u = ν(q − f(z)), so neither u nor v = q − u/ρ is kept: a
+hidden layer holds p, z, r and q, and z, q, u are one pass over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -25,11 +27,15 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.scratch import Scratch, row_blocks
+from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.products import Products
+from pdadmm_bench.optim.scratch import Scratch, row_blocks, temporary
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
+BF16_REFRESH = 10
+"""Iterations between exact residuals under bf16 products, unless ``refresh`` says otherwise."""
 
 
 class PdADMMHyperparameters(Typed):
@@ -44,27 +50,40 @@ class PdADMMHyperparameters(Typed):
     rho_schedule: Literal["constant", "authors"] = Field(
         "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
     )
+    first_layer: Literal["auto", "features", "samples"] = Field(
+        "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
+    )
+    refresh: int | None = Field(
+        None, ge=0, description="iterations between exact residuals, 0 for never (default: 0, and 10 with bf16)"
+    )
 
 
 @dataclass
 class LayerState:
-    """Variables of one layer. ``p`` is the input x in layer 1, and ``q``, ``u`` are absent in the output layer."""
+    """Variables of one layer. ``p`` is the input x in layer 1, and ``q`` is absent in the output layer."""
 
-    W: Tensor
+    weights: Weights | SampleSpaceWeights
     b: Tensor
     p: Tensor
     z: Tensor
     r: Tensor
     """Carried residual p Wᵀ + b − z."""
-    v: Tensor | None = None
-    """q − u/ρ of the layer before, which p is pulled to; None in layer 1, where p is fixed."""
     q: Tensor | None = None
     u: Tensor | None = None
-    q_old: Tensor | None = None
+    """The dual, where a method restricts q; elsewhere it is ν(q − f(z))."""
+    v: Tensor | None = None
+    """q − u/ρ of the layer before, where that layer is another worker's."""
+    moved: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    """‖q − q of the iteration before‖²."""
     wire: Wire = field(default_factory=Wire, metadata={"state": False})
     """How p and v of this layer travel, or are rounded where they need not."""
     wire_right: Wire = field(default_factory=Wire, metadata={"state": False})
     """The same for the next layer's."""
+
+    @property
+    def W(self) -> Tensor:
+        """The weight matrix, not to be modified."""
+        return self.weights.matrix()
 
 
 @dataclass
@@ -77,12 +96,17 @@ class State:
     factor: float
     """What ρ and ν are multiplied by before the next q-update (the schedule's decision)."""
     costs: list[float]
-    started: bool
-    """Whether an iteration is over, so that v of the block before is on its way."""
+    iteration: int
+    """Iterations done; v of the block before is on its way from the first on."""
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
+    descent: Descent = field(metadata={"state": False})
     p_right: Tensor | None = field(default=None, metadata={"state": False})
-    scratch: Scratch = field(default_factory=Scratch, metadata={"state": False})
+
+    @property
+    def scratch(self) -> Scratch:
+        """The buffers of all updates."""
+        return self.descent.scratch
 
 
 class PdADMM(Optimizer[State]):
@@ -90,6 +114,7 @@ class PdADMM(Optimizer[State]):
 
     summary: ClassVar[str] = "layer-parallel, gradient-free ADMM (ICDM 2020; TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMHyperparameters
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
 
     def cautions(self) -> list[str]:
         rho, nu = self.hyperparameters.rho, self.hyperparameters.nu
@@ -103,116 +128,139 @@ class PdADMM(Optimizer[State]):
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """Feed-forward start: p_{l+1} = q_l = f(z_l), u = 0 and every residual zero."""
         p = links.left.take(len(problem.train.x)) if links.left else problem.train.x
+        settings = self.hyperparameters
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
-            state = LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            weights = first_layer(weight, p, settings.first_layer) if index == 0 else Weights(weight.clone())
+            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            state.moved = state.moved.to(z.device)
             if index > 0:
                 state.wire = links.wire.fitted(p)
-                state.v = state.wire.round(p).clone()
             if index < block.total - 1:
-                state.q, state.u, state.q_old = z.relu(), torch.zeros_like(z), torch.zeros_like(z)
+                state.q = z.relu()
                 state.wire_right = links.wire.fitted(state.q)
                 p = state.q.clone()
             states.append(state)
         if links.left:
             links.left.wire = states[0].wire
+            states[0].v = states[0].wire.round(states[0].p).clone()
         if links.right:
             links.right.wire = states[-1].wire_right
             links.right.hand(p)
-        settings = self.hyperparameters
-        return State(states, settings.rho, settings.nu, 1.0, [], False, problem.train.y, links)
+        descent = Descent(self.step_size, Products(self.precision))
+        return State(states, settings.rho, settings.nu, 1.0, [], 0, problem.train.y, links, descent)
 
     def step(self, state: State) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
+        first, last = layers[0], layers[-1]
         rho, nu = state.rho * state.factor, state.nu * state.factor
         if right:
             right.expect()
-        if left and state.started:
-            layers[0].v = left.receive()
+        if left and state.iteration > 0:
+            with self.part("exchange"):
+                first.v = left.receive()
         # Boundary layers first: their tensors then travel while the inner layers are updated.
-        boundary = layers[:1] + layers[1:][-1:]
-        for layer in boundary:
-            self.update_layer(layer, state)
+        self.update_p_W_b(first, None, state)
+        if last is not first:
+            self.update_p_W_b(last, layers[-2], state)
         if right:
-            state.p_right = right.receive()
-            v = state.scratch.like("v", layers[-1].z)
-            self.update_q_and_u(layers[-1], state.p_right, v, nu, rho, state.scratch)
-            right.send(v)
-        for layer in layers[1:-1]:
-            self.update_layer(layer, state)
-        for layer, following in pairwise(layers):
-            assert following.v is not None
-            p_next = following.wire.round(following.p)
-            self.update_q_and_u(layer, p_next, following.v, nu, rho, state.scratch)
-            following.v = following.wire.round(following.v)
+            with self.part("exchange"):
+                state.p_right = right.receive()
+            self.update_z_q_u(last, state.p_right, Wire(), nu, rho, state)
+            with self.part("exchange"):
+                right.send(self.message(last, nu, rho, state.scratch))
+        else:
+            self.update_z_output(last, state)
+        # Then from right to left: p of a layer reads q and z of the layer before as they were, and z, q, u of a layer
+        # read the new p of the layer after.
+        for index in range(len(layers) - 2, -1, -1):
+            layer, following = layers[index], layers[index + 1]
+            if index > 0:
+                self.update_p_W_b(layer, layers[index - 1], state)
+            self.update_z_q_u(layer, following.p, following.wire, nu, rho, state)
         if left:
             left.expect()
-        state.rho, state.nu, state.factor, state.started = rho, nu, 1.0, True
+        state.rho, state.nu, state.factor, state.iteration = rho, nu, 1.0, state.iteration + 1
 
-    def update_layer(self, layer: LayerState, state: State) -> None:
-        """p → W → b → z of one layer, which no other layer's update interferes with."""
-        if layer.v is not None:
-            self.update_p(layer, state)
-            if state.links.left and layer is state.layers[0]:
-                state.links.left.send(layer.p)
-        self.update_W(layer, state)
-        self.update_b(layer)
-        self.update_z(layer, state)
+    def update_p_W_b(self, layer: LayerState, before: LayerState | None, state: State) -> None:
+        """p, W and b of one layer, ``before`` being the layer of this block that p is pulled to."""
+        self.refresh(layer, state)
+        if before is not None or layer.v is not None:
+            with self.part("p"):
+                self.update_p(layer, self.gap(layer, before, state), state)
+            if before is None and state.links.left:
+                with self.part("exchange"):
+                    state.links.left.send(layer.p)
+        with self.part("W"):
+            layer.weights.descend(state.descent, layer.p, layer.r, state.nu, self.hyperparameters.mu)
+        with self.part("b"):
+            mean = sub.column_mean(layer.r, state.scratch)
+            layer.b -= mean
+            layer.r -= mean
 
-    def update_p(self, layer: LayerState, state: State) -> None:
+    def gap(self, layer: LayerState, before: LayerState | None, state: State) -> Tensor:
+        """p − v, v being what the layer before wants p to be."""
+        gap = state.scratch.like("gradient", layer.p)
+        if before is None:
+            assert layer.v is not None
+            return torch.sub(layer.p, layer.v, out=gap)
+        for p, out, *variables in row_blocks(layer.p, gap, *_variables(before)):
+            v = self.v(*variables, nu=state.nu, rho=state.rho, out=out, scratch=state.scratch)
+            torch.sub(p, layer.wire.round(v), out=out)
+        return gap
+
+    def v(
+        self, q: Tensor, z: Tensor, u: Tensor | None = None, *, nu: float, rho: float, out: Tensor, scratch: Scratch
+    ) -> Tensor:
+        """q − u/ρ."""
+        if u is not None:
+            return torch.add(q, u, alpha=-1 / rho, out=out)
+        activation = torch.clamp(z, min=0, out=scratch.like("activation", z))
+        return sub.pull(q, activation, nu, rho, out=out)
+
+    def message(self, layer: LayerState, nu: float, rho: float, scratch: Scratch) -> Tensor:
+        """v of the block's last layer, which the right neighbour waits for."""
+        message = scratch.like("v", layer.z)
+        for out, *variables in row_blocks(message, *_variables(layer)):
+            self.v(*variables, nu=nu, rho=rho, out=out, scratch=scratch)
+        return message
+
+    def update_p(self, layer: LayerState, gap: Tensor, state: State) -> None:
         """p ← p − g/τ, and the residual with it."""
-        assert layer.v is not None
-        gradient = state.scratch.like("gradient", layer.p)
-        sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho, out=gradient)
-        image = torch.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
-        step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
-        layer.p.addcmul_(gradient, step, value=-1)
-        layer.r.addcmul_(image, step, value=-1)
+        state.descent.descend_p(layer.p, gap, layer.r, layer.W, state.nu, state.rho)
 
-    def update_W(self, layer: LayerState, state: State) -> None:
-        """W ← W − G/θ, and the residual with it."""
-        gradient, mu = state.scratch.like("gradient", layer.W), self.hyperparameters.mu
-        sub.W_gradient(layer.r, layer.p, layer.W, state.nu, mu, out=gradient)
-        image = torch.mm(layer.p, gradient.T, out=state.scratch.like("image", layer.r))
-        step = self.step_size(sub.curvature(gradient, image, state.nu, mu))
-        layer.W.addcmul_(gradient, step, value=-1)
-        layer.r.addcmul_(image, step, value=-1)
-
-    def update_b(self, layer: LayerState) -> None:
-        """b ← b − mean r, the exact minimiser."""
-        mean = layer.r.mean(0)
-        layer.b -= mean
-        layer.r -= mean
-
-    def update_z(self, layer: LayerState, state: State) -> None:
-        """Closed form in hidden layers, exact root finding in the output layer; then r = a − z."""
-        if layer.q is None:
+    def update_z_output(self, layer: LayerState, state: State) -> None:
+        """z_L by exact root finding; then r = a − z."""
+        with self.part("z_L"):
             a = layer.r.add_(layer.z)
-            layer.z = sub.output_z(a, state.y, state.nu)
+            sub.output_z(a, state.y, state.nu, layer.z, out=layer.z, scratch=state.scratch)
             layer.r.sub_(layer.z)
-            return
-        for r, z, q in row_blocks(layer.r, layer.z, layer.q):
-            a = r.add_(z)
-            sub.hidden_z(a, z, q, out=z, scratch=state.scratch)
-            r.sub_(z)
 
-    def update_q_and_u(
-        self, layer: LayerState, p_next: Tensor, v: Tensor, nu: float, rho: float, scratch: Scratch
-    ) -> None:
-        """q, then u, given the next layer's new p; ``v`` becomes q − u/ρ, all that the next p needs of both."""
+    def update_z_q_u(self, layer: LayerState, p_next: Tensor, wire: Wire, nu: float, rho: float, state: State) -> None:
+        """z, then q, then u of a hidden layer, given the next layer's new p."""
         assert layer.q is not None
-        assert layer.q_old is not None
-        assert layer.u is not None
-        layer.q, layer.q_old = layer.q_old, layer.q
-        for p, z, q, u, pull in row_blocks(p_next, layer.z, layer.q, layer.u, v):
-            activation = torch.clamp(z, min=0, out=scratch.like("activation", z))
-            self.round_q(layer, sub.q_minimiser(p, u, activation, nu, rho, out=q))
-            u.add_(p, alpha=rho).sub_(q, alpha=rho)
-            torch.add(q, u, alpha=-1 / rho, out=pull)
+        with self.part("z, q, u"):
+            layer.moved.zero_()
+            for p, r, *variables in row_blocks(p_next, layer.r, *_variables(layer)):
+                restrict = None if layer.u is None else partial(self.restrict, layer)
+                p = wire.round(p)
+                layer.moved += z_q_u(
+                    p, r, *variables, before=state.nu, nu=nu, rho=rho, restrict=restrict, scratch=state.scratch
+                )
 
-    def round_q(self, layer: LayerState, q: Tensor) -> None:
-        """A place for methods that restrict q to round it."""
+    def restrict(self, layer: LayerState, q: Tensor) -> Tensor:
+        """A place for methods that restrict q; those keep u."""
+        return q
+
+    def refresh(self, layer: LayerState, state: State) -> None:
+        """Recompute the residual exactly, where and when rounding would build up in it."""
+        period = self.hyperparameters.refresh
+        if period is None:
+            period = BF16_REFRESH if self.precision == "bf16" else 0
+        if period and state.iteration > 0 and state.iteration % period == 0:
+            with self.part("refresh"):
+                torch.addmm(layer.b, layer.p, layer.W.T, out=layer.r).sub_(layer.z)
 
     def step_size(self, tau: Tensor) -> Tensor:
         """The step for a subproblem of curvature τ under the chosen rule."""
@@ -229,21 +277,22 @@ class PdADMM(Optimizer[State]):
     def report(self, state: State) -> Report:
         """The Lagrangian (``objective``), Σ‖p_{l+1} − q_l‖² (``primal_residual``), Σ‖ρ Δq_l‖² (``dual_residual``)."""
         objective, primal, dual, loss = (per_layer(len(state.layers), state.y.device) for _ in range(4))
-        following = [layer.wire.round(layer.p) for layer in state.layers[1:]] + [state.p_right]
-        for i, (layer, p_next) in enumerate(zip(state.layers, following, strict=True)):
+        following: list[tuple[Tensor | None, Wire]] = [(layer.p, layer.wire) for layer in state.layers[1:]]
+        following.append((state.p_right, Wire()))
+        for i, (layer, (p_next, wire)) in enumerate(zip(state.layers, following, strict=True)):
             objective[i] = state.nu / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(layer.W)
             if layer.q is None:
                 risk = loss_sum(layer.z, state.y)
                 objective[i] += risk
                 loss[i] = risk / len(state.y)
             elif p_next is not None:
-                assert layer.u is not None
-                assert layer.q_old is not None
-                gap = p_next - layer.q
-                primal[i] = square(gap)
-                dual[i] = state.rho**2 * square(layer.q - layer.q_old)
-                objective[i] += state.nu / 2 * square(layer.q - layer.z.relu())
-                objective[i] += state.rho / 2 * primal[i] + (layer.u.double() * gap.double()).sum()
+                dual[i] = state.rho**2 * layer.moved
+                for p, q, z, *stored in row_blocks(p_next, *_variables(layer)):
+                    gap, error = wire.round(p) - q, q - z.relu()
+                    u = stored[0] if stored else state.nu * error
+                    primal[i] += square(gap)
+                    objective[i] += state.nu / 2 * square(error) + (u.double() * gap.double()).sum()
+                objective[i] += state.rho / 2 * primal[i]
         return {"objective": objective, "primal_residual": primal, "dual_residual": dual, "loss": loss}
 
     def layers(self, state: State) -> list[Layer]:
@@ -251,10 +300,49 @@ class PdADMM(Optimizer[State]):
 
     def restore(self, state: State, snapshot: Any) -> None:
         super().restore(state, snapshot)
-        if state.started and state.links.left:
+        if state.iteration > 0 and state.links.left:
             state.links.left.expect()
-        if state.started and state.links.right:
-            last = state.layers[-1]
-            assert last.q is not None
-            assert last.u is not None
-            state.links.right.send(torch.add(last.q, last.u, alpha=-1 / state.rho))
+        if state.iteration > 0 and state.links.right:
+            state.links.right.send(self.message(state.layers[-1], state.nu, state.rho, state.scratch))
+
+
+def z_q_u(
+    p: Tensor, r: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None,
+    *, before: float, nu: float, rho: float,
+    restrict: Callable[[Tensor], Tensor] | None = None, scratch: Scratch | None = None,
+) -> Tensor:  # fmt: skip
+    """z, q and u of some rows of a hidden layer, in place, and the residual with them; ‖change of q‖².
+
+    Elementwise from end to end, so one pass over memory is enough: in blocks of rows with a ``scratch``, or fused by a
+    compiler without one.
+
+    Args:
+        p: (N, n) the next layer's new p; r: residual, to which z has to be added back; q, z: the layer's.
+        u: the dual where it is kept, else ν(q − f(z)).
+        before: ν of the last q-update, which u came from; nu, rho: of this one.
+        restrict: what a q restricted to a set has to go through.
+    """
+    activation = torch.clamp(z, min=0, out=temporary(scratch, "activation", z))
+    if u is not None:
+        u_by_nu = torch.mul(u, 1 / nu, out=temporary(scratch, "u", u))
+    else:
+        u_by_nu = torch.sub(q, activation, out=temporary(scratch, "u", q))
+        if before != nu:
+            u_by_nu.mul_(before / nu)
+    a = r.add_(z)
+    sub.hidden_z(a, z, q, out=z, scratch=scratch)
+    r.sub_(z)
+    torch.clamp(z, min=0, out=activation)
+    q_new = sub.q_minimiser(p, u_by_nu.add_(activation), nu, rho, out=u_by_nu)
+    if u is not None:
+        q_new = restrict(q_new) if restrict else q_new
+        u.add_(p, alpha=rho).sub_(q_new, alpha=rho)
+    moved = torch.linalg.vector_norm(q.sub_(q_new)).square()
+    q.copy_(q_new)
+    return moved
+
+
+def _variables(layer: LayerState) -> list[Tensor]:
+    """q and z of a hidden layer, and u where it is kept: what its z, q, u and v are computed from."""
+    assert layer.q is not None
+    return [layer.q, layer.z] if layer.u is None else [layer.q, layer.z, layer.u]

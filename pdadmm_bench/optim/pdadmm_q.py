@@ -57,28 +57,27 @@ class PdADMMQ(PdADMM):
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """As pdADMM, with the starting p rounded to Δ and the residuals that leaves."""
         state = super().init(problem, layers, block, links)
-        if self.hyperparameters.quantize == "p":
-            for layer in state.layers:
-                if layer.v is not None:
-                    layer.p.copy_(layer.wire.round(layer.p))
-                    layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
+        for index, layer in zip(block, state.layers, strict=True):
+            if self.hyperparameters.quantize == "q":
+                layer.u = None if layer.q is None else torch.zeros_like(layer.q)
+            elif index > 0:
+                layer.p.copy_(layer.wire.round(layer.p))
+                layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
         return state
 
-    def update_p(self, layer: LayerState, state: State) -> None:
+    def update_p(self, layer: LayerState, gap: Tensor, state: State) -> None:
         """p ← round(p − g/τ); the residual follows the rounded step exactly."""
         if self.hyperparameters.quantize == "q":
-            super().update_p(layer, state)
+            super().update_p(layer, gap, state)
             return
-        assert layer.v is not None
-        gradient = state.scratch.like("gradient", layer.p)
-        sub.p_gradient(layer.r, layer.W, layer.p, layer.v, state.nu, state.rho, out=gradient)
-        image = torch.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
+        products = state.descent.products
+        gradient = products.add(gap, layer.r, layer.W, beta=state.rho, alpha=state.nu)
+        image = products.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
         step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
         rounded = layer.wire.round(torch.addcmul(layer.p, gradient, step, value=-1, out=gradient))
-        layer.r.addmm_(torch.sub(rounded, layer.p, out=layer.p), layer.W.T)
+        products.add(layer.r, torch.sub(rounded, layer.p, out=layer.p), layer.W.T, beta=1, alpha=1)
         layer.p.copy_(rounded)
 
-    def round_q(self, layer: LayerState, q: Tensor) -> None:
-        """q ← round(q), with ``quantize=q``."""
-        if self.hyperparameters.quantize == "q":
-            q.copy_(layer.wire_right.round(q))
+    def restrict(self, layer: LayerState, q: Tensor) -> Tensor:
+        """round(q), with ``quantize=q``."""
+        return layer.wire_right.round(q) if self.hyperparameters.quantize == "q" else q

@@ -7,6 +7,7 @@ chains go through a few rows at a time. Neither changes a result by a bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -20,21 +21,25 @@ class Scratch:
     """Buffers by name, as large as they were ever asked for."""
 
     def __init__(self) -> None:
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def like(self, name: str, tensor: Tensor) -> Tensor:
         """The buffer ``name`` in the shape of ``tensor``; its content is whatever was left there."""
         return self.of(name, tuple(tensor.shape), tensor)
 
-    def of(self, name: str, shape: tuple[int, ...], tensor: Tensor) -> Tensor:
-        """The buffer ``name`` in ``shape``, with type and device of ``tensor``."""
-        count = 1
-        for size in shape:
-            count *= size
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.numel() < count:
-            buffer = self._buffers[name] = torch.empty(count, dtype=tensor.dtype, device=tensor.device)
-        return buffer[:count].view(shape)
+    def of(self, name: str, shape: tuple[int, ...], tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """The buffer ``name`` in ``shape``, on the device of ``tensor`` and of its type unless ``dtype`` is given."""
+        dtype = dtype or tensor.dtype
+        buffer = self._buffers.get((name, dtype))
+        if buffer is None or buffer.numel() < math.prod(shape):
+            buffer = torch.empty(math.prod(shape), dtype=dtype, device=tensor.device)
+            self._buffers[name, dtype] = buffer
+        return buffer[: math.prod(shape)].view(shape)
+
+
+def temporary(scratch: Scratch | None, name: str, like: Tensor) -> Tensor:
+    """A tensor like ``like`` to write into: the buffer ``name``, or a fresh one, which a compiler fuses away."""
+    return torch.empty_like(like) if scratch is None else scratch.like(name, like)
 
 
 def row_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -57,7 +57,7 @@ def test_output_z_reaches_the_minimum_scipy_finds(seed, rows, classes, nu):
         return float(risk + nu / 2 * (z - a).square().sum())
 
     found = optimize.minimize(cost, z.flatten().numpy(), method="BFGS", options={"gtol": 1e-9})
-    assert cost(sub.output_z(a, y, nu).flatten().numpy()) <= found.fun + 1e-9 * (1 + abs(found.fun))
+    assert cost(sub.output_z(a, y, nu, z).flatten().numpy()) <= found.fun + 1e-9 * (1 + abs(found.fun))
 
 
 @settings(max_examples=100, deadline=None)
@@ -66,9 +66,9 @@ def test_output_z_reaches_the_minimum_scipy_finds(seed, rows, classes, nu):
 )
 def test_output_z_has_zero_gradient_for_any_penalty_and_scale(seed, classes, exponent, scale):
     nu = 10**exponent
-    (a,) = random(seed, (20, classes), scale=scale)
+    a, start = random(seed, (20, classes), (20, classes), scale=scale)
     y = torch.arange(20) % classes
-    z = sub.output_z(a, y, nu)
+    z = sub.output_z(a, y, nu, start)
     gradient = z.softmax(1) - torch.nn.functional.one_hot(y, classes) + nu * (z - a)
     assert gradient.abs().max() <= 1e-9 * (1 + nu * a.abs().max() + nu * z.abs().max())
 
@@ -76,7 +76,20 @@ def test_output_z_has_zero_gradient_for_any_penalty_and_scale(seed, classes, exp
 def test_output_z_in_single_precision_is_the_double_result_rounded():
     (a,) = random(0, (50, 7), scale=5.0)
     y = torch.arange(50) % 7
-    torch.testing.assert_close(sub.output_z(a.float(), y, 1e-3), sub.output_z(a.float().double(), y, 1e-3).float())
+    single = a.float()
+    wanted = sub.output_z(single.double(), y, 1e-3, single.double()).float()
+    torch.testing.assert_close(sub.output_z(single, y, 1e-3, single), wanted)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=seeds, exponent=st.floats(-5, 1), near=st.floats(1e-6, 1e3))
+def test_output_z_does_not_depend_on_where_it_starts(seed, exponent, near):
+    """Near the solution Newton's method on both unknowns settles; far from it the safe one takes over."""
+    nu = 10**exponent
+    a, noise = random(seed, (30, 6), (30, 6), scale=3.0)
+    y = torch.arange(30) % 6
+    z = sub.output_z(a, y, nu, a)
+    torch.testing.assert_close(sub.output_z(a, y, nu, z + near * noise), z, rtol=1e-9, atol=1e-9)
 
 
 @given(x=st.floats(-300, 1e6))
@@ -88,38 +101,9 @@ def test_log_wright_omega_against_scipy(x):
 @given(seed=seeds, nu=penalties, rho=penalties)
 def test_q_minimiser_has_zero_gradient(seed, nu, rho):
     p_next, u, activation = random(seed, (3, 4), (3, 4), (3, 4))
-    q = sub.q_minimiser(p_next, u, activation, nu, rho)
+    q = sub.q_minimiser(p_next, activation + u / nu, nu, rho)
     gradient = nu * (q - activation) - u - rho * (p_next - q)
     assert gradient.abs().max() < 1e-9 * (1 + rho + nu)
-
-
-@given(seed=seeds, nu=penalties, rho=penalties)
-def test_p_and_W_gradients_are_those_of_autograd(seed, nu, rho):
-    p, W, b, z, v = random(seed, (5, 3), (4, 3), (4,), (5, 4), (5, 3))
-    p.requires_grad_()
-    W.requires_grad_()
-    mu = rho / 3
-    r = p @ W.T + b - z
-    objective = nu / 2 * r.square().sum() + rho / 2 * (p - v).square().sum() + mu / 2 * W.square().sum()
-    wanted_p, wanted_W = torch.autograd.grad(objective, (p, W))
-    torch.testing.assert_close(sub.p_gradient(r, W, p, v, nu, rho), wanted_p)
-    torch.testing.assert_close(sub.W_gradient(r, p, W, nu, mu), wanted_W)
-
-
-@given(seed=seeds, nu=penalties, rho=penalties)
-def test_exact_step_is_the_exact_line_search_and_majorises(seed, nu, rho):
-    p, W, z, v = random(seed, (5, 3), (4, 3), (5, 4), (5, 3))
-
-    def cost(p):
-        return nu / 2 * (p @ W.T - z).square().sum() + rho / 2 * (p - v).square().sum()
-
-    g = sub.p_gradient(p @ W.T - z, W, p, v, nu, rho)
-    tau = sub.curvature(g, g @ W.T, nu, rho)
-    step = sub.exact_step(tau)
-    best = optimize.minimize_scalar(lambda t: float(cost(p - t * g)), bracket=(0.0, 2 * step.item()))
-    assert float(cost(p - step * g)) <= best.fun * (1 + 1e-9) + 1e-12
-    bound = cost(p) - step * g.square().sum() + tau / 2 * (step * g).square().sum()
-    assert cost(p - step * g) <= bound * (1 + 1e-9) + 1e-12
 
 
 def test_zero_gradient_means_no_step():

@@ -1,0 +1,125 @@
+"""The updates that cost matrix products, p and W: one step of exactly majorised descent each, and the residual with it.
+
+Both subproblems are quadratic, so a gradient g and its image J g give the curvature along g in closed form, and the
+same image moves the carried residual: two products per update. The papers search for the step by backtracking.
+
+W comes in two forms. :class:`Weights` is the matrix itself. The first layer's input x is fixed, though, so each iterate
+of its weights is c·W₀ + Aᵀx for a scalar c and coefficients A (N, n), and with K = x xᵀ (N, N) a step needs neither W
+nor the d features: :class:`SampleSpaceWeights`, one product of N·N·n instead of two of N·d·n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pdadmm_bench.dist.cost import in_sample_space
+from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.products import Products
+from pdadmm_bench.optim.scratch import Scratch
+
+StepRule = Callable[[Tensor], Tensor]
+"""Curvature → step."""
+
+
+@dataclass
+class Descent:
+    """How the steps of a run are taken: rule of the step, precision of the products, and buffers."""
+
+    rule: StepRule
+    products: Products
+    scratch: Scratch = field(default_factory=Scratch)
+
+    def descend_p(
+        self, p: Tensor, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float, seen: Tensor | None = None
+    ) -> None:
+        """p ← p − g/τ for (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖², and r with it.
+
+        Args:
+            p: (N, n_{l-1}); r: (N, n_l) carried residual p Wᵀ + b − z; W: (n_l, n_{l-1}).
+            gap: p − v, overwritten by g.
+            seen: the residual that the gradient is taken at, if another than ``r``.
+        """
+        gradient = self.products.add(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
+        image = self.products.mm(gradient, W.T, out=self.scratch.like("image", r))
+        self.move(p, gradient, r, image, sub.curvature(gradient, image, nu, rho))
+
+    def move(self, x: Tensor, gradient: Tensor, r: Tensor, image: Tensor, tau: Tensor) -> None:
+        """x ← x − gradient/τ and r ← r − image/τ."""
+        step = self.rule(tau)
+        x.addcmul_(gradient, step, value=-1)
+        r.addcmul_(image, step, value=-1)
+
+
+@dataclass
+class Weights:
+    """W (n_l, n_{l-1}) as it is."""
+
+    W: Tensor
+
+    def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
+        """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖², and r with it; arguments as in :meth:`Descent.descend_p`."""
+        gradient = by.scratch.like("gradient", self.W).copy_(self.W)
+        by.products.add(gradient, (r if seen is None else seen).T, p, beta=mu, alpha=nu)
+        image = by.products.mm(p, gradient.T, out=by.scratch.like("image", r))
+        by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
+
+    def matrix(self) -> Tensor:
+        """W, not to be modified."""
+        return self.W
+
+
+@dataclass
+class SampleSpaceWeights:
+    """W = c·W₀ + Aᵀx by its coefficients, for a layer whose input x never changes."""
+
+    A: Tensor
+    """(N, n) coefficients of the rows of x."""
+    c: Tensor
+    """What is left of the starting weights, a scalar."""
+    start: Tensor = field(metadata={"state": False})
+    """W₀ (n, d)."""
+    start_image: Tensor = field(metadata={"state": False})
+    """x W₀ᵀ (N, n)."""
+    start_norm: Tensor = field(metadata={"state": False})
+    """‖W₀‖, a scalar."""
+    gram: Tensor = field(metadata={"state": False})
+    """K = x xᵀ (N, N)."""
+    x: Tensor = field(metadata={"state": False})
+
+    @classmethod
+    def of(cls, start: Tensor, x: Tensor) -> SampleSpaceWeights:
+        """The coordinates of ``start``: c = 1, A = 0."""
+        image = x @ start.T
+        norm = torch.linalg.vector_norm(start)
+        return cls(torch.zeros_like(image), torch.ones_like(norm), start, image, norm, x @ x.T, x)
+
+    def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
+        """The same step: G = Hᵀx + μc·W₀ with H = ν r + μ A, so p Gᵀ = K H + μc·x W₀ᵀ."""
+        rest = mu * self.c
+        H = torch.mul(r if seen is None else seen, nu, out=by.scratch.like("gradient", r)).add_(self.A, alpha=mu)
+        image = by.products.mm(self.gram, H, out=by.scratch.like("image", r))
+        square = torch.dot(H.view(-1), image.view(-1)) + 2 * rest * torch.dot(H.view(-1), self.start_image.view(-1))
+        norm = (square + (rest * self.start_norm).square()).clamp(min=0).sqrt()
+        image.addcmul_(self.start_image, rest)
+        theta = sub.curvature_from(norm, torch.linalg.vector_norm(image), nu, mu)
+        by.move(self.A, H, r, image, theta)
+        self.c -= by.rule(theta) * rest
+
+    def matrix(self) -> Tensor:
+        """W, formed anew: one product of N·d·n."""
+        return (self.start * self.c).addmm_(self.A.T, self.x)
+
+
+def first_layer(W: Tensor, x: Tensor, form: Literal["auto", "features", "samples"]) -> Weights | SampleSpaceWeights:
+    """The weights of the layer whose input x (N, d) is fixed, starting from ``W``, which is not modified.
+
+    ``auto`` takes the samples' form where the cost model (:func:`pdadmm_bench.dist.cost.in_sample_space`) says so.
+    """
+    if form == "auto":
+        form = "samples" if in_sample_space(len(x), x.shape[1]) else "features"
+    return SampleSpaceWeights.of(W, x) if form == "samples" else Weights(W.clone())
