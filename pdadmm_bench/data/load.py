@@ -8,6 +8,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,30 @@ def load_problem(
     problem.facts["dataset_source"] = files.source or "generated"
     _write(_features_path(places.cache, card, choice, files.digests), problem, places.cache)
     return problem
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of the rows of a :class:`DataSpec` before anything is fetched or computed."""
+
+    key: str | None
+    """Names the rows by files, loader, split and hops; None where the digest of an absent file is not known."""
+    ready: bool
+    """The rows are in the cache."""
+    missing: tuple[str, ...]
+    """Files that are nowhere on this machine; none where the rows are ready."""
+
+
+def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | None = None) -> Found:
+    """Look for the rows of ``spec`` without fetching, computing or loading; raises as :func:`load_problem`."""
+    card = load_card(spec.dataset)
+    places = Places(data_root=_data_root(data_root), cache=_cache(cache), offline=True, report=_to_stderr)
+    choice = _choice(card, spec)
+    digests = known_digests(card, places)
+    path = None if digests is None else _features_path(places.cache, card, choice, digests)
+    ready = path is not None and path.is_file()
+    missing = () if ready else tuple(file.path for file in card.files if places.find(file) is None)
+    return Found(key=path.stem if path else None, ready=ready, missing=missing)
 
 
 def _data_root(given: Path | None) -> Path | None:

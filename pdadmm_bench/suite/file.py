@@ -1,0 +1,242 @@
+"""Suite files: grids of runs, expanded to :class:`~pdadmm_bench.core.spec.RunSpec`.
+
+Within an ``[[entry]]`` every list of values is an axis, and the entry is the product of its axes; the suite is the
+union of its entries. An entry's keys win over those of ``[defaults]``. A run that several combinations name appears
+once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pdadmm_bench.core import share
+from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
+from pdadmm_bench.core.typed import Typed, build, read_toml
+from pdadmm_bench.data.cards import card_names, load_card
+from pdadmm_bench.optim import contenders, registry
+from pdadmm_bench.suite.identity import configuration, effective
+
+FOLDER = "runners"
+MOST_RUNS = 100_000
+ALL = "all"
+
+#: Settings of a run by the names they have in its spec and in a row; ``set`` is a table of its own.
+SETTINGS = tuple(
+    name
+    for model in (DataSpec, ModelSpec, RunSpec)
+    for name in model.model_fields
+    if name not in ("data", "model", "set")
+)
+#: Axes that are counted or listed, as in ``--seeds``, and the setting each gives values to.
+COUNTED = {"seeds": "seed", "split_seeds": "split_seed"}
+#: Keys of an entry that are axes.
+AXES = (*(name for name in SETTINGS if name not in COUNTED.values()), *COUNTED)
+#: The axes that change slowest: runs on the same rows follow each other, and every setting has its first seed early.
+OUTER = ("dataset", "split_seed", "seed")
+
+
+class SuiteFile(Typed):
+    """The tables of a suite file, before they are expanded."""
+
+    summary: str = Field(description="one line about the suite")
+    save: bool = Field(True, description="false: numbers are shown and never kept, in rows or in MLflow")
+    defaults: dict[str, Any] = {}
+    entry: list[dict[str, Any]] = Field(min_length=1)
+    exclude: list[dict[str, Any]] = []
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The runs of one file, in the order in which they are made."""
+
+    name: str
+    summary: str
+    save: bool
+    specs: dict[str, RunSpec]
+    """By their configuration (:func:`~pdadmm_bench.suite.identity.configuration`)."""
+    local_only: frozenset[str]
+    """Datasets that are left out where they are absent, rather than fetched."""
+    duplicates: int
+    """Combinations that name a run which another one has named already."""
+    version: str
+    """Hash of the runs with their hyperparameters: what the file asks for, however it is written down."""
+
+
+def find(name: str) -> Path:
+    """The file of ``runners/smoke.toml`` or ``smoke``: as a path if there is one, else the shipped suite."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    stem = path.name.removesuffix(".toml")
+    if str(path.parent) in (".", FOLDER) and (found := share.find(f"{FOLDER}/{stem}.toml")):
+        return found
+    if str(path.parent) not in (".", FOLDER):
+        raise UserError(f"no such suite file: {name}")
+    raise unknown("suite", name, share.names(FOLDER))
+
+
+def read(path: Path) -> Suite:
+    """The suite in the file ``path``; raises :class:`UserError` for what it cannot mean."""
+    file = build(SuiteFile, read_toml(path), f"key of {path.name}:")
+    entries = [_Entry(file, index, path.name) for index in range(len(file.entry))]
+    count = sum(entry.size() for entry in entries)
+    if count > MOST_RUNS:
+        raise UserError(f"{path.name} asks for {count:,} runs; at most {MOST_RUNS:,} are possible")
+    excludes = [_Exclude(table, f"{path.name}:") for table in file.exclude]
+    specs: dict[str, RunSpec] = {}
+    local_only: set[str] = set()
+    fetched: set[str] = set()
+    named = 0
+    for entry in entries:
+        for spec in entry.specs(excludes):
+            named += 1
+            specs.setdefault(configuration(spec), spec)
+            (local_only if entry.local_only else fetched).add(spec.data.dataset)
+    for exclude in excludes:
+        exclude.check_used()
+    if not specs:
+        raise UserError(f"{path.name} excludes every run that it asks for")
+    version = hashlib.sha256("\n".join(sorted(specs)).encode()).hexdigest()[:12]
+    return Suite(
+        name=path.stem,
+        summary=file.summary,
+        save=file.save,
+        specs=specs,
+        local_only=frozenset(local_only - fetched),
+        duplicates=named - len(specs),
+        version=version,
+    )
+
+
+class _Entry:
+    """One ``[[entry]]`` over the defaults."""
+
+    def __init__(self, file: SuiteFile, index: int, name: str):
+        own = dict(file.entry[index])
+        self._what = f"entry {index + 1} of {name}:"
+        self._excludes = [_Exclude(table, self._what) for table in own.pop("exclude", [])]
+        self._sets: list[dict[str, Any]] = []
+        for place, table in ((f"defaults of {name}:", file.defaults), (self._what, own)):
+            valid = (*AXES, "set", "local_only") + (("exclude",) if table is own else ())
+            for key in table:
+                if key not in valid:
+                    raise unknown(f"key in {place}", key, valid)
+            self._sets.append(_table(place, table.get("set", {})))
+        merged = {**file.defaults, **own}
+        merged.pop("set", None)
+        self.local_only = merged.pop("local_only", False)
+        if not isinstance(self.local_only, bool):
+            raise UserError(f"{self._what} local_only={self.local_only!r} is not valid: give true or false")
+        self._axes = {COUNTED.get(key, key): self._values(key, value) for key, value in merged.items()}
+        self._optimizers = self._axes.pop("optimizer", ["pdadmm"])
+        for name in self._sets[1]:
+            if isinstance(self._sets[1][name], dict) and name not in self._optimizers:
+                registry.check(name)
+                raise UserError(f"{self._what} set.{name}: {name} is not among the optimizers of this entry")
+
+    def size(self) -> int:
+        """How many combinations there are, before excludes."""
+        common = math.prod(map(len, self._axes.values()))
+        return common * sum(math.prod(map(len, self._hyperparameters(name).values())) for name in self._optimizers)
+
+    def specs(self, excludes: list[_Exclude]) -> Iterator[RunSpec]:
+        """Every combination that no exclude takes away."""
+        names = sorted(self._axes, key=lambda name: OUTER.index(name) if name in OUTER else len(OUTER))
+        for values in itertools.product(*(self._axes[name] for name in names)):
+            settings = dict(zip(names, values, strict=True))
+            for optimizer in self._optimizers:
+                spec = {**settings, "optimizer": optimizer}
+                # Every exclude is asked: one that takes away the same runs as another is used too.
+                if True in {exclude.takes(spec) for exclude in (*self._excludes, *excludes)}:
+                    continue
+                grid = self._hyperparameters(optimizer)
+                for chosen in itertools.product(*grid.values()):
+                    yield self._spec({**spec, "set": dict(zip(grid, chosen, strict=True))})
+        for exclude in self._excludes:
+            exclude.check_used()
+
+    def _spec(self, values: dict[str, Any]) -> RunSpec:
+        try:
+            return effective(run_spec(values))
+        except UserError as error:
+            text = str(error).removeprefix("run option: ").removeprefix("run option ")
+            raise UserError(f"{self._what} {text}") from None
+
+    def _values(self, key: str, value: Any) -> list[Any]:
+        """The values of one axis, each once."""
+        counted = key in COUNTED and isinstance(value, int) and not isinstance(value, bool)
+        values = list(range(value)) if counted else value if isinstance(value, list) else [value]
+        if not values:
+            raise UserError(f"{self._what} {key}={value!r} is not valid: give at least one value")
+        if key == "optimizer":
+            values = [name for item in values for name in (contenders() if item == ALL else [item])]
+            for name in values:
+                registry.check(str(name))
+        if key == "dataset":
+            values = [name for item in values for name in (_graphs() if item == ALL else [item])]
+            for name in values:
+                load_card(str(name))
+        return list({json.dumps(item, default=str): item for item in values}.values())
+
+    def _hyperparameters(self, optimizer: str) -> dict[str, list[Any]]:
+        """The axes of ``set`` for one optimizer: the entry's over the defaults', its own over everyone's."""
+        merged: dict[str, Any] = {}
+        for table in self._sets:
+            merged |= {key: value for key, value in table.items() if not isinstance(value, dict)}
+            merged |= table.get(optimizer, {})
+        return {key: self._values(f"set.{key}", value) for key, value in merged.items()}
+
+
+class _Exclude:
+    """Settings with their values: takes away the runs in which every one of them has one of these values."""
+
+    def __init__(self, table: Any, what: str):
+        self._what = f"{what} exclude"
+        if not isinstance(table, dict) or not table:
+            raise UserError(f"{self._what} {table!r} is not valid: give a table such as {{ optimizer = 'adam' }}")
+        for key in table:
+            if key not in SETTINGS:
+                raise unknown(f"key in {self._what}", key, SETTINGS)
+        self._table = table
+        self._used = False
+
+    def takes(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the run with these ``settings`` is taken away."""
+        for key, values in self._table.items():
+            value = settings.get(key, DEFAULTS.get(key))
+            if value not in (values if isinstance(values, list) else [values]):
+                return False
+        self._used = True
+        return True
+
+    def check_used(self) -> None:
+        """Raise for an exclude that no run matches: most likely one of its values is misspelt."""
+        if not self._used:
+            raise UserError(f"{self._what} {self._table} matches no run")
+
+
+#: What settings are where nobody gives them.
+DEFAULTS = RunSpec().flat()
+
+
+def _table(place: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{place} set is a table: set = {{ rho = 1e-3 }}, or set.adam = {{ lr = 1e-3 }}")
+    for name in (key for key, item in value.items() if isinstance(item, dict)):
+        registry.check(name)
+    return value
+
+
+def _graphs() -> list[str]:
+    """Every dataset that is a graph of the world, not a generated one."""
+    return [name for name in card_names() if load_card(name).files]

@@ -1,0 +1,256 @@
+"""What becomes of every run of a suite, decided before the first one starts: made, skipped, or finished already."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pdadmm_bench.core.env import cores
+from pdadmm_bench.core.errors import DataError, UserError, unknown
+from pdadmm_bench.core.rows import FAILURES, Row
+from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.data.load import Found, look_for
+from pdadmm_bench.runner import choose_device, make_optimizer
+from pdadmm_bench.suite.estimate import Estimate, estimate
+from pdadmm_bench.suite.file import SETTINGS, Suite
+from pdadmm_bench.suite.identity import code_version, run_key
+from pdadmm_bench.suite.results import FINISHED, Results
+
+Action = Literal["make", "finished", "skip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a user says about which runs are made, and with what."""
+
+    jobs: int = 1
+    force: bool = False
+    failed_only: bool = False
+    filters: tuple[str, ...] = ()
+    data_root: Path | None = None
+    cache: Path | None = None
+    offline: bool = False
+
+
+@dataclass
+class Planned:
+    """One run of the suite, and what becomes of it."""
+
+    spec: RunSpec
+    settings: str
+    code: str
+    threads: int
+    """Per worker."""
+    found: Found
+    key: str = ""
+    row: Row | None = None
+    """What is on file of this very run."""
+    action: Action = "make"
+    reason: str | None = None
+    """Why it is skipped, or why it is made though there are rows of it."""
+    estimate: Estimate | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Row values that tell which run of a suite this is."""
+        return {"env_run_key": self.key, "env_code": self.code, "dataset_key": self.found.key}
+
+    def look(self, results: Results, report: Callable[[str], None]) -> None:
+        """Learn the key, and what is on file under it."""
+        self.key = run_key(self.spec, self.settings, self.found.key or "absent", self.code)
+        self.row = results.read(self.key, report)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a row of this very run that says it did all it was asked for."""
+        return self.row is not None and self.row["status"] in FINISHED
+
+
+@dataclass
+class Plan:
+    """The chosen runs of a suite, in order."""
+
+    suite: Suite
+    runs: list[Planned]
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Datasets that are absent and of which the suite asks only if they are present, with the number of their runs."""
+
+    def to_make(self) -> list[Planned]:
+        """The runs that are to be made."""
+        return [run for run in self.runs if run.action == "make"]
+
+
+def make_plan(suite: Suite, results: Results, choice: Choice, report: Callable[[str], None]) -> Plan:
+    """Decide about every run of ``suite``; starts, fetches and writes nothing.
+
+    Raises :class:`UserError` for filters that match nothing, and where ``jobs`` runs side by side need more cores than
+    there are.
+    """
+    chosen = _filtered(suite.specs, choice.filters)
+    earlier = _by_spec(results.every_row())
+    codes: dict[str, str] = {}
+    found: dict[DataSpec, Found | DataError] = {}
+    plan = Plan(suite, [])
+    for settings, spec in chosen.items():
+        rows = found.get(spec.data)
+        if rows is None:
+            rows = found[spec.data] = _look_for(spec.data, choice)
+        if isinstance(rows, Found) and rows.missing and spec.data.dataset in suite.local_only:
+            plan.left_out[spec.data.dataset] = plan.left_out.get(spec.data.dataset, 0) + 1
+            continue
+        if spec.optimizer not in codes:
+            codes[spec.optimizer] = code_version(spec.optimizer)
+        run = Planned(
+            spec=spec,
+            settings=settings,
+            code=codes[spec.optimizer],
+            threads=threads(spec, choice.jobs),
+            found=rows if isinstance(rows, Found) else Found(None, False, ()),
+        )
+        run.look(results, report)
+        if choice.failed_only and (run.row is None or run.row["status"] not in (*FAILURES, "interrupted")):
+            continue
+        _decide(run, rows, choice, earlier)
+        plan.runs.append(run)
+    _check_cores(plan.to_make(), choice.jobs)
+    estimates: dict[str, Estimate] = {}
+    for run in plan.to_make():
+        alike = run.spec.model_copy(update={"seed": 0}).model_dump_json()
+        if alike not in estimates:
+            estimates[alike] = estimate(run.spec, run.threads)
+        run.estimate = estimates[alike]
+    return plan
+
+
+def threads(spec: RunSpec, jobs: int) -> int:
+    """Threads of each worker: the suite's, else ``OMP_NUM_THREADS``, else the cores divided among all workers."""
+    if spec.threads:
+        return spec.threads
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    return max(1, cores() // (spec.gpus * jobs))
+
+
+def _look_for(data: DataSpec, choice: Choice) -> Found | DataError:
+    try:
+        return look_for(data, data_root=choice.data_root, cache=choice.cache)
+    except DataError as error:
+        return error
+
+
+def _decide(run: Planned, rows: Found | DataError, choice: Choice, earlier: Mapping[str, Row]) -> None:
+    if run.finished and not choice.force:
+        run.action = "finished"
+        return
+    run.reason = _cannot(run, rows, choice)
+    if run.reason:
+        run.action = "skip"
+    elif run.finished:
+        run.reason = "again: --force"
+    elif run.row is not None and run.row["status"] != "skipped":
+        run.reason = f"again: {run.row['status']} before"
+    elif (other := earlier.get(_spec_text(run.spec.flat()))) is not None:
+        run.reason = _changed(run, other)
+
+
+def _cannot(run: Planned, rows: Found | DataError, choice: Choice) -> str | None:
+    """Why the run cannot be made on this machine, as far as that is known without trying."""
+    spec = run.spec
+    if isinstance(rows, DataError):
+        return str(rows)
+    if rows.missing and choice.offline:
+        also = f" and {len(rows.missing) - 1} more" if len(rows.missing) > 1 else ""
+        return f"{spec.data.dataset} is not here ({rows.missing[0]}{also} absent), and --offline forbids fetching it"
+    reason = make_optimizer(spec).supports(spec)
+    if reason:
+        return reason
+    needed = run.threads * spec.gpus
+    if choose_device(spec.device, spec.gpus).type == "cpu" and needed > cores() and spec.gpus > 1:
+        return f"{_workers(run)} need {needed} cores, this machine has {cores()}: they would take turns"
+    return None
+
+
+def _workers(run: Planned) -> str:
+    each = f" with {run.threads} threads each" if run.threads > 1 else ""
+    return f"{run.spec.gpus} workers{each}" if run.spec.gpus > 1 else f"{run.threads} threads"
+
+
+def _check_cores(runs: Sequence[Planned], jobs: int) -> None:
+    if jobs == 1 or not runs:
+        return
+    for run in runs:
+        if choose_device(run.spec.device, run.spec.gpus).type == "cuda":
+            raise UserError(
+                f"-j {jobs}: runs side by side would share a CUDA device; use -j 1, or device = 'cpu' in the suite"
+            )
+    largest = max(runs, key=lambda run: run.threads * run.spec.gpus)
+    needed = largest.threads * largest.spec.gpus
+    if needed * jobs > cores():
+        fewer = max(1, cores() // needed)
+        raise UserError(
+            f"-j {jobs} needs {needed * jobs} cores for {jobs} runs side by side ({largest.spec.optimizer} has "
+            f"{_workers(largest)}), this machine has {cores()}: use -j {fewer}"
+            + (", or fewer threads" if largest.threads > 1 else "")
+        )
+
+
+def _changed(run: Planned, other: Row) -> str:
+    """Why a row with the same settings is not a row of this run."""
+    if other.get("env_code") != run.code:
+        return "again: the code changed"
+    if other.get("dataset_key") != run.found.key:
+        return "again: the data changed"
+    return "again: hyperparameters, torch or device changed"
+
+
+def _by_spec(rows: Sequence[Row]) -> dict[str, Row]:
+    """Rows of complete runs by their settings, the latest of each."""
+    found = {}
+    for row in rows:
+        if row["status"] in FINISHED and row.get("spec"):
+            found[_spec_text(json.loads(row["spec"]))] = row
+    return found
+
+
+def _spec_text(flat: Mapping[str, Any]) -> str:
+    return json.dumps(flat, sort_keys=True, default=str)
+
+
+def _filtered(specs: Mapping[str, RunSpec], texts: Sequence[str]) -> dict[str, RunSpec]:
+    """The specs that agree with every ``KEY=VALUE``; ``KEY=A,B`` means either."""
+    chosen = dict(specs)
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not value:
+            raise UserError(f"--filter {text!r}: give KEY=VALUE, such as optimizer=pdadmm or layers=2,10")
+        if key not in SETTINGS:
+            raise unknown("key in --filter", key, SETTINGS)
+        values = _alternatives(value)
+        present = {name: spec.flat()[key] for name, spec in chosen.items()}
+        chosen = {name: spec for name, spec in chosen.items() if _text(present[name]) in values}
+        if not chosen:
+            there = sorted({_text(item) for item in present.values()})
+            raise UserError(f"--filter {text}: no run has that; {key} is {', '.join(there)}")
+    return chosen
+
+
+def _alternatives(value: str) -> set[str]:
+    """``a,b`` as two values, and also as the one it is where commas belong to it (a dataset, a partition)."""
+    return {_text(_number(part.strip())) for part in value.split(",")} | {value}
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value).lower() if value is None else str(value)

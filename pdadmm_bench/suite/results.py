@@ -1,0 +1,160 @@
+"""The results folder of a suite: a row per run, which survives whatever happens to the processes that write it.
+
+::
+
+    results/accuracy/
+      rows.json         the rows of the suite's runs, for reports; written anew when a suite command ends
+      runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
+      claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
+      claims/<key>.json the run's id in MLflow while it is being made; what is left behind by a killed process
+      mlflow.json       the parent run in MLflow
+
+Rows of earlier code or settings stay in ``runs/`` under their own keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, check_writable, write_atomic, write_rows
+
+FOLDER = "results"
+#: How a run ended that is not made again: it did all it was asked for.
+FINISHED = ("ok", "target_reached", "timeout")
+
+
+class Claim:
+    """The right to make one run, held by this process until :meth:`release` or its end."""
+
+    def __init__(self, lock: FileLock, note: Path):
+        self._lock, self._note = lock, note
+        self.left_behind = _note(note)
+        """The MLflow run of a process that ended while it made this run, if any."""
+
+    def note(self, mlflow_run_id: str | None) -> None:
+        """Write down which MLflow run is under way, for whoever comes after a kill."""
+        if mlflow_run_id is not None and _note(self._note) != mlflow_run_id:
+            write_atomic(self._note, json.dumps({"mlflow_run_id": mlflow_run_id}) + "\n")
+
+    def release(self) -> None:
+        """The run is over, and its row is written."""
+        self._note.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _note(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("mlflow_run_id")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+class Results:
+    """Rows by the key of their run, in ``folder``."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder; raises :class:`UserError` when it cannot be written."""
+        check_writable(self.folder / "rows.json")
+        for name in ("runs", "claims"):
+            check_writable(self._path(name, "probe"))
+
+    def read(self, key: str, report: Callable[[str], None] = lambda line: None) -> Row | None:
+        """The row of the run ``key``, None where there is none that can be used; why not is reported."""
+        path = self._path("runs", key)
+        row, problem = _row(path)
+        if problem:
+            report(f"{path} {problem}: the run is made again, the file is kept beside it")
+        return row
+
+    def write(self, key: str, row: Row) -> None:
+        """Keep ``row`` as that of the run ``key``; a file there that is not a row of ours is moved aside, not lost."""
+        path = self._path("runs", key)
+        if _row(path)[1]:
+            path.replace(path.with_suffix(".unreadable"))
+        write_atomic(path, json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def every_row(self) -> list[Row]:
+        """All rows in the folder, of earlier code and settings too, oldest first."""
+        rows = [row for path in sorted(self.folder.glob("runs/*.json")) if (row := _row(path)[0])]
+        return sorted(rows, key=lambda row: str(row.get("created")))
+
+    def claim(self, key: str) -> Claim | None:
+        """The claim to the run ``key``, or None while another process holds it."""
+        path = self._path("claims", key)
+        lock = FileLock(path.with_suffix(""), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return None
+        except OSError as error:
+            raise UserError(f"{path.with_suffix('')} cannot be locked: {error.strerror}") from error
+        return Claim(lock, path)
+
+    def alone(self) -> FileLock:
+        """A lock for what belongs to the folder as a whole; held for moments."""
+        return FileLock(self.folder / "claims" / ".folder", timeout=60)
+
+    def gather(self, keys: Iterable[str]) -> Path:
+        """Write the rows of ``keys`` to ``rows.json``, and return its path."""
+        path = self.folder / "rows.json"
+        write_rows(path, [row for key in keys if (row := self.read(key)) is not None])
+        return path
+
+    def parent(self, version: str) -> str | None:
+        """The MLflow parent run noted for this version of the suite."""
+        try:
+            noted = json.loads((self.folder / "mlflow.json").read_text(encoding="utf-8"))
+            return noted["parent"] if noted["suite_version"] == version else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def note_parent(self, version: str, run_id: str) -> None:
+        """Note the MLflow parent run, so that the next start continues it."""
+        note = {"suite_version": version, "parent": run_id}
+        write_atomic(self.folder / "mlflow.json", json.dumps(note, indent=1) + "\n")
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.folder / kind / f"{key}.json"
+
+
+def default_folder(suite: str) -> Path:
+    """``results/<suite>`` in the working folder, where the MLflow store is by default too."""
+    return Path(FOLDER) / suite
+
+
+def untimed(rows: Iterable[Row]) -> list[Row]:
+    """Copies of ``rows`` without the times of those that shared the machine with other runs."""
+    return [
+        {name: None if name.startswith("time_") and shared(row) and name != "time_target_accuracy" else value
+         for name, value in row.items()}
+        for row in rows
+    ]  # fmt: skip
+
+
+def shared(row: Row) -> bool:
+    """Whether other runs were made at the same time, which makes its times useless as timings."""
+    return (row.get("env_concurrency") or 1) > 1
+
+
+def _row(path: Path) -> tuple[Row | None, str | None]:
+    """The row in ``path``, or what is wrong with the file; neither where there is no file."""
+    try:
+        row: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, None
+    except (OSError, ValueError) as error:
+        return None, f"cannot be read ({str(error).splitlines()[0]})"
+    if not isinstance(row, dict) or "status" not in row:
+        return None, "is not a result row"
+    if row.get("schema_version") != SCHEMA_VERSION:
+        return None, f"is a row of schema {row.get('schema_version')}, this program reads schema {SCHEMA_VERSION}"
+    return row, None
