@@ -67,10 +67,8 @@ class Tracker:
         store.quiet()
         file = store.database(uri)
         try:
-            from mlflow import MlflowClient
-
             with store.alone(file):
-                client = MlflowClient(uri)
+                client = store.client(uri)
                 experiment_id = store.create_experiment(client, experiment, file)
                 run = client.create_run(experiment_id, run_name=name, tags=_code_tags(environment))
             tracker = cls(client, uri, experiment_id, run.info.run_id, environment, warn)

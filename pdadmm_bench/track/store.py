@@ -48,6 +48,17 @@ def database(uri: str) -> Path | None:
     return Path(uri.removeprefix(prefix).partition("?")[0]) if uri.startswith(prefix) else None
 
 
+def client(uri: str) -> Any:
+    """MLflow's client of the store at ``uri``.
+
+    MLflow keeps a store open under its name, whatever folder that was relative to; so a file gets its absolute name.
+    """
+    from mlflow import MlflowClient
+
+    file, query = database(uri), uri.partition("?")[1:]
+    return MlflowClient(uri if file is None else "".join([f"sqlite:///{file.absolute()}", *query]))
+
+
 def quiet() -> None:
     """Settings for this process and its children, where the user has set none; takes effect before MLflow's import."""
     for name, value in _SETTINGS.items():
@@ -74,10 +85,8 @@ def describe(uri: str) -> str:
         return "will be made by the first run"
     quiet()
     try:
-        from mlflow import MlflowClient
-
         with alone(file):
-            count = len(MlflowClient(uri).search_experiments())
+            count = len(client(uri).search_experiments())
     except TrackingError:
         raise
     except Exception as error:

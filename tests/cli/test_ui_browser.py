@@ -20,9 +20,8 @@ def test_the_ui_compares_the_runs_of_one_invocation(
 ) -> None:
     screenshots = tool("screenshots")
     small = ("--layers", "2", "--hidden", "8", "--iterations", "3")
-    store = with_store / "mlflow.db"  # named in full, since MLflow keeps a store open by its name as it was given
-    uri = ("--tracking-uri", f"sqlite:///{store}")
-    answer = cli("run", *DATA, *small, *uri, "--optimizer", "adam", "--optimizer", "pdadmm", "--quiet")
+    store = with_store / "mlflow.db"
+    answer = cli("run", *DATA, *small, "--optimizer", "adam", "--optimizer", "pdadmm", "--quiet")
     assert answer.code == 0, answer.err
     path, names = screenshots.compare_page(store)
     assert len(names) == 2

@@ -314,6 +314,24 @@ def test_which_store(monkeypatch: pytest.MonkeyPatch) -> None:
     assert view_command("sqlite:///a b.db") == "pdadmm-bench ui --tracking-uri 'sqlite:///a b.db'"
 
 
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:///./mlflow.db?timeout=5"])
+def test_a_relative_store_is_that_of_the_folder(
+    uri: str, migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow by itself would go on writing to the first of them, in one process."""
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+        shutil.copy(migrated, folder)
+        monkeypatch.chdir(folder)
+        with open_tracker(uri) as tracker:
+            train(tracker)
+    for folder in folders:
+        client = store.client(f"sqlite:///{folder}/mlflow.db")
+        assert len(client.search_runs([client.get_experiment_by_name("bench").experiment_id])) == 2
+        assert store.describe(f"sqlite:///{folder}/mlflow.db") == "reachable, 2 experiments"
+
+
 def test_describe_makes_no_store(tmp_path: Path) -> None:
     assert "first run" in store.describe(f"sqlite:///{tmp_path}/mlflow.db")
     assert list(tmp_path.iterdir()) == []
