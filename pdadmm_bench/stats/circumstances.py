@@ -1,0 +1,61 @@
+"""What differs between two sides: what is compared on purpose, and what a reader should know beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.pairing import Group
+
+#: How the layers were laid out, where that was not asked for but chosen or resolved.
+LAYOUT = ("dist_device", "dist_partition", "dist_wire")
+
+Changes = dict[str, tuple[str, ...]]
+
+
+def compared(groups: Iterable[Group]) -> Changes:
+    """The settings on which the sides differ, with ``x → y`` for each pair of values."""
+    return _collect((name, str(group.value(name))) for group in groups for name in group.compared)
+
+
+def circumstances(groups: Sequence[Group]) -> Changes:
+    """What else differs within pairs: versions, threads, resolved hyperparameters, starting weights, time of day."""
+    changes = []
+    for group in groups:
+        for one, other in group.pairs:
+            changes += [
+                (name, f"{one.get(name)} → {other.get(name)}")
+                for name in sorted(one.keys() | other.keys())
+                if one.get(name) != other.get(name) and _worth_telling(name, group.compared)
+            ]
+            starts = (one.get("weights_initial_sha256"), other.get("weights_initial_sha256"))
+            if None not in starts and starts[0] != starts[1]:
+                changes.append(("weights_initial_sha256", "another start for the same seed"))
+    pairs = [pair for group in groups for pair in group.pairs]
+    return _collect(changes + _not_in_turn(pairs))
+
+
+def _worth_telling(name: str, compared: Sequence[str]) -> bool:
+    """Whether a differing column says more than the settings that differ anyway."""
+    if name.partition("_")[2] in compared:
+        return False
+    if name.startswith("optimizer_"):
+        return "optimizer" not in compared  # another optimizer has other hyperparameters
+    if name in LAYOUT:
+        return "gpus" not in compared  # and another number of workers another layout
+    return name == "dist_threads" or name.startswith("env_")
+
+
+def _not_in_turn(pairs: Sequence[tuple[Row, Row]]) -> list[tuple[str, str]]:
+    """Sharing a seed cancels the seed's part of a time; the machine's part cancels only if sides were run in turn."""
+    a, b = ([str(pair[side].get("created") or "") for pair in pairs] for side in (0, 1))
+    if not pairs or not (max(a) < min(b) or max(b) < min(a)):
+        return []
+    return [("created", f"{min(a)} → {min(b)}, not in turn: what the machine did since is in every time")]
+
+
+def _collect(changes: Iterable[tuple[str, str]]) -> Changes:
+    found: dict[str, dict[str, None]] = {}
+    for name, change in changes:
+        found.setdefault(name, {})[change] = None
+    return {name: tuple(texts) for name, texts in found.items()}

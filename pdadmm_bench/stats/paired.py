@@ -1,0 +1,175 @@
+"""Two sides over the same problems and starts: their difference, and whether it may be called one.
+
+A pair is one value of each side; its effect is b − a, or b / a for times and sizes. The test flips the sign of each
+pair's effect (its logarithm, for ratios): if neither side were better, every pattern of signs would be as likely as the
+one observed. That is exact for few pairs, and for ties and zeros, which accuracies are full of. Differences are summed
+as they are. Ratios are summed as signed ranks, which is Wilcoxon's test: one disturbed run, or a miss, which makes an
+infinite ratio, counts as the largest pair and no more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+from pdadmm_bench.stats.estimate import Estimate, aggregate
+from pdadmm_bench.stats.metrics import Metric
+
+Verdict = Literal["better", "worse", "no difference shown", "too few pairs"]
+
+ALPHA = 0.05
+
+#: All patterns of signs up to 14 pairs, as many random ones beyond.
+PATTERNS = 2**14
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Side b against side a on one metric, over the pairs that have both values."""
+
+    metric: Metric
+    effect: Estimate
+    """Mean of b − a, or median of b / a, over the pairs; ``missing`` counts the pairs that lack a value."""
+    a: Estimate
+    b: Estimate
+    """Each side alone, over the same pairs."""
+    p: float | None
+    """Of the sign-flip test; None for no pairs."""
+    p_corrected: float | None = None
+    """Holm's, over the comparisons of the table; None for a comparison that was too small to be tested."""
+    verdict: Verdict | None = None
+    """About b. None until :func:`judge` has seen the whole table."""
+    reason: str = ""
+    """Why it is that verdict, where neither p nor the interval tells."""
+
+    @property
+    def pairs(self) -> int:
+        return self.effect.n
+
+
+def least_pairs(alpha: float = ALPHA) -> int:
+    """The fewest pairs with which a sign-flip test can reject at ``alpha``: six at 5 %."""
+    return math.ceil(1 - math.log2(alpha))
+
+
+def compare(a: Sequence[float | None], b: Sequence[float | None], metric: Metric) -> Comparison:
+    """Side ``b`` against side ``a``, pair by pair (None or NaN: no value); the verdict is left to :func:`judge`.
+
+    A ratio with a number that is not positive is no effect: such a pair counts as missing. Raises ``ValueError`` for
+    sides of different length.
+    """
+    effects = [_effect(x, y, metric) for x, y in zip(a, b, strict=True)]
+    both = [(x, y) for x, y, effect in zip(a, b, effects, strict=True) if effect is not None]
+    known = [effect for effect in effects if effect is not None]
+    found = aggregate(effects, metric.statistic)
+    return Comparison(
+        metric=metric,
+        effect=found.map(_exp) if metric.is_ratio else found,
+        a=aggregate((x for x, _ in both), metric.statistic),
+        b=aggregate((y for _, y in both), metric.statistic),
+        p=sign_flip_p(known, ranks=metric.is_ratio) if known else None,
+    )
+
+
+def sign_flip_p(effects: Sequence[float], ranks: bool) -> float:
+    """Two-sided p-value of ``effects`` being symmetric around 0, by their sum or by that of their signed ranks."""
+    scores = np.asarray(effects, dtype=float)
+    if len(scores) == 1:
+        return 1.0  # either sign is as likely
+    if ranks:
+        scores = np.sign(scores) * stats.rankdata(np.abs(scores))
+
+    def total(values: Any, axis: int = -1) -> Any:
+        return values.sum(axis=axis)
+
+    found = stats.permutation_test(
+        (scores,), total, permutation_type="samples", vectorized=True, n_resamples=PATTERNS,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    return float(found.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's corrected p-values (Scandinavian Journal of Statistics 6, 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def judge(comparisons: Sequence[Comparison], alpha: float = ALPHA) -> list[Comparison]:
+    """The table with its verdicts.
+
+    ``b`` is better, or worse, only if the interval leaves out no difference, Holm's test over the table rejects at
+    ``alpha``, and the effect is larger than the metric's smallest effect of interest. A comparison with fewer than
+    :func:`least_pairs` pairs could not be rejected whatever its numbers, so it is not tested and costs the others
+    nothing.
+    """
+    tested = [place for place, found in enumerate(comparisons) if found.pairs >= least_pairs(alpha)]
+    corrected = dict(zip(tested, holm([comparisons[place].p or 0.0 for place in tested]), strict=True))
+    shown = sum(p <= alpha for p in corrected.values())
+    judged = []
+    for place, found in enumerate(comparisons):
+        p = corrected.get(place)
+        verdict, reason = _verdict(found, p, len(tested) - shown, alpha)
+        judged.append(replace(found, p_corrected=p, verdict=verdict, reason=reason))
+    return judged
+
+
+def _verdict(found: Comparison, p: float | None, left: int, alpha: float) -> tuple[Verdict, str]:
+    """``p`` is Holm's, ``left`` the number of tested comparisons that were not rejected."""
+    if p is None:
+        return "too few pairs", f"{_pairs(found)}, {least_pairs(alpha)} needed"
+    if p > alpha:
+        needed = least_pairs(alpha / left)
+        if found.pairs < needed:
+            return "too few pairs", f"{_pairs(found)}, {needed} needed for {left} tests"
+        return "no difference shown", ""
+    effect, metric = found.effect, found.metric
+    assert effect.value is not None and effect.low is not None and effect.high is not None
+    if effect.low <= metric.neutral <= effect.high:
+        return "no difference shown", "the interval includes no difference"
+    if _size(effect.value, metric) <= metric.smallest:
+        return "no difference shown", f"smaller than {_smallest(metric)}"
+    better = (effect.value > metric.neutral) == metric.higher_is_better
+    return "better" if better else "worse", ""
+
+
+def _pairs(found: Comparison) -> str:
+    return f"{found.pairs} pair{'' if found.pairs == 1 else 's'}"
+
+
+def _effect(a: float | None, b: float | None, metric: Metric) -> float | None:
+    """b − a, or log(b / a), two misses being a tie; None where there is none."""
+    if a is None or b is None or math.isnan(a) or math.isnan(b):
+        return None
+    if a == b:
+        return 0.0
+    if not metric.is_ratio:
+        return b - a
+    return _log(b) - _log(a) if a > 0 and b > 0 else None
+
+
+def _log(value: float) -> float:
+    return math.inf if value == math.inf else math.log(value)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf  # beyond, exp would overflow
+
+
+def _size(effect: float, metric: Metric) -> float:
+    """The effect without its direction; a ratio of 0.5 is as large as one of 2."""
+    return max(effect, 1 / effect if effect else math.inf) - 1 if metric.is_ratio else abs(effect)
+
+
+def _smallest(metric: Metric) -> str:
+    return f"{100 * metric.smallest:g} %" if metric.is_ratio else f"{100 * metric.smallest:g} points"

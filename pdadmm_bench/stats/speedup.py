@@ -1,0 +1,113 @@
+"""Speedups: how many times faster than a named reference, with interval, and the efficiency per worker.
+
+Where repetitions of both were interleaved, or share their seeds, the speedup is the median over pairs of the ratio
+within a pair: a machine that drifts slows both sides of a pair alike. Else it is the ratio of the two medians.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
+from pdadmm_bench.stats.metrics import metric
+from pdadmm_bench.stats.pairing import Group, machine_class, pair, settings
+
+TIME = "time_iteration_median_s"
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """One setting against the reference."""
+
+    setting: dict[str, Any]
+    reference: dict[str, Any]
+    ratio: Estimate
+    """Seconds of the reference over seconds of the setting: above 1 is faster."""
+    efficiency: Estimate
+    """The ratio over how many times more workers the setting has."""
+    seconds: Estimate
+    reference_seconds: Estimate
+    left_out: Counter[str]
+    """Pairs that could not be compared, counted under the reason."""
+
+
+@dataclass(frozen=True)
+class Speedups:
+    """A table of speedups, and the rows without a reference, counted under the reason."""
+
+    lines: list[Speedup]
+    unpaired: Counter[str]
+
+
+def speedup(reference_s: Sequence[float], seconds: Sequence[float], paired: bool = True) -> Estimate:
+    """How many times faster ``seconds`` are than ``reference_s``; ``paired`` if they were measured two by two.
+
+    Raises ``ValueError`` for pairs of different length, for no values, and for times that are not positive.
+    """
+    if not reference_s or not seconds or min(*reference_s, *seconds) <= 0:
+        raise ValueError("a speedup needs positive times of both sides")
+    if not paired:
+        return ratio_of_medians(reference_s, seconds)
+    return aggregate(slow / fast for slow, fast in zip(reference_s, seconds, strict=True))
+
+
+def efficiency(ratio: Estimate, workers: float) -> Estimate:
+    """What is left of a speedup per worker, ``workers`` being relative to the reference's."""
+    return ratio.map(lambda value: value / workers)
+
+
+def speedups(rows: Sequence[Row], reference: Mapping[str, Any], column: str = TIME) -> Speedups:
+    """Every setting in ``rows`` against the reference on the same problem, network and seeds.
+
+    Args:
+        rows: result rows; failed ones are counted, not used.
+        reference: settings of the reference by name: ``{"gpus": 1}`` is each optimizer's own single worker,
+            ``{"optimizer": "adam"}`` Adam on the same number of workers, both together a single worker of Adam.
+        column: the seconds to compare.
+
+    Raises :class:`UserError` when no row is a reference, and when several different ones fit a setting.
+    """
+    chosen = [row for row in rows if reference.items() <= settings(row).items()]
+    if not chosen:
+        raise UserError(f"no row is the reference {_text(reference)}")
+    pairing = pair(chosen, rows, compared=reference)
+    for group, other in itertools.permutations(pairing.groups, 2):
+        if group.b == other.b:
+            differing = sorted(name for name in group.a if group.a[name] != other.a.get(name))
+            raise UserError(f"the reference {_text(reference)} is not one setting: name its {', '.join(differing)} too")
+    return Speedups([_speedup(group, column) for group in pairing.groups], pairing.unpaired_b)
+
+
+def _speedup(group: Group, column: str) -> Speedup:
+    measured = metric(column)
+    left_out: Counter[str] = Counter()
+    pairs = []
+    for one, other in group.pairs:
+        before, after = measured.value(one), measured.value(other)
+        if machine_class(one) != machine_class(other):
+            left_out[f"different machine class: {machine_class(one)} / {machine_class(other)}"] += 1
+        elif before is None or after is None:
+            left_out[f"no {column} (reference {one['status']}, run {other['status']})"] += 1
+        else:
+            pairs.append((before, after))
+    ratio = aggregate(before / after for before, after in pairs)
+    workers = (group.b.get("gpus") or 1) / (group.a.get("gpus") or 1)
+    return Speedup(
+        setting=group.b,
+        reference=group.a,
+        ratio=ratio,
+        efficiency=efficiency(ratio, workers),
+        seconds=aggregate(after for _, after in pairs),
+        reference_seconds=aggregate(before for before, _ in pairs),
+        left_out=left_out,
+    )
+
+
+def _text(reference: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in reference.items())

@@ -1,0 +1,145 @@
+"""From the rows of two sides to a line per comparison, with everything that could not be compared beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.circumstances import circumstances, compared
+from pdadmm_bench.stats.metrics import Metric
+from pdadmm_bench.stats.paired import ALPHA, Comparison, compare, judge
+from pdadmm_bench.stats.pairing import Group, machine_class, pair, repetition, settings
+
+Pair = tuple[Row, Row]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric over one group of pairs."""
+
+    setting: dict[str, Any]
+    """What the pairs of the line share; ``x → y`` for what is compared."""
+    comparison: Comparison
+    left_out: Counter[str]
+    """Pairs that are not in the comparison, counted under the reason."""
+    misses: tuple[int, int]
+    """How many pairs' a, and how many pairs' b, missed the target."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Side b against side a."""
+
+    lines: list[Line]
+    compared: dict[str, tuple[str, ...]]
+    """The settings on which the sides differ on purpose, with ``x → y`` for each pair of values."""
+    circumstances: dict[str, tuple[str, ...]]
+    """What else differs within pairs: versions, threads, resolved hyperparameters, starting weights, time of day."""
+    unpaired_a: Counter[str]
+    unpaired_b: Counter[str]
+
+
+def compare_rows(
+    a: Sequence[Row], b: Sequence[Row], metrics: Sequence[Metric],
+    by: Sequence[str] | None = None, alpha: float = ALPHA,
+) -> Table:  # fmt: skip
+    """Compare side ``b`` with side ``a``, row by row of the same problem and start.
+
+    Args:
+        a, b: result rows of any status.
+        metrics: a block of lines for each.
+        by: settings that tell lines apart; pairs that differ in anything else are put together. Default: everything but
+            the seeds, so that a line repeats one experiment.
+        alpha: level of the tests, which Holm's method keeps for the whole table.
+    """
+    pairing = pair(a, b)
+    blocks = _blocks(pairing.groups, by)
+    found = [_line(setting, pairs, metric) for metric in metrics for setting, pairs in blocks]
+    judged = judge([line.comparison for line in found], alpha)
+    lines = [replace(line, comparison=comparison) for line, comparison in zip(found, judged, strict=True)]
+    return Table(
+        lines=[replace(line, comparison=_explained(line)) for line in lines],
+        compared=compared(pairing.groups),
+        circumstances=circumstances(pairing.groups),
+        unpaired_a=pairing.unpaired_a,
+        unpaired_b=pairing.unpaired_b,
+    )
+
+
+def _blocks(groups: Sequence[Group], by: Sequence[str] | None) -> list[tuple[dict[str, Any], list[Pair]]]:
+    """The pairs of each line, under the settings that tell it from the others (dataset and optimizer in any case)."""
+    if by is None:
+        names = sorted({name for group in groups for name in group.a.keys() | group.b.keys()})
+        shown = [
+            name
+            for name in names
+            if name in ("dataset", "optimizer") or len({str(group.value(name)) for group in groups}) > 1
+        ]
+        by = sorted(shown, key=lambda name: (name != "dataset", name != "optimizer"))
+    blocks: dict[str, tuple[dict[str, Any], list[Pair]]] = {}
+    for group in groups:
+        for one, other in group.pairs:
+            seeds = dict(zip(("split_seed", "seed"), repetition(one), strict=True))
+            setting = {name: seeds[name] if name in seeds else group.value(name) for name in by}
+            blocks.setdefault(str(setting), (setting, []))[1].append((one, other))
+    return list(blocks.values())
+
+
+def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> Line:
+    left_out: Counter[str] = Counter()
+    usable = []
+    for one, other in pairs:
+        reason = _not_comparable(one, other, metric) or _without_value(one, other, metric)
+        if reason:
+            left_out[reason] += 1
+        else:
+            usable.append((one, other))
+    if not _repeats_count(metric):
+        usable, repeated = _once(usable)
+        left_out += repeated
+    values = [(metric.value(one), metric.value(other)) for one, other in usable]
+    misses = tuple(sum(value == float("inf") for value in side) for side in zip(*values, strict=True)) or (0, 0)
+    comparison = compare([x for x, _ in values], [y for _, y in values], metric)
+    if comparison.effect.missing:
+        left_out["a value is 0, which has no ratio"] += comparison.effect.missing
+    return Line(setting, comparison, left_out, (misses[0], misses[1]))
+
+
+def _repeats_count(metric: Metric) -> bool:
+    """A second run of the same seed measures time again; of everything else it gives the same number again."""
+    return metric.kind == "time"
+
+
+def _once(pairs: Sequence[Pair]) -> tuple[list[Pair], Counter[str]]:
+    first: dict[Any, Pair] = {}
+    for one, other in pairs:
+        first.setdefault(str((repetition(one), settings(one), settings(other))), (one, other))
+    repeats = len(pairs) - len(first)
+    return list(first.values()), Counter({"repeat of a seed, which is no second sample": repeats} if repeats else {})
+
+
+def _not_comparable(a: Row, b: Row, metric: Metric) -> str | None:
+    if a.get("dataset_sha256") and b.get("dataset_sha256") and a["dataset_sha256"] != b["dataset_sha256"]:
+        return f"different data: {a['dataset_name']} has another dataset_sha256"
+    if metric.kind == "time" and machine_class(a) != machine_class(b):
+        return f"different machine class: {machine_class(a)} / {machine_class(b)}"
+    if metric.of_target and a.get("time_target_accuracy") != b.get("time_target_accuracy"):
+        return f"different target: {a.get('time_target_accuracy')} / {b.get('time_target_accuracy')}"
+    return None
+
+
+def _without_value(a: Row, b: Row, metric: Metric) -> str | None:
+    empty = [f"{side} {row['status']}" for side, row in (("A", a), ("B", b)) if metric.value(row) is None]
+    if not empty:
+        return None
+    return f"no {metric.name} ({', '.join(empty)})"
+
+
+def _explained(line: Line) -> Comparison:
+    """A line without any pair says why there is none."""
+    if line.comparison.pairs or not line.left_out:
+        return line.comparison
+    return replace(line.comparison, reason="; ".join(line.left_out))
