@@ -128,10 +128,11 @@ def _tracking(tracking_uri: str | None) -> Finding:
 
 
 def _data(data_root: Path | None, cache: Path | None) -> Iterator[Finding]:
-    from pdadmm_bench.data.cards import card_names, load_card
-
     try:
-        places = _places(data_root, cache)
+        from pdadmm_bench.data.cards import card_names, load_card
+        from pdadmm_bench.data.load import places_for
+
+        places = places_for(data_root, cache, offline=True, report=lambda line: None)
     except (UserError, ImportError, OSError) as error:
         yield Finding("datasets", "fail", store.sentence(error), "name an existing folder, or leave it out")
         return
@@ -141,15 +142,6 @@ def _data(data_root: Path | None, cache: Path | None) -> Iterator[Finding]:
             yield _dataset(load_card(name), places)
         except UserError as error:
             yield Finding(name, "fail", str(error), "mend its card, or take it out of the overlay")
-
-
-def _places(data_root: Path | None, cache: Path | None) -> Places:
-    from pdadmm_bench.data import load
-    from pdadmm_bench.data.sources import Places
-
-    return Places(
-        data_root=load._data_root(data_root), cache=load._cache(cache), offline=True, report=lambda line: None
-    )
 
 
 def _cache(folder: Path) -> Finding:

@@ -56,7 +56,7 @@ def load_problem(
     :class:`DataError` for files that are missing or not what the card says.
     """
     card = load_card(spec.dataset)
-    places = Places(data_root=_data_root(data_root), cache=_cache(cache), offline=offline, report=report)
+    places = places_for(data_root, cache, offline, report)
     choice = _choice(card, spec)
     digests = known_digests(card, places)
     if digests is not None:
@@ -89,13 +89,21 @@ class Found:
 def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | None = None) -> Found:
     """Look for the rows of ``spec`` without fetching, computing or loading; raises as :func:`load_problem`."""
     card = load_card(spec.dataset)
-    places = Places(data_root=_data_root(data_root), cache=_cache(cache), offline=True, report=_to_stderr)
+    places = places_for(data_root, cache, offline=True, report=_to_stderr)
     choice = _choice(card, spec)
     digests = known_digests(card, places)
     path = None if digests is None else _features_path(places.cache, card, choice, digests)
     ready = path is not None and path.is_file()
     missing = () if ready else tuple(file.path for file in card.files if places.find(file) is None)
     return Found(key=path.stem if path else None, ready=ready, missing=missing)
+
+
+def places_for(data_root: Path | None, cache: Path | None, offline: bool, report: Callable[[str], None]) -> Places:
+    """Where files are looked for: in the folders given, else those of the variables, else the platform's cache.
+
+    Raises :class:`DataError` for a data root that is no folder.
+    """
+    return Places(data_root=_data_root(data_root), cache=_cache(cache), offline=offline, report=report)
 
 
 def _data_root(given: Path | None) -> Path | None:
