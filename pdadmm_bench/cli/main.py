@@ -22,7 +22,7 @@ from pdadmm_bench.cli.run import run
 from pdadmm_bench.cli.scale import scale
 from pdadmm_bench.cli.ui import ui
 from pdadmm_bench.core import share
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import Unreachable, UserError
 
 DEBUG = "PDADMM_BENCH_DEBUG"
 
@@ -48,33 +48,46 @@ def options(
     share_dir: Annotated[
         str | None, typer.Option("--share", help="folder laid over the shipped datasets/, runners/ and reports/")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks; may stand anywhere")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
 ) -> None:
     """Accuracy and speed of layer-parallel, gradient-free ADMM next to backpropagation on graph-augmented MLPs."""
+    # --debug is here for the help only: main takes it out, since it may stand after the verb as well.
     if share_dir:
         os.environ[share.VARIABLE] = share_dir
-    if debug:
-        os.environ[DEBUG] = "1"
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Ctrl-C, or what ends a job on a cluster or a container and should leave the same records behind."""
+    if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
+        os._exit(130)  # nothing has begun; torch would swallow the exception, and go on with half of numpy
+    raise KeyboardInterrupt
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command line in ``sys.argv``."""
     if "RANK" not in os.environ:  # torchrun's workers are its own to end
-        # What ends a job on a cluster or a container should leave the same records behind as Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants us to be deaf to it
+        signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # no result is lost because a locale has no ±
+    if "--debug" in sys.argv:
+        os.environ[DEBUG] = "1"
     try:
-        app(prog_name="pdadmm-bench")
+        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="pdadmm-bench")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        if isinstance(error, UserError):
-            typer.secho(f"error: {error}", fg="red", err=True)
-            sys.exit(error.exit_code)
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        typer.secho(f"error: {what} (not expected; pdadmm-bench --debug shows where)", fg="red", err=True)
-        sys.exit(1)
+        if isinstance(error, (UserError, Unreachable)):
+            text, code = str(error), error.exit_code
+        else:
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            text, code = f"{what} (not expected; pdadmm-bench --debug shows where)", 1
+        worker = (
+            f"worker {os.environ['RANK']}: " if "RANK" in os.environ else ""
+        )  # each of torchrun's workers says its own
+        typer.secho(f"error: {worker}{text}", fg="red", err=True)
+        sys.exit(code)

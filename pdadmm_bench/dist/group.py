@@ -18,17 +18,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import Unreachable, UserError
 
 _PRECEDENCE_S = 0.5
 _START_S = 900.0
 """How long workers wait for each other at the start, since one of them may have data to fetch and to prepare."""
 _PATIENCE = timedelta(days=7)
 """How long they wait for worker 0 where it does what takes as long as it takes."""
-
-
-class Unreachable(RuntimeError):
-    """An exchange failed because another worker ended or does not answer: a consequence, never the cause."""
 
 
 class Group:

@@ -23,7 +23,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from pdadmm_bench.dist.group import Unreachable
+from pdadmm_bench.core.errors import Unreachable
 
 _SHUTDOWN_S = 1
 """Workers that do not end by themselves within this time after Ctrl-C, or after another one failed, are killed."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pdadmm_bench import __version__
 from pdadmm_bench.cli import main as command
 from pdadmm_bench.cli.options import FIELDS
 from pdadmm_bench.cli.run import run
+from pdadmm_bench.core.errors import Unreachable, UserError
 
 SLOW = {"torch", "mlflow", "numpy", "matplotlib", "rich", "pydantic", "torch_geometric", "ogb", "pandas"}
 
@@ -80,7 +83,7 @@ def test_a_locale_without_the_signs(encoding: str) -> None:
 
 
 def test_no_traceback_unless_asked_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(**_: str) -> None:
+    def broken(**_: object) -> None:
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(command, "app", broken)
@@ -90,6 +93,53 @@ def test_no_traceback_unless_asked_for(cli: Cli, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(command.DEBUG, "1")
     with pytest.raises(RuntimeError, match="a defect"):
         cli()
+
+
+def test_debug_may_stand_anywhere(cli: Cli) -> None:
+    for arguments in (("--debug", "info", "nothing"), ("info", "--debug", "nothing"), ("info", "nothing", "--debug")):
+        with pytest.raises(UserError, match="nothing"):
+            cli(*arguments)
+    assert "--debug" in cli("--help").out
+
+
+def test_of_several_workers_each_names_itself(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun starts them; the others' ends are told as what they are, the consequence of another."""
+    monkeypatch.setenv("RANK", "3")
+    assert cli("info", "nothing").error.startswith("error: worker 3: ")
+
+    def lost(**_: object) -> None:
+        raise Unreachable("Connection closed by peer")
+
+    monkeypatch.setattr(command, "app", lost)
+    answer = cli()
+    assert (answer.code, answer.err) == (1, "error: worker 3: Connection closed by peer\n")
+
+
+SWALLOWS = """
+import pathlib, time
+pathlib.Path("importing").touch()
+try:
+    time.sleep(100)
+except KeyboardInterrupt:
+    print("swallowed")
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "torch"])
+def test_ctrl_c_during_imports_is_quiet(module: str, tmp_path: Path) -> None:
+    """Of what the command starts with; and of torch, whose import swallows the exception."""
+    (tmp_path / f"{module}.py").write_text(SWALLOWS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    started = subprocess.Popen(
+        [sys.executable, "-m", "pdadmm_bench", *TINY],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background is deaf to it
+    )  # fmt: skip
+    while not (tmp_path / "importing").exists():
+        assert started.poll() is None
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    assert (started.communicate(timeout=60)[0], started.returncode) == (b"", 130)
 
 
 def test_an_overlay_adds_a_dataset(cli: Cli, tmp_path: Path) -> None:
