@@ -8,11 +8,18 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import ModelSpec, RunSpec
 from pdadmm_bench.data.problem import Problem, Rows
-from pdadmm_bench.dist.cost import GENERIC, PROFILES, Layers, Profile, layer_costs
+from pdadmm_bench.dist.cost import (
+    GENERIC,
+    PROFILES,
+    Machine,
+    Profile,
+    layer_costs,
+    microbatches_for,
+    predict_iteration,
+)
 from pdadmm_bench.dist.partition import partition
 from pdadmm_bench.models import mlp
 
@@ -52,9 +59,19 @@ def blocks(spec: RunSpec, sizes: Sequence[int], rows: int, workers: int) -> list
 
 
 def planned_bytes(spec: RunSpec, sizes: Sequence[int], rows: int, block: Block) -> int:
-    """State memory the cost model plans for ``block``."""
-    layers = Layers(profile_of(spec), sizes, rows)
-    return round(sum(layers.state_bytes(index) for index in block))
+    """State memory of the worker of ``block`` by the cost model, message buffers included, as ``--dry-run`` shows it."""
+    profile, everyone = profile_of(spec), blocks(spec, sizes, rows, spec.gpus)
+    prediction = predict_iteration(
+        profile,
+        sizes,
+        rows,
+        everyone,
+        Machine(1.0, 1.0, 1.0, 0.0),  # memory is the same on every machine
+        wire=profile.wire if spec.wire == "auto" else spec.wire,
+        schedule=spec.schedule,
+        microbatches=spec.microbatches or microbatches_for(spec.gpus),
+    )
+    return prediction.workers[everyone.index(block)].state_bytes
 
 
 def profile_of(spec: RunSpec) -> Profile:

@@ -1,0 +1,33 @@
+"""Who holds what: the memory that is planned for a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.dist.placement import blocks, planned_bytes
+
+ROWS, HIDDEN = 40, 16
+SIZES = [12, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 3]
+
+
+def planned(**values: Any) -> list[int]:
+    """Planned bytes of every worker."""
+    spec = run_spec({"layers": 5, "hidden": HIDDEN, **values})
+    return [planned_bytes(spec, SIZES, ROWS, block) for block in blocks(spec, SIZES, ROWS, spec.gpus)]
+
+
+@pytest.mark.parametrize(("wire", "bytes_per_number"), [("auto", 4), ("fp32", 4), ("bf16", 2)])
+def test_planned_memory_has_three_buffers_per_neighbour(wire: str, bytes_per_number: int) -> None:
+    """One to send from and two to receive into; the layers themselves take the same wherever they are."""
+    three = planned(gpus=3, partition="1,2,2", wire=wire)
+    assert sum(three) == sum(planned()) + 2 * 2 * 3 * ROWS * HIDDEN * bytes_per_number
+
+
+def test_a_pipeline_is_planned_with_padded_rows_and_the_activations_in_flight() -> None:
+    options = {"optimizer": "adam", "gpus": 2, "partition": "2,3", "microbatches": 8}
+    gpipe, early = planned(**options), planned(**options, schedule="1f1b")
+    assert early[0] < gpipe[0]
+    assert planned(**{**options, "microbatches": 7})[0] > gpipe[0]  # 42 rows instead of 40
