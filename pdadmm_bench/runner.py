@@ -19,7 +19,6 @@ import torch
 from torch.nn import functional
 
 from pdadmm_bench.core import memory, presets
-from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import UserError
@@ -32,8 +31,10 @@ from pdadmm_bench.dist.exchange import Neighbour, Traffic, close
 from pdadmm_bench.dist.group import Group, Workers
 from pdadmm_bench.dist.placement import Work
 from pdadmm_bench.models import mlp
+from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, state_bytes
+from pdadmm_bench.optim.fused import missing_compiler
 
 WARMUP_ITERATIONS = 2
 
@@ -84,6 +85,12 @@ def choose_device(wanted: str, workers: int = 1) -> torch.device:
     return torch.device("cpu" if wanted == "cpu" or present < needed else "cuda")
 
 
+def check_precision(spec: RunSpec, device: torch.device) -> None:
+    """Raise :class:`UserError` where ``device`` has no products of the spec's precision."""
+    if spec.precision == "tf32" and device.type != "cuda":
+        raise UserError("--precision tf32 is a format of CUDA devices; on a CPU use fp32 or bf16")
+
+
 def threads_per_worker(spec: RunSpec) -> int:
     """``--threads``, else ``OMP_NUM_THREADS``, else the cores divided among this machine's workers."""
     if spec.threads:
@@ -98,6 +105,8 @@ def make_optimizer(spec: RunSpec) -> Optimizer:
     values = presets.resolve(spec.preset, spec.optimizer, spec.data.dataset, spec.model)
     optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
     optimizer.precision = spec.precision
+    optimizer.deterministic = spec.deterministic
+    optimizer.compile = spec.compile and missing_compiler(choose_device(spec.device, spec.gpus)) is None
     return optimizer
 
 
@@ -138,6 +147,8 @@ class _Run:
         self.device = choose_device(spec.device, group.size)
         self.threads = threads_per_worker(spec)
         torch.set_num_threads(self.threads)
+        check_precision(spec, self.device)
+        torch.backends.cuda.matmul.allow_tf32 = spec.precision == "tf32"
         shell = group.broadcast(problem and placement.shell(problem, spec.model))
         self.sizes: list[int] = shell.sizes
         self.blocks = placement.blocks(spec, self.sizes, shell.rows, group.size)
@@ -149,6 +160,8 @@ class _Run:
         self.work: list[list[Work]] = []
         self.state: Any = None
         self.link_seconds_per_byte = 0.0
+        self.first_step_s = 0.0
+        """What tracing and compiling add is in the first step of all, outside the training clock."""
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -178,6 +191,7 @@ class _Run:
         results = results_from(self.history, self.spec.target, self.clock.seconds)
         if error is None and status != "skipped":
             results |= self._work_results()
+            results["time_first_step_s"] = self.first_step_s
         row = make_row({**facts, **results, "status": status, "status_reason": reason})
         for observer in self.observers:
             observer.finished(row, self.history)
@@ -216,7 +230,9 @@ class _Run:
         with self._links() as links:
             warm = self.optimizer.init(self.problem, initial, self.block, links)
             for _ in range(WARMUP_ITERATIONS):
-                self.optimizer.step(warm)
+                with self.clock.measure("warm up"):
+                    self.optimizer.step(warm)
+                self.first_step_s = self.first_step_s or self.clock.last
             del warm
         with self._links() as links:
             self.link_seconds_per_byte = self._measure_links(links)
@@ -286,13 +302,13 @@ class _Run:
             raise
         close(left, right)
 
-    def _pipeline(self, layers: Sequence[mlp.Layer], problem: Problem, block: Block) -> Pipeline:
+    def _pipeline(self, network: Backprop, problem: Problem) -> Pipeline:
         from pdadmm_bench.dist.pipeline import StagePipeline  # a second's import that only gradient baselines need
 
         assert isinstance(self.group, Workers)
         microbatches = self.spec.microbatches or microbatches_for(self.group.size)
         return StagePipeline(
-            layers, problem, block,
+            network, problem,
             group=self.group, schedule=self.spec.schedule, microbatches=microbatches,
             device=self.device, traffic=self.traffic,
         )  # fmt: skip
@@ -342,6 +358,7 @@ class _Run:
             "dataset_split": self.problem.split,
             "dataset_sha256": self.problem.sha256,
             **{f"optimizer_{name}": value for name, value in hyperparameters.items()},
+            "optimizer_compiled": self.optimizer.compile,
             "model_parameters": mlp.num_parameters(self.sizes),
             "dist_workers": self.group.size,
             "dist_device": self.device.type,

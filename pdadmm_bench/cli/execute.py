@@ -23,7 +23,8 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist import placement
 from pdadmm_bench.dist.group import Group, check_world, joined, launched
 from pdadmm_bench.dist.partition import partition
-from pdadmm_bench.runner import Observer, choose_device, make_optimizer
+from pdadmm_bench.optim.fused import missing_compiler
+from pdadmm_bench.runner import Observer, check_precision, choose_device, make_optimizer
 from pdadmm_bench.runner import run as train
 from pdadmm_bench.track import Tracker, view_command
 
@@ -119,7 +120,7 @@ class _Session:
 def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Session, Problem]]:
     """Everything around the runs: checks and data first, then display and tracking, at the end the table."""
     live = LiveView(total=len(specs), quiet=output.quiet)
-    for text in _cautions(specs):
+    for text in cautions(specs):
         live.warn(text)
     if output.json_file:
         check_writable(output.json_file)
@@ -141,7 +142,7 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
 def check(specs: Sequence[RunSpec]) -> None:
     """Raise :class:`UserError` for what the workers would find out only after they were started."""
     for spec in specs:
-        choose_device(spec.device, spec.gpus)
+        check_precision(spec, choose_device(spec.device, spec.gpus))
         partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
         pipelined = spec.gpus > 1 and placement.profile_of(spec).parallelism == "pipeline"
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:
@@ -150,10 +151,12 @@ def check(specs: Sequence[RunSpec]) -> None:
             )
 
 
-def _cautions(specs: Sequence[RunSpec]) -> list[str]:
+def cautions(specs: Sequence[RunSpec]) -> list[str]:
     """What a user should read before quoting a number of these runs."""
     first = specs[0]
     texts = {f"{spec.optimizer}: {text}" for spec in specs for text in make_optimizer(spec).cautions()}
     if first.gpus > 1 and first.device == "auto" and choose_device("auto", first.gpus).type == "cpu":
         texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
+    if first.compile and (reason := missing_compiler(choose_device(first.device, first.gpus))):
+        texts.add(f"--compile: {reason}, so nothing is compiled; the rows say so (optimizer_compiled)")
     return sorted(texts)

@@ -58,6 +58,8 @@ class RunSpec(Typed):
     microbatches: int | None = Field(None, ge=1, description="per pipelined step (default: 4 × workers)")
     threads: int | None = Field(None, ge=1, description="CPU threads per worker (default: cores // workers)")
     precision: Literal["fp32", "tf32", "bf16"] = Field("fp32", description="of matrix products; state stays fp32")
+    deterministic: bool = Field(False, description="same bits for every partition: equal layers are never batched")
+    compile: bool = Field(False, description="fuse elementwise updates with torch.compile (seconds at the start)")
 
     @model_validator(mode="after")
     def _workers_have_layers(self) -> RunSpec:

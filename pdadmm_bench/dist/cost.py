@@ -2,8 +2,8 @@
 
 Counted from the code of ``pdadmm_bench.optim`` rather than fitted, and compared with it by the tests: matrix products,
 arrays that elementwise operations read or write, arrays a state holds. A layer has arrays of three sizes, N·n_{l-1}
-(its input), N·n_l (its output) and n_l·n_{l-1} (its weights), for N rows and widths [n_0, …, n_L]; the first layer of an
-ADMM may work with the N·N products of its input rows instead of its weights (:mod:`pdadmm_bench.optim.descent`).
+(its input), N·n_l (its output) and n_l·n_{l-1} (its weights), for N rows and widths [n_0, …, n_L]; the first layer of
+an ADMM may work with the N·N products of its input rows instead of its weights (:mod:`pdadmm_bench.optim.descent`).
 
 Units are seconds, bytes and floating-point operations; state and arithmetic are float32. Everything here is a
 prediction: it leaves out evaluation, kernel launches, the cost of encoding a message and workers sharing a memory bus.
@@ -29,8 +29,8 @@ ROUNDING_PASSES = 12
 """Passes of rounding a tensor to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
 OUTPUT_PASSES = 330
 """Passes of the exact z_L update: three or four Newton steps in float64, which counts twice."""
-ACCUMULATION_PASSES = 3
-"""Passes over the weights with which a further micro-batch adds its gradient: read, read, write."""
+ACCUMULATION_PASSES = 2
+"""Passes over the weights with which a further micro-batch adds its gradient, within the product: read, write."""
 FLOPS_PER_BYTE = 10.0
 """Matrix-product rate over memory rate of the machine that layers are balanced for: CPU cores and GPUs alike lie
 between 5 and 20. A constant, so that every worker and every repetition finds the same partition."""
@@ -113,7 +113,7 @@ DLADMM = Profile(
 )
 
 
-def gradient_profile(statistics: int, passes: int, scratch: int = 1) -> Profile:
+def gradient_profile(statistics: int, passes: int, scratch: int = 0) -> Profile:
     """A gradient method: forward, weight gradient and, after the first layer, input gradient.
 
     Args:
@@ -127,7 +127,7 @@ def gradient_profile(statistics: int, passes: int, scratch: int = 1) -> Profile:
         hidden=Work(3, Arrays(0, 7, passes), state),
         last=Work(3, Arrays(0, 10, passes), state._replace(outputs=2)),
         sampled=None,
-        scratch=Arrays(outputs=2, weights=scratch),
+        scratch=Arrays(outputs=1, weights=scratch),
         parallelism="pipeline",
     )
 
@@ -136,10 +136,10 @@ PROFILES = {
     "pdadmm": PDADMM,
     "pdadmm-q": PDADMM_Q,
     "dladmm": DLADMM,
-    "sgd": gradient_profile(statistics=0, passes=3, scratch=0),
-    "adam": gradient_profile(statistics=2, passes=19, scratch=2),
-    "adagrad": gradient_profile(statistics=1, passes=12),
-    "adadelta": gradient_profile(statistics=2, passes=29),
+    "sgd": gradient_profile(statistics=0, passes=3),
+    "adam": gradient_profile(statistics=2, passes=7),
+    "adagrad": gradient_profile(statistics=1, passes=5),
+    "adadelta": gradient_profile(statistics=2, passes=29, scratch=2),
 }
 """By the optimizer's name in the registry."""
 GENERIC = PDADMM

@@ -1,13 +1,12 @@
 """Pipelined backpropagation for the gradient baselines, on torch.distributed.pipelining.
 
-Each worker is one stage. There is no batch norm, so micro-batches are exact: the loss is the sum over rows divided by N,
-and rows that pad N to a multiple of the number of micro-batches carry a label that counts for nothing.
+Each worker is one stage. There is no batch norm, so micro-batches are exact: the loss is the sum over rows divided by
+N, and rows that pad N to a multiple of the number of micro-batches carry a label that counts for nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,12 +14,10 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.nn import functional
 
-from pdadmm_bench.core.block import Block
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist.exchange import Traffic
 from pdadmm_bench.dist.group import Workers
-from pdadmm_bench.models import mlp
-from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.models.backprop import Backprop
 
 SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
 IGNORED = -100
@@ -31,15 +28,16 @@ class StagePipeline:
     """One stage with its schedule (a :class:`~pdadmm_bench.optim.base.Pipeline`)."""
 
     def __init__(
-        self, layers: Sequence[Layer], problem: Problem, block: Block,
+        self, network: Backprop, problem: Problem,
         *, group: Workers, schedule: str, microbatches: int, device: torch.device, traffic: Traffic,
     ):  # fmt: skip
         rows = len(problem.train.x)
         padding = -rows % microbatches
-        self.x = functional.pad(problem.train.x, (0, 0, 0, padding)) if block.is_first else None
-        self.y = functional.pad(problem.train.y, (0, padding), value=IGNORED) if block.is_last else None
+        x, y = problem.train.x.to(network.dtype), problem.train.y
+        self.x = functional.pad(x, (0, 0, 0, padding)) if network.block.is_first else None
+        self.y = functional.pad(y, (0, padding), value=IGNORED) if network.block.is_last else None
         self.traffic, self.device = traffic, device
-        self.stage = _Stage(_Module(layers, block), group, device, traffic)
+        self.stage = _Stage(network, (rows + padding) // microbatches, group, device, traffic)
 
         def loss(logits: Tensor, target: Tensor) -> Tensor:
             return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / rows
@@ -59,21 +57,29 @@ class StagePipeline:
 
 
 class _Module(nn.Module):
-    """The layers of a block as the module a stage wraps."""
+    """The passes of a block as the module a stage wraps."""
 
-    def __init__(self, layers: Sequence[Layer], block: Block):
+    def __init__(self, network: Backprop):
         super().__init__()
-        self.layers, self.block = layers, block
+        self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return mlp.forward(self.layers, x, self.block)
+        return self.network(x)
 
 
 class _Stage(PipelineStage):
-    """A stage that counts the bytes it sends and the time it computes."""
+    """A stage of micro-batches of ``rows`` rows that counts the bytes it sends and the time it computes."""
 
-    def __init__(self, module: nn.Module, group: Workers, device: torch.device, traffic: Traffic):
-        super().__init__(module, group.rank, group.size, device, group=group.tensors)
+    def __init__(self, network: Backprop, rows: int, group: Workers, device: torch.device, traffic: Traffic):
+        # Shapes that are known spare torch a trial run, whose backward pass would leave gradients behind.
+        first, last = network.layers[0], network.layers[-1]
+        received = torch.empty(rows, first.weight.shape[1], dtype=network.dtype, device="meta")
+        sent = torch.empty(rows, last.weight.shape[0], dtype=network.output_dtype, device="meta")
+        super().__init__(
+            _Module(network), group.rank, group.size, device,
+            input_args=received.requires_grad_(not network.block.is_first), output_args=sent.requires_grad_(),
+            group=group.tensors,
+        )  # fmt: skip
         self.traffic, self.computed_s = traffic, 0.0
 
     def forward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:

@@ -28,5 +28,11 @@ class Adagrad(GradientOptimizer):
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         settings = self.hyperparameters
         return torch.optim.Adagrad(
-            parameters, lr=settings.lr, weight_decay=settings.weight_decay, lr_decay=settings.lr_decay, eps=settings.eps
+            parameters,
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            lr_decay=settings.lr_decay,
+            eps=settings.eps,
+            # On a GPU torch chooses; its fused kernel for it is younger than the oldest torch that this package takes.
+            fused=True if parameters[0].device.type == "cpu" else None,
         )

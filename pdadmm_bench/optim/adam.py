@@ -34,4 +34,5 @@ class Adam(GradientOptimizer):
             weight_decay=settings.weight_decay,
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
+            fused=True,
         )

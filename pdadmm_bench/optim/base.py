@@ -22,6 +22,7 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.core.typed import Typed, build
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
+from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.wire import Wire
 
@@ -59,9 +60,9 @@ class Pipeline(Protocol):
 
 
 class PipelineFactory(Protocol):
-    """Makes the pipeline of a block whose parameters are ``layers``."""
+    """Makes the pipeline whose stage here is ``network``."""
 
-    def __call__(self, layers: Sequence[Layer], problem: Problem, block: Block) -> Pipeline:
+    def __call__(self, network: Backprop, problem: Problem) -> Pipeline:
         """The pipeline."""
 
 
@@ -97,6 +98,10 @@ class Optimizer(ABC, Generic[State]):
         self.hyperparameters: Any = hyperparameters
         self.precision = "fp32"
         """Of matrix products; the state is float32 whatever it is."""
+        self.deterministic = False
+        """Whether a partition must not change a bit of the result."""
+        self.compile = False
+        """Whether elementwise updates are to be compiled; set by the runner, which knows that a compiler is there."""
         self.part: Callable[[str], AbstractContextManager[Any]] = nullcontext
         """Surrounds a named part of a step (``"p"``, ``"W"``, …); a profile puts a stop-watch here."""
 

@@ -45,7 +45,7 @@ class Descent:
             seen: the residual that the gradient is taken at, if another than ``r``.
         """
         gradient = self.products.add(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
-        image = self.products.mm(gradient, W.T, out=self.scratch.like("image", r))
+        image = self.products.mm(gradient, W.mT, out=self.scratch.like("image", r))
         self.move(p, gradient, r, image, sub.curvature(gradient, image, nu, rho))
 
     def move(self, x: Tensor, gradient: Tensor, r: Tensor, image: Tensor, tau: Tensor) -> None:
@@ -62,10 +62,10 @@ class Weights:
     W: Tensor
 
     def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
-        """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖², and r with it; arguments as in :meth:`Descent.descend_p`."""
+        """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖², and r with it, as :meth:`Descent.descend_p`."""
         gradient = by.scratch.like("gradient", self.W).copy_(self.W)
-        by.products.add(gradient, (r if seen is None else seen).T, p, beta=mu, alpha=nu)
-        image = by.products.mm(p, gradient.T, out=by.scratch.like("image", r))
+        by.products.add(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
+        image = by.products.mm(p, gradient.mT, out=by.scratch.like("image", r))
         by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
 
     def matrix(self) -> Tensor:

@@ -1,6 +1,7 @@
 """What the gradient baselines share: full-batch steps of a torch optimizer on the mean cross-entropy.
 
-A baseline is a file that names its ``torch.optim`` class and its hyperparameters.
+A baseline is a file that names its ``torch.optim`` class and its hyperparameters. In bf16 the matrix products take
+bfloat16 factors; weights, gradients of weights, the loss and the optimizer's statistics are float32.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,9 +19,10 @@ from torch.nn import functional
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.models import mlp
+from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, Report, per_layer
+from pdadmm_bench.optim.wire import BFloat16, Wire
 
 
 class GradientHyperparameters(Typed):
@@ -32,13 +34,14 @@ class GradientHyperparameters(Typed):
 
 @dataclass
 class State:
-    """Parameters (leaves that require gradients), the torch optimizer of their statistics, and the pipeline, if any."""
+    """Parameters (leaves that require gradients), their passes and torch optimizer, and the pipeline, if any."""
 
     layers: list[Layer]
     optimizer: torch.optim.Optimizer
+    network: Backprop
     x: Tensor
+    """In the precision of the products."""
     y: Tensor
-    block: Block
     pipeline: Pipeline | None
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
     """Mean training cross-entropy at the weights the last step started from."""
@@ -47,25 +50,35 @@ class State:
 class GradientOptimizer(Optimizer[State]):
     """A torch optimizer behind the contract."""
 
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
+
     @abstractmethod
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
-        """The ``torch.optim`` instance for these parameters."""
+        """The ``torch.optim`` instance for these parameters, in its fastest form for their device."""
+
+    def wires(self) -> dict[str, Wire]:
+        """Stages send activations and gradients in the precision they compute them in."""
+        return {"bf16": BFloat16()} if self.precision == "bf16" else {"fp32": Wire()}
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
+        network = Backprop(layers, block, torch.bfloat16 if self.precision == "bf16" else torch.float32)
         optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
-        pipeline = links.pipeline(layers, problem, block) if links.pipeline else None
-        return State(layers, optimizer, problem.train.x, problem.train.y, block, pipeline)
+        pipeline = links.pipeline(network, problem) if links.pipeline else None
+        x = problem.train.x if pipeline else problem.train.x.to(network.dtype)
+        return State(layers, optimizer, network, x, problem.train.y, pipeline)
 
     def step(self, state: State) -> None:
-        state.optimizer.zero_grad(set_to_none=True)
-        if state.pipeline:
-            state.loss = state.pipeline.step()
-        else:
-            loss = functional.cross_entropy(mlp.forward(state.layers, state.x, state.block), state.y)
-            loss.backward()
-            state.loss = loss.detach()
-        state.optimizer.step()
+        with self.part("gradient"):
+            state.network.start()
+            if state.pipeline:
+                state.loss = state.pipeline.step()
+            else:
+                loss = functional.cross_entropy(state.network(state.x), state.y)
+                loss.backward()
+                state.loss = loss.detach()
+        with self.part("update"):
+            state.optimizer.step()
 
     def report(self, state: State) -> Report:
         """The training loss the last step started from; the objective is the loss."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -28,12 +28,15 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
 from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.fused import fused
 from pdadmm_bench.optim.products import Products
-from pdadmm_bench.optim.scratch import Scratch, row_blocks, temporary
+from pdadmm_bench.optim.scratch import BLOCK_VALUES, Scratch, row_blocks, temporary
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
+GROUP_VALUES = BLOCK_VALUES
+"""Values of an array up to which equal layers are batched: what elementwise work keeps in a cache."""
 BF16_REFRESH = 10
 """Iterations between exact residuals under bf16 products, unless ``refresh`` says otherwise."""
 
@@ -87,6 +90,26 @@ class LayerState:
 
 
 @dataclass
+class Group:
+    """Layers that are updated together: one, or a batch of equal ones with a leading dimension."""
+
+    layer: LayerState
+    before: list[Tensor]
+    """q and z (and u) of the layers before, which p is pulled to; empty for the first layer of a block."""
+    p_next: Tensor
+    """p of the layers after."""
+    wire: Wire
+    """How it travels."""
+
+
+class Fused(NamedTuple):
+    """The compiled elementwise passes."""
+
+    gap: Callable[..., Tensor]
+    z_q_u: Callable[..., Tensor]
+
+
+@dataclass
 class State:
     """Variables of a block, and what its right neighbour said last."""
 
@@ -102,6 +125,9 @@ class State:
     links: Links = field(metadata={"state": False})
     descent: Descent = field(metadata={"state": False})
     p_right: Tensor | None = field(default=None, metadata={"state": False})
+    fused: Fused | None = field(default=None, metadata={"state": False})
+    groups: list[Group] = field(default_factory=list, metadata={"state": False})
+    """All layers but the last, from right to left."""
 
     @property
     def scratch(self) -> Scratch:
@@ -149,7 +175,10 @@ class PdADMM(Optimizer[State]):
             links.right.wire = states[-1].wire_right
             links.right.hand(p)
         descent = Descent(self.step_size, Products(self.precision))
-        return State(states, settings.rho, settings.nu, 1.0, [], 0, problem.train.y, links, descent)
+        passes = Fused(fused(gap_of), fused(z_q_u)) if self.compile else None
+        return State(
+            states, settings.rho, settings.nu, 1.0, [], 0, problem.train.y, links, descent=descent, fused=passes
+        )
 
     def step(self, state: State) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
@@ -160,10 +189,11 @@ class PdADMM(Optimizer[State]):
         if left and state.iteration > 0:
             with self.part("exchange"):
                 first.v = left.receive()
+        state.groups = state.groups or self.groups(layers)
         # Boundary layers first: their tensors then travel while the inner layers are updated.
-        self.update_p_W_b(first, None, state)
+        self.update_p_W_b(first, [], state)
         if last is not first:
-            self.update_p_W_b(last, layers[-2], state)
+            self.update_p_W_b(last, _variables(layers[-2]), state)
         if right:
             with self.part("exchange"):
                 state.p_right = right.receive()
@@ -174,22 +204,32 @@ class PdADMM(Optimizer[State]):
             self.update_z_output(last, state)
         # Then from right to left: p of a layer reads q and z of the layer before as they were, and z, q, u of a layer
         # read the new p of the layer after.
-        for index in range(len(layers) - 2, -1, -1):
-            layer, following = layers[index], layers[index + 1]
-            if index > 0:
-                self.update_p_W_b(layer, layers[index - 1], state)
-            self.update_z_q_u(layer, following.p, following.wire, nu, rho, state)
+        for group in state.groups:
+            if group.before:
+                self.update_p_W_b(group.layer, group.before, state)
+            self.update_z_q_u(group.layer, group.p_next, group.wire, nu, rho, state)
         if left:
             left.expect()
         state.rho, state.nu, state.factor, state.iteration = rho, nu, 1.0, state.iteration + 1
 
-    def update_p_W_b(self, layer: LayerState, before: LayerState | None, state: State) -> None:
-        """p, W and b of one layer, ``before`` being the layer of this block that p is pulled to."""
+    def groups(self, layers: Sequence[LayerState]) -> list[Group]:
+        """All layers but the last one by one, from right to left; inner ones in batches where they are small."""
+        size = GROUP_VALUES // layers[0].z.numel()
+        alike = all(type(layer.wire) is Wire and layer.u is None for layer in layers)
+        if not self.deterministic and alike and size > 1 and len(layers) > 3:
+            return batched(layers, size)
+        return [
+            Group(layer, _variables(layers[index - 1]) if index else [], following.p, following.wire)
+            for index, (layer, following) in enumerate(pairwise(layers))
+        ][::-1]
+
+    def update_p_W_b(self, layer: LayerState, before: Sequence[Tensor], state: State) -> None:
+        """p, W and b of a layer, ``before`` being q, z (and u) of the layer in this block that p is pulled to."""
         self.refresh(layer, state)
-        if before is not None or layer.v is not None:
+        if before or layer.v is not None:
             with self.part("p"):
                 self.update_p(layer, self.gap(layer, before, state), state)
-            if before is None and state.links.left:
+            if not before and state.links.left:
                 with self.part("exchange"):
                     state.links.left.send(layer.p)
         with self.part("W"):
@@ -199,31 +239,23 @@ class PdADMM(Optimizer[State]):
             layer.b -= mean
             layer.r -= mean
 
-    def gap(self, layer: LayerState, before: LayerState | None, state: State) -> Tensor:
+    def gap(self, layer: LayerState, before: Sequence[Tensor], state: State) -> Tensor:
         """p − v, v being what the layer before wants p to be."""
-        gap = state.scratch.like("gradient", layer.p)
-        if before is None:
+        out = state.scratch.like("gradient", layer.p)
+        if not before:
             assert layer.v is not None
-            return torch.sub(layer.p, layer.v, out=gap)
-        for p, out, *variables in row_blocks(layer.p, gap, *_variables(before)):
-            v = self.v(*variables, nu=state.nu, rho=state.rho, out=out, scratch=state.scratch)
-            torch.sub(p, layer.wire.round(v), out=out)
-        return gap
-
-    def v(
-        self, q: Tensor, z: Tensor, u: Tensor | None = None, *, nu: float, rho: float, out: Tensor, scratch: Scratch
-    ) -> Tensor:
-        """q − u/ρ."""
-        if u is not None:
-            return torch.add(q, u, alpha=-1 / rho, out=out)
-        activation = torch.clamp(z, min=0, out=scratch.like("activation", z))
-        return sub.pull(q, activation, nu, rho, out=out)
+            return torch.sub(layer.p, layer.v, out=out)
+        if state.fused and len(before) == 2:
+            return state.fused.gap(out, layer.p, *before, nu=state.nu, rho=state.rho, wire=layer.wire)
+        for rows, p, *variables in row_blocks(out, layer.p, *before):
+            gap_of(rows, p, *variables, nu=state.nu, rho=state.rho, wire=layer.wire, scratch=state.scratch)
+        return out
 
     def message(self, layer: LayerState, nu: float, rho: float, scratch: Scratch) -> Tensor:
         """v of the block's last layer, which the right neighbour waits for."""
         message = scratch.like("v", layer.z)
         for out, *variables in row_blocks(message, *_variables(layer)):
-            self.v(*variables, nu=nu, rho=rho, out=out, scratch=scratch)
+            v_of(out, *variables, nu=nu, rho=rho, scratch=scratch)
         return message
 
     def update_p(self, layer: LayerState, gap: Tensor, state: State) -> None:
@@ -239,8 +271,11 @@ class PdADMM(Optimizer[State]):
 
     def update_z_q_u(self, layer: LayerState, p_next: Tensor, wire: Wire, nu: float, rho: float, state: State) -> None:
         """z, then q, then u of a hidden layer, given the next layer's new p."""
-        assert layer.q is not None
         with self.part("z, q, u"):
+            if state.fused and layer.u is None:
+                p, variables = wire.round(p_next), _variables(layer)
+                layer.moved.copy_(state.fused.z_q_u(p, layer.r, *variables, before=state.nu, nu=nu, rho=rho))
+                return
             layer.moved.zero_()
             for p, r, *variables in row_blocks(p_next, layer.r, *_variables(layer)):
                 restrict = None if layer.u is None else partial(self.restrict, layer)
@@ -260,7 +295,7 @@ class PdADMM(Optimizer[State]):
             period = BF16_REFRESH if self.precision == "bf16" else 0
         if period and state.iteration > 0 and state.iteration % period == 0:
             with self.part("refresh"):
-                torch.addmm(layer.b, layer.p, layer.W.T, out=layer.r).sub_(layer.z)
+                torch.matmul(layer.p, layer.W.mT, out=layer.r).add_(layer.b).sub_(layer.z)
 
     def step_size(self, tau: Tensor) -> Tensor:
         """The step for a subproblem of curvature τ under the chosen rule."""
@@ -306,6 +341,24 @@ class PdADMM(Optimizer[State]):
             state.links.right.send(self.message(state.layers[-1], state.nu, state.rho, state.scratch))
 
 
+def v_of(
+    out: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None, *, nu: float, rho: float, scratch: Scratch | None = None
+) -> Tensor:
+    """q − u/ρ of some rows of a layer, u being ν(q − f(z)) where it is not kept."""
+    if u is not None:
+        return torch.add(q, u, alpha=-1 / rho, out=out)
+    activation = torch.clamp(z, min=0, out=temporary(scratch, "activation", z))
+    return sub.pull(q, activation, nu, rho, out=out)
+
+
+def gap_of(
+    out: Tensor, p: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None,
+    *, nu: float, rho: float, wire: Wire, scratch: Scratch | None = None,
+) -> Tensor:  # fmt: skip
+    """p − v of some rows, q, z and u being those of the layer before."""
+    return torch.sub(p, wire.round(v_of(out, q, z, u, nu=nu, rho=rho, scratch=scratch)), out=out)
+
+
 def z_q_u(
     p: Tensor, r: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None,
     *, before: float, nu: float, rho: float,
@@ -337,9 +390,36 @@ def z_q_u(
     if u is not None:
         q_new = restrict(q_new) if restrict else q_new
         u.add_(p, alpha=rho).sub_(q_new, alpha=rho)
-    moved = torch.linalg.vector_norm(q.sub_(q_new)).square()
+    moved = sub.norm(q.sub_(q_new)).square()
     q.copy_(q_new)
     return moved
+
+
+def batched(layers: Sequence[LayerState], size: int) -> list[Group]:
+    """Groups of the inner layers of a block, ``size`` at most in one; their tensors become parts of common ones.
+
+    Small products and elementwise work cost their calls more than their arithmetic, and a batch makes the calls once.
+    """
+    p = _joined(layers[1:], "p")
+    z, r, q = (_joined(layers[:-1], name) for name in ("z", "r", "q"))
+    inner = layers[1:-1]
+    b, moved = _joined(inner, "b").unsqueeze(1), _joined(inner, "moved").view(-1, 1, 1)
+    W = _joined([layer.weights for layer in inner], "W")
+    groups = [Group(layers[0], [], p[0], layers[1].wire)]
+    for start in range(0, len(inner), size):
+        stop = min(start + size, len(inner))
+        some, after = slice(start, stop), slice(start + 1, stop + 1)  # of what goes in, and of what comes out
+        layer = LayerState(Weights(W[some]), b[some], p[some], z[after], r[after], q[after], moved=moved[some])
+        groups.append(Group(layer, [q[some], z[some]], p[after], Wire()))
+    return groups[::-1]
+
+
+def _joined(holders: Sequence[Any], name: str) -> Tensor:
+    """The attribute ``name`` of all holders in one tensor, of which theirs are views from now on."""
+    joined = torch.stack([getattr(holder, name) for holder in holders])
+    for holder, part in zip(holders, joined, strict=True):
+        setattr(holder, name, part)
+    return joined
 
 
 def _variables(layer: LayerState) -> list[Tensor]:

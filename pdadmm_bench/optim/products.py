@@ -1,4 +1,4 @@
-"""Matrix products in the precision a run asks for; what goes in and what comes out is the state's own type.
+"""Matrix products, or batches of them, in the precision a run asks for; in and out goes the state's own type.
 
 ``fp32`` and ``tf32`` are torch's plain product, the latter a switch that the runner sets. ``bf16`` rounds both factors
 to bfloat16, multiplies with float32 accumulation, and rounds the result to bfloat16 once.
@@ -21,23 +21,24 @@ class Products:
 
     def mm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a b."""
-        return out.copy_(self._product(a, b)) if self._low else torch.mm(a, b, out=out)
+        return out.copy_(self._product(a, b)) if self._low else torch.matmul(a, b, out=out)
 
     def add(self, out: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
         """out ← β·out + α·a b."""
         if not self._low:
-            return out.addmm_(a, b, beta=beta, alpha=alpha)
+            add = out.addmm_ if out.dim() == 2 else out.baddbmm_
+            return add(a, b, beta=beta, alpha=alpha)
         for target, product in row_blocks(out, self._product(a, b)):
             wide = self._scratch.like("wide", target).copy_(product)
             target.mul_(beta).add_(wide, alpha=alpha)
         return out
 
     def _product(self, a: Tensor, b: Tensor) -> Tensor:
-        shape = (a.shape[0], b.shape[1])
+        shape = (*a.shape[:-1], b.shape[-1])
         out = self._scratch.of("product", shape, a, torch.bfloat16)
-        return torch.mm(self._lowered("left", a), self._lowered("right", b), out=out)
+        return torch.matmul(self._lowered("left", a), self._lowered("right", b), out=out)
 
     def _lowered(self, name: str, x: Tensor) -> Tensor:
         if not x.is_contiguous():
-            return self._lowered(name, x.T).T  # a transposed matrix is copied as it lies in memory
+            return self._lowered(name, x.mT).mT  # a transposed matrix is copied as it lies in memory
         return self._scratch.of(name, tuple(x.shape), x, torch.bfloat16).copy_(x)

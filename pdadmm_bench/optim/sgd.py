@@ -27,5 +27,5 @@ class SGD(GradientOptimizer):
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         settings = self.hyperparameters
         return torch.optim.SGD(
-            parameters, lr=settings.lr, weight_decay=settings.weight_decay, momentum=settings.momentum
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, momentum=settings.momentum, fused=True
         )

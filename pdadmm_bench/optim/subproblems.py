@@ -1,4 +1,4 @@
-"""Every closed form of the ADMM methods, as pure functions of tensors.
+"""Every closed form of the ADMM methods, as pure functions of tensors: of one layer, or of a batch of equal ones.
 
 Notation of the papers, rows are nodes: ``p`` (N, n_{l-1}), ``z``, ``q``, ``u`` (N, n_l), ``W`` (n_l, n_{l-1}),
 ``b`` (n_l,); r = p Wᵀ + b − z is a layer's residual, a = p Wᵀ + b = r + z its pre-activation, v = q − u/ρ what the next
@@ -29,7 +29,12 @@ def curvature(gradient: Tensor, image: Tensor, weight: float, ridge: float) -> T
 
     It is the smallest τ (or θ) that passes the papers' backtracking test, because the objective is quadratic.
     """
-    return curvature_from(torch.linalg.vector_norm(gradient), torch.linalg.vector_norm(image), weight, ridge)
+    return curvature_from(norm(gradient), norm(image), weight, ridge)
+
+
+def norm(x: Tensor) -> Tensor:
+    """‖x‖ of a matrix, or of each in a batch in a shape that goes with it."""
+    return torch.linalg.vector_norm(x) if x.dim() == 2 else torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
 
 
 def curvature_from(gradient_norm: Tensor, image_norm: Tensor, weight: float, ridge: float) -> Tensor:
@@ -172,5 +177,7 @@ def q_minimiser(p_next: Tensor, target: Tensor, nu: float, rho: float, out: Tens
 
 def column_mean(r: Tensor, scratch: Scratch) -> Tensor:
     """The mean of the rows as a product with a vector, which is faster than a reduction over the first dimension."""
+    if r.dim() == 3:
+        return r.mean(1, keepdim=True)
     average = scratch.of("average", (len(r),), r).fill_(1 / len(r))
     return torch.mv(r.T, average, out=scratch.of("mean", (r.shape[1],), r))

@@ -49,14 +49,24 @@ REAL = [
 # Equal layers: as wide as the features and the classes of the problem.
 EQUAL = Case(settings(optimizer="pdadmm", layers=16, hidden=24, iterations=2, gpus=2, partition="even"), "square")
 
+# Without --deterministic one worker batches five inner layers and two workers three and none.
+BATCHED = Case(
+    settings(
+        optimizer="pdadmm", layers=LAYERS, hidden=10, iterations=6, gpus=2, partition="5,2", deterministic=False
+    ),
+    "toy",
+)
+
 RATES = {"sgd": 0.1, "adam": 0.005, "adagrad": 0.02, "adadelta": 0.5}
 
 
-def gradient(optimizer: str, schedule: str, workers: int, microbatches: int | None, iterations: int = 50) -> Case:
+def gradient(
+    optimizer: str, schedule: str, workers: int, microbatches: int | None, iterations: int = 50, precision: str = "fp32"
+) -> Case:
     return Case(
         settings(
             optimizer=optimizer, layers=5, hidden=10, init="he", iterations=iterations, eval_every=10, gpus=workers,
-            schedule=schedule, microbatches=microbatches, set={"lr": RATES[optimizer]},
+            schedule=schedule, microbatches=microbatches, precision=precision, set={"lr": RATES[optimizer]},
         )
     )  # fmt: skip
 
@@ -71,15 +81,18 @@ GRADIENT = [
     gradient("sgd", "1f1b", 4, 11, iterations=20),
     gradient("adagrad", "gpipe", 4, 33, iterations=10),
     gradient("adadelta", "1f1b", 2, 40, iterations=10),
+    gradient("sgd", "gpipe", 3, 5, precision="bf16"),
+    gradient("adam", "1f1b", 4, 7, precision="bf16"),
 ]
 
 
 def name_of_gradient(case: Case) -> str:
     spec = case.spec
-    return f"{spec.optimizer} {spec.schedule} {spec.gpus} workers {spec.microbatches} micro-batches"
+    return f"{spec.optimizer} {spec.schedule} {spec.gpus} workers {spec.microbatches} micro-batches {spec.precision}"
 
 
 ALL = {
     **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *REAL, EQUAL)},
+    "batched": BATCHED,
     **{name_of_gradient(case): case for case in GRADIENT},
 }

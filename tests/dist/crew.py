@@ -38,7 +38,7 @@ def toy(rows: int = 33, features: int = 12, classes: int = 3, seed: int = 0) -> 
 
 def settings(**values: Any) -> RunSpec:
     """A run on one thread of a CPU."""
-    return run_spec({"device": "cpu", "threads": 1, "preset": "none", **values})
+    return run_spec({"device": "cpu", "threads": 1, "preset": "none", "deterministic": True, **values})
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,12 @@ def test_bytes_are_counted_as_sent(findings: Findings, name: str, bytes_per_numb
     assert row["dist_sent_bytes"] == 2 * (len(workers) - 1) * tensor
 
 
+def test_batches_of_layers_change_results_by_rounding_only(findings: Findings) -> None:
+    pair = findings.pairs["batched"]
+    for many, one in zip(pair.many.history, pair.one.history, strict=True):
+        assert all(many[name] == pytest.approx(one[name], rel=1e-4, abs=1e-7) for name in steps_of([one])[0])
+
+
 def test_half_of_the_layers_take_half_of_the_memory(findings: Findings) -> None:
     pair = findings.pairs[f"square {name_of(EQUAL)}"]
     share = pair.many.row["memory_state_bytes"] / pair.one.row["memory_state_bytes"]

@@ -34,6 +34,7 @@ NOT_ELEMENTWISE = {
     "mm",
     "t",
     "transpose",
+    "permute",
     "expand",
     "detach",
     "empty_like",
@@ -65,9 +66,20 @@ class Traffic(TorchDispatchMode):
         name = func.__name__.split(".")[0]
         if name not in NOT_ELEMENTWISE:
             # addmm copies what it adds to, which is elementwise; its factors are the product's.
-            read = args[:1] if name in ("addmm", "addmm_") else (args, kwargs)
-            self.num_bytes += sum(t.nbytes for t in pytree.tree_leaves((read, result)) if isinstance(t, torch.Tensor))
+            read = args[:1] if name in ("addmm", "addmm_") else (args, {**(kwargs or {}), "grad_input": None})
+            # torch's fused optimizers return nothing.
+            written = result if func._schema.returns else overwritten(func, args)
+            self.num_bytes += sum(t.nbytes for t in pytree.tree_leaves((read, written)) if isinstance(t, torch.Tensor))
         return result
+
+
+def overwritten(func: Any, args: Sequence[Any]) -> list[Any]:
+    """What ``func`` declares to write, but for gradients, which a fused optimizer writes only to unscale them."""
+    return [
+        value
+        for argument, value in zip(func._schema.arguments, args, strict=False)
+        if argument.alias_info and argument.alias_info.is_write and argument.name != "grads"
+    ]
 
 
 def started(name: str, widths: Sequence[int] = WIDTHS, **values: Any) -> tuple[Optimizer, Any]:
@@ -77,6 +89,7 @@ def started(name: str, widths: Sequence[int] = WIDTHS, **values: Any) -> tuple[O
     problem = Problem(name="t", split="t", num_classes=widths[-1], train=rows, val=rows, test=rows, sha256="")
     block = Block.whole(len(widths) - 1)
     optimizer = registry.get(name).create(values, name)
+    optimizer.deterministic = True  # the counter does not know batched products
     layers = mlp.initial_layers(ModelSpec(layers=len(block), hidden=widths[1], init="he"), list(widths), 0, block)
     state = optimizer.init(problem, layers, block, Links(wire=optimizer.wire("auto")))
     for _ in range(STEADY):

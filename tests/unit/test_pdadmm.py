@@ -1,16 +1,21 @@
 """What the theory promises of pdADMM's iterates."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
+import torch._inductor.config as inductor
 
+from pdadmm_bench import runner
 from pdadmm_bench.core.block import Block
-from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.core.spec import ModelSpec, run_spec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
-from pdadmm_bench.optim import registry
+from pdadmm_bench.optim import pdadmm, registry
 from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.fused import fused, missing_compiler
+from pdadmm_bench.optim.pdadmm import Fused, gap_of, z_q_u
 from pdadmm_bench.optim.products import Products
 
 
@@ -80,7 +85,7 @@ def test_dual_residual_is_the_change_of_q():
 
 
 def test_bf16_residual_stays_close_and_is_refreshed():
-    """The carried residual drifts with rounded products; an exact one every few iterations keeps it near the true one."""
+    """Rounded products let the carried residual drift; an exact one every few iterations brings it back."""
 
     def drift(refresh):
         optimizer, state = start("pdadmm", rho=0.05, nu=0.01, refresh=refresh)
@@ -96,7 +101,7 @@ def test_bf16_residual_stays_close_and_is_refreshed():
 def test_first_p_update_after_the_feed_forward_start_moves_nothing():
     optimizer, state = start("pdadmm")
     layer, before = state.layers[1], state.layers[1].p.clone()
-    optimizer.update_p(layer, optimizer.gap(layer, state.layers[0], state), state)
+    optimizer.update_p(layer, optimizer.gap(layer, [state.layers[0].q, state.layers[0].z], state), state)
     assert torch.equal(layer.p, before)
 
 
@@ -142,3 +147,47 @@ def test_dladmm_objective_never_rises_within_the_sweeps():
         state.layers[-1].u.zero_()
         values.append(optimizer.report(state)["objective"].sum().item() - before)
     assert max(values) <= 1e-9
+
+
+@pytest.mark.parametrize("size", [2, 3, 100])
+def test_batches_of_equal_layers_take_the_same_steps(size, monkeypatch):
+    monkeypatch.setattr(pdadmm, "GROUP_VALUES", size * 40 * 16)
+    optimizer, state = start("pdadmm", layers=9, rho=0.05, nu=0.01)
+    single, alone = start("pdadmm", layers=9, rho=0.05, nu=0.01)
+    single.deterministic = True
+    for _ in range(20):
+        optimizer.step(state)
+        single.step(alone)
+    assert len(state.groups) == {2: 5, 3: 4, 100: 2}[size]
+    assert len(alone.groups) == 8
+    for layer, other in zip(state.layers, alone.layers, strict=True):
+        torch.testing.assert_close(layer.W, other.W)
+        torch.testing.assert_close(layer.r, layer.p @ layer.W.T + layer.b - layer.z)
+    for name, values in optimizer.report(state).items():
+        torch.testing.assert_close(values, single.report(alone)[name])
+
+
+def test_compiled_passes_take_the_eager_iterates_to_rounding():
+    (optimizer, state), (compiling, compiled) = start("pdadmm", rho=0.05, nu=0.01), start("pdadmm", rho=0.05, nu=0.01)
+    compiled.fused = Fused(fused(gap_of), fused(z_q_u))
+    for _ in range(5):
+        optimizer.step(state)
+        compiling.step(compiled)
+    for layer, other in zip(state.layers, compiled.layers, strict=True):
+        torch.testing.assert_close(other.W, layer.W, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(other.z, layer.z, rtol=1e-9, atol=1e-12)
+    assert compiled.fused is not None
+
+
+def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(runner, "missing_compiler", lambda device: "no C++ compiler is installed")
+    spec = run_spec({"layers": 2, "hidden": 8, "iterations": 1, "compile": True, "device": "cpu"})
+    data = problem()
+    rows = Rows(x=data.train.x.float(), y=data.train.y)
+    row = runner.run(spec, replace(data, train=rows, val=rows, test=rows)).row
+    assert (row["status"], row["optimizer_compiled"]) == ("ok", False)
+
+
+def test_a_missing_compiler_is_noticed(monkeypatch):
+    monkeypatch.setattr(inductor.cpp, "cxx", (None, "/nowhere/g++"))
+    assert "no C++ compiler" in str(missing_compiler(torch.device("cpu")))

@@ -1,0 +1,134 @@
+"""Forward and backward passes of a block of layers, in buffers that are used again.
+
+What autograd does for ``mlp.forward``, with three savings: activations live in buffers kept from one iteration to the
+next, the gradient of an activation takes the activation's place once that is used up, and a further batch of rows adds
+its weight gradients within the matrix product. In bf16 the products take bfloat16 factors and round their result to
+bfloat16; weights, their gradients and the logits stay float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.models.mlp import Layer
+
+
+@dataclass
+class Backprop:
+    """The block as a differentiable function; its backward passes add to the layers' ``grad`` from :meth:`start` on.
+
+    Every call takes the same number of rows. Several may be in flight together, as in a pipeline.
+    """
+
+    layers: Sequence[Layer]
+    """Float32 leaves that require gradients; their ``grad`` is allocated here, once."""
+    block: Block
+    dtype: torch.dtype = torch.float32
+    """Of the products' factors, of activations and of their gradients, also of those that other blocks get."""
+    factors: list[Layer] = field(init=False)
+    """The layers in ``dtype``."""
+    kept: list[list[Tensor]] = field(default_factory=list)
+    """Activations inside the block, for as many calls as were ever in flight together, less those that are now."""
+    spare: Tensor = field(init=False)
+    """For a gradient that still has to pass its ReLU."""
+    fresh: bool = True
+    """Whether the gradients are still those before the start."""
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            for tensor in layer:
+                tensor.grad = torch.zeros_like(tensor)
+        self.factors = [Layer(*(tensor.detach().to(self.dtype) for tensor in layer)) for layer in self.layers]
+        self.spare = self.factors[0].weight.new_empty(0)
+
+    def start(self) -> None:
+        """Begin a new gradient, at the weights as they are now."""
+        self.fresh = True
+        if self.dtype != torch.float32:
+            for layer, factors in zip(self.layers, self.factors, strict=True):
+                factors.weight.copy_(layer.weight.detach())
+                factors.bias.copy_(layer.bias.detach())
+
+    @property
+    def output_dtype(self) -> torch.dtype:
+        """Logits are float32."""
+        return torch.float32 if self.block.is_last else self.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """For rows ``x`` (N, n_in) in ``dtype``: activations, or logits of the last block, in ``output_dtype``."""
+        # A parameter among the inputs tells autograd that there is something to differentiate.
+        output: Tensor = _Passes.apply(x, self.layers[0].weight, self)
+        return output.to(self.output_dtype)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The activations from ``x`` to the output: those between are in buffers, the output is a new tensor."""
+        widths = [len(layer.bias) for layer in self.layers[:-1]]
+        inside = self.kept.pop() if self.kept else [x.new_empty(len(x), width) for width in widths]
+        activations = [x]
+        for index, layer, out in zip(self.block, self.factors, [*inside, None], strict=True):
+            z = torch.addmm(layer.bias, activations[-1], layer.weight.T, out=out)
+            activations.append(z.relu_() if index < self.block.total - 1 else z)
+        return activations
+
+    def backward(self, gradient: Tensor, activations: list[Tensor], wanted: bool) -> Tensor | None:
+        """Add to the layers' gradients; the gradient with respect to the input where it is ``wanted``.
+
+        Args:
+            gradient: with respect to the output, (N, n_out).
+            activations: from :meth:`forward`; those between input and output are overwritten, and free from now on.
+            wanted: False in the first block, whose input is data.
+        """
+        relu_backward = torch.ops.aten.threshold_backward
+        *inputs, output = activations
+        if not self.block.is_last:
+            gradient = relu_backward(gradient, output, 0)
+        self._add(self.layers[-1], gradient, inputs[-1])
+        for i in range(len(inputs) - 1, 0, -1):
+            before_relu = torch.mm(gradient, self.factors[i].weight, out=self._spare(inputs[i]))
+            gradient = relu_backward.grad_input(before_relu, inputs[i], 0, grad_input=inputs[i])
+            self._add(self.layers[i - 1], gradient, inputs[i - 1])
+        self.kept.append(inputs[1:])
+        self.fresh = False
+        return gradient @ self.factors[0].weight if wanted else None
+
+    def _add(self, layer: Layer, gradient: Tensor, x: Tensor) -> None:
+        """The gradients of ``layer`` from that of its product and its input ``x``."""
+        weight, bias = layer.weight.grad, layer.bias.grad
+        assert weight is not None and bias is not None
+        add = Tensor.copy_ if self.fresh else Tensor.add_
+        add(bias, gradient.sum(0))
+        if self.dtype != torch.float32:
+            add(weight, gradient.T @ x)
+        elif self.fresh:
+            torch.mm(gradient.T, x, out=weight)
+        else:
+            weight.addmm_(gradient.T, x)
+
+    def _spare(self, like: Tensor) -> Tensor:
+        if self.spare.numel() < like.numel():
+            self.spare = torch.empty_like(like).view(-1)
+        return self.spare[: like.numel()].view_as(like)
+
+
+class _Passes(torch.autograd.Function):
+    """Hands the two passes to autograd, which carries gradients from block to block and from the loss."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, _: Tensor, network: Backprop) -> Tensor:
+        _, *inside, output = network.forward(x)
+        context.network, context.inside = network, inside
+        context.save_for_backward(x, output)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
+        x, output = context.saved_tensors
+        return context.network.backward(gradient, [x, *context.inside, output], context.needs_input_grad[0]), None, None

@@ -1,0 +1,35 @@
+"""Elementwise updates compiled into one loop each by torch.compile, where a run asks for it and a compiler is there.
+
+The compiled function is the eager one without buffers, so both compute the same to rounding. Kernels are kept in
+torch's cache between processes; the first step of a process still pays for tracing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def missing_compiler(device: torch.device) -> str | None:
+    """Why nothing can be compiled for ``device``, or None: a C++ compiler for CPUs, Triton for CUDA."""
+    if device.type == "cuda":
+        from torch.utils._triton import has_triton
+
+        return None if has_triton() else "Triton is not installed"
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        return "no C++ compiler is installed"
+    return None
+
+
+def fused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` as one kernel per shape; compiled in this process, so that no pool of compilers outlives the run."""
+    import torch._inductor.config as inductor
+
+    inductor.compile_threads = 1
+    return torch.compile(function, dynamic=False)
