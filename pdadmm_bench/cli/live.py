@@ -151,11 +151,11 @@ class LiveView:
         self._stderr.print(Text(line, style=style), soft_wrap=True)
 
 
-def run_line(row: Row) -> str:
+def run_line(row: Row, name: str | None = None) -> str:
     """One line about a finished run: how it ended, and its numbers or the reason it has none."""
     status = row["status"]
     mark = "✓" if status in COMPLETE else "–" if status == "skipped" else "✗"
-    parts = [f"{mark} {row['optimizer_name']} {row['dataset_name']} seed {row['seed']}"]
+    parts = [f"{mark} {name or '{optimizer_name} {dataset_name} seed {seed}'.format(**row)}"]
     if status != "ok":
         reason = row.get("status_reason")
         parts.append(status.replace("_", " ") + (f": {reason}" if reason else ""))

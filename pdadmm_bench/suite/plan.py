@@ -13,7 +13,7 @@ from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import DataError, UserError, unknown
 from pdadmm_bench.core.rows import FAILURES, Row
 from pdadmm_bench.core.spec import DataSpec, RunSpec
-from pdadmm_bench.data.load import Found, look_for
+from pdadmm_bench.data.load import Found, look_for, places_for
 from pdadmm_bench.runner import choose_device, make_optimizer
 from pdadmm_bench.suite.estimate import Estimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
@@ -72,10 +72,13 @@ class Planned:
 
 @dataclass
 class Plan:
-    """The chosen runs of a suite, in order."""
+    """The runs of a suite, in order."""
 
     suite: Suite
-    runs: list[Planned]
+    every: list[Planned] = field(default_factory=list)
+    """All of them, but those left out."""
+    runs: list[Planned] = field(default_factory=list)
+    """Those chosen by filters and ``--failed-only``."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Datasets that are absent and of which the suite asks only if they are present, with the number of their runs."""
 
@@ -90,17 +93,19 @@ def make_plan(suite: Suite, results: Results, choice: Choice, report: Callable[[
     Raises :class:`UserError` for filters that match nothing, and where ``jobs`` runs side by side need more cores than
     there are.
     """
+    places_for(choice.data_root, choice.cache, choice.offline, report)  # a wrong folder is no matter of single runs
     chosen = _filtered(suite.specs, choice.filters)
     earlier = _by_spec(results.every_row())
     codes: dict[str, str] = {}
     found: dict[DataSpec, Found | DataError] = {}
-    plan = Plan(suite, [])
-    for settings, spec in chosen.items():
+    plan = Plan(suite)
+    for settings, spec in suite.specs.items():
         rows = found.get(spec.data)
         if rows is None:
             rows = found[spec.data] = _look_for(spec.data, choice)
         if isinstance(rows, Found) and rows.missing and spec.data.dataset in suite.local_only:
-            plan.left_out[spec.data.dataset] = plan.left_out.get(spec.data.dataset, 0) + 1
+            if settings in chosen:
+                plan.left_out[spec.data.dataset] = plan.left_out.get(spec.data.dataset, 0) + 1
             continue
         if spec.optimizer not in codes:
             codes[spec.optimizer] = code_version(spec.optimizer)
@@ -112,10 +117,11 @@ def make_plan(suite: Suite, results: Results, choice: Choice, report: Callable[[
             found=rows if isinstance(rows, Found) else Found(None, False, ()),
         )
         run.look(results, report)
-        if choice.failed_only and (run.row is None or run.row["status"] not in (*FAILURES, "interrupted")):
-            continue
-        _decide(run, rows, choice, earlier)
-        plan.runs.append(run)
+        plan.every.append(run)
+        failed = run.row is not None and run.row["status"] in (*FAILURES, "interrupted")
+        if settings in chosen and (failed or not choice.failed_only):
+            _decide(run, rows, choice, earlier)
+            plan.runs.append(run)
     _check_cores(plan.to_make(), choice.jobs)
     estimates: dict[str, Estimate] = {}
     for run in plan.to_make():

@@ -99,6 +99,10 @@ class Results:
             raise UserError(f"{path.with_suffix('')} cannot be locked: {error.strerror}") from error
         return Claim(lock, path)
 
+    def noted(self, key: str) -> bool:
+        """Whether the run ``key`` is being made, or was when its process was killed."""
+        return _note(self._path("claims", key)) is not None
+
     def alone(self) -> FileLock:
         """A lock for what belongs to the folder as a whole; held for moments."""
         return FileLock(self.folder / "claims" / ".folder", timeout=60)

@@ -81,6 +81,12 @@ class SuiteTracker(Tracker):
         """End the child ``run_id``, which a killed process left running."""
         self.attempt("ending a run", lambda: self._abandon(run_id))
 
+    def adopt(self, run_id: str, row: Row) -> None:
+        """Bring the child ``run_id`` to its end, whose process was killed between its row and that; as far as it goes."""
+        child = SuiteRun(self)
+        self._children.append(child)
+        child.adopt(run_id, row)
+
     def _abandon(self, run_id: str) -> None:
         if self.client.get_run(run_id).info.status == "RUNNING":
             self.client.set_tag(run_id, "status", "interrupted")
@@ -111,6 +117,11 @@ class SuiteRun(TrackedRun):
     """A run of a suite, which carries the tags of the suite."""
 
     _tracker: SuiteTracker
+
+    def adopt(self, run_id: str, row: Row) -> None:
+        """Go on with a run that another process began, at its end."""
+        self.run_id, self._described, self._params = run_id, True, {"adopted": True}
+        self.finished(row, [])
 
     def _open(self) -> None:
         self._tags |= self._tracker.child_tags

@@ -1,0 +1,336 @@
+"""``pdadmm-bench suite`` as a user meets it who leaves it running overnight."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shell import DATASET, Answer, Cli, finish, rows_of, start
+
+from pdadmm_bench.cli import suite_session
+
+DEFAULTS = f"""
+summary = "a try"
+[defaults]
+dataset = "{DATASET}"
+hops = 1
+num_val = 50
+num_test = 50
+hidden = 8
+iterations = 4
+layers = 2
+threads = 1
+"""
+SIX = DEFAULTS + '[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n'
+ENDLESS = (
+    DEFAULTS
+    + """
+[[entry]]
+optimizer = "sgd"
+[[entry]]
+optimizer = "adam"
+iterations = 1000000
+[[entry]]
+optimizer = "pdadmm"
+"""
+)
+NUMBERS = ("weights_initial_sha256", "weights_sha256", "acc_test_at_best_val", "acc_val_best", "status", "iterations")
+
+
+def suite_file(folder: Path, text: str) -> str:
+    (folder / "mine.toml").write_text(text)
+    return "mine.toml"
+
+
+def kept(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rows on file by the name of their run."""
+    return {path.stem: json.loads(path.read_text()) for path in folder.glob("results/mine/runs/*.json")}
+
+
+def numbers(folder: Path) -> dict[str, tuple[Any, ...]]:
+    return {key: tuple(row[name] for name in NUMBERS) for key, row in kept(folder).items()}
+
+
+def tracked(folder: Path) -> tuple[list[Any], list[Any]]:
+    """The parents and children in the store."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("pdadmm-bench").experiment_id])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in runs if run not in children], children
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 100) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def under_way(folder: Path) -> list[Path]:
+    """The notes of runs that have begun and have no row yet."""
+    return [path for path in folder.glob("results/mine/claims/*.json") if path.stem not in kept(folder)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> tuple[Path, Answer]:
+    """Six runs, two side by side, in a fresh folder."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, finish(start("suite", suite_file(folder, SIX), "-j", "2", cwd=folder, cache=shared_cache))
+
+
+def test_a_suite_is_rows_and_one_parent(undisturbed: tuple[Path, Answer]) -> None:
+    folder, answer = undisturbed
+    assert answer.code == 0, answer.err
+    rows = rows_of(folder / "results" / "mine" / "rows.json")
+    assert [(row["seed"], row["optimizer_name"]) for row in rows] == [
+        (seed, name) for seed in (0, 1) for name in ("adam", "pdadmm", "sgd")
+    ]
+    assert {row["run_id"] for row in rows} == {row["run_id"] for row in kept(folder).values()}
+    for key, row in kept(folder).items():
+        assert (row["status"], row["env_suite"], row["env_run_key"]) == ("ok", "mine", key)
+        assert row["suite_version"] == rows[0]["suite_version"] and len(row["env_code"]) == 16
+    (parent,), children = tracked(folder)
+    assert (parent.info.run_name, parent.info.status) == ("suite mine", "FINISHED")
+    assert parent.data.tags["optimizer"] == "adam, pdadmm, sgd"
+    assert {run.info.run_id for run in children} == {row["mlflow_run_id"] for row in rows}
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.data.tags["suite"] for run in (parent, *children)} == {"mine"}
+
+
+def test_the_plan_comes_first_and_then_a_line_per_run(undisturbed: tuple[Path, Answer]) -> None:
+    folder, answer = undisturbed
+    version = rows_of(folder / "results/mine/rows.json")[0]["suite_version"]
+    plan = f"6 runs (suite version {version}): 6 to make, 0 finished, 0 skipped; rows in results/mine\n"
+    assert plan in answer.err
+    assert answer.err.index("predicted by the cost model") < answer.err.index("[1/6] ✓ ")
+    lines = [line for line in answer.err.splitlines() if line.startswith("[")]
+    assert [line.split("]")[0] for line in lines] == [f"[{n}/6" for n in range(1, 7)]
+    assert all(" left)" in line for line in lines[:-1]) and "left" not in lines[-1]
+    assert "\x1b" not in answer.out + answer.err
+
+
+def test_times_of_runs_side_by_side_are_marked_and_not_shown(undisturbed: tuple[Path, Answer]) -> None:
+    folder, answer = undisturbed
+    assert {row["env_concurrency"] for row in kept(folder).values()} == {2}
+    assert all(row["time_iteration_median_s"] > 0 for row in kept(folder).values())
+    assert "/iter" not in answer.err
+    assert " ms" not in answer.out and "adam" in answer.out
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_a_suite_loses_and_repeats_nothing(
+    undisturbed: tuple[Path, Answer], with_store: Path, shared_cache: Path
+) -> None:
+    draw = random.Random(0)
+    name = suite_file(with_store, SIX)
+    seen: dict[str, str] = {}
+    for kill in range(3):
+        process = start("suite", name, cwd=with_store, cache=shared_cache)
+        wait_for(lambda: len(kept(with_store)) > kill, process)  # noqa: B023
+        time.sleep(2 * draw.random())
+        process.kill()
+        process.communicate()
+        now = {key: row["run_id"] for key, row in kept(with_store).items()}
+        assert seen.items() <= now.items()
+        seen = now
+    answer = finish(start("suite", name, cwd=with_store, cache=shared_cache))
+    assert answer.code == 0, answer.err
+    assert f"{6 - len(seen)} to make, {len(seen)} finished" in answer.err
+    assert seen.items() <= {key: row["run_id"] for key, row in kept(with_store).items()}.items()
+    assert numbers(with_store) == numbers(undisturbed[0])
+    assert len(rows_of(with_store / "results/mine/rows.json")) == 6
+    (parent,), children = tracked(with_store)
+    ends = Counter(run.info.status for run in children)
+    assert parent.info.status == "FINISHED"
+    assert ends["FINISHED"] == 6 and ends["RUNNING"] == 0 and ends["KILLED"] <= 3
+    again = finish(start("suite", name, cwd=with_store, cache=shared_cache))
+    assert (again.code, "0 to make, 6 finished" in again.err, "nothing was left to make" in again.err) == (
+        0,
+        True,
+        True,
+    )
+
+
+def test_ctrl_c_keeps_what_is_finished_and_goes_on(with_store: Path, shared_cache: Path) -> None:
+    name = suite_file(with_store, ENDLESS)
+    process = start("suite", name, cwd=with_store, cache=shared_cache)
+    wait_for(lambda: len(kept(with_store)) == 1 and under_way(with_store), process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    answer = finish(process)
+    assert answer.code == 130, answer.err
+    assert "Traceback" not in answer.err
+    assert answer.err.splitlines()[-3] == "interrupted; pdadmm-bench suite mine.toml goes on from here"
+    rows = {row["optimizer_name"]: row for row in rows_of(with_store / "results/mine/rows.json")}
+    assert {name: row["status"] for name, row in rows.items()} == {"sgd": "ok", "adam": "interrupted"}
+    assert 0 < rows["adam"]["iterations"] < 1_000_000 and rows["adam"]["acc_test_final"] is not None
+    (parent,), children = tracked(with_store)
+    assert sorted(run.info.status for run in (parent, *children)) == ["FINISHED", "KILLED", "KILLED"]
+    more = finish(start("suite", name, "--filter", "optimizer=sgd,pdadmm", cwd=with_store, cache=shared_cache))
+    assert more.code == 0, more.err
+    assert "1 to make, 1 finished" in more.err
+    assert rows["sgd"]["run_id"] in {row["run_id"] for row in kept(with_store).values()}
+    assert len(tracked(with_store)[0]) == 1  # the parent goes on too
+
+
+@pytest.mark.dist
+def test_ctrl_c_reaches_runs_over_several_workers(with_store: Path, shared_cache: Path) -> None:
+    name = suite_file(with_store, DEFAULTS + '[[entry]]\noptimizer = "adam"\niterations = 1000000\ngpus = 2\n')
+    process = start("suite", name, cwd=with_store, cache=shared_cache)
+    wait_for(lambda: under_way(with_store), process)
+    process.send_signal(signal.SIGTERM)  # as a cluster ends a job
+    answer = finish(process)
+    assert answer.code == 130, answer.err
+    (row,) = kept(with_store).values()
+    assert (row["status"], row["dist_workers"], row["status_reason"]) == ("interrupted", 2, "stopped by the user")
+
+
+def test_a_run_that_is_killed_is_a_row_and_the_others_go_on(with_store: Path, shared_cache: Path) -> None:
+    process = start("suite", suite_file(with_store, ENDLESS), cwd=with_store, cache=shared_cache)
+    wait_for(lambda: len(kept(with_store)) == 1 and under_way(with_store), process)
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    subprocess.run(["kill", "-KILL", child], check=True)
+    answer = finish(process)
+    assert answer.code == 1, answer.err
+    rows = {row["optimizer_name"]: row for row in kept(with_store).values()}
+    assert {name: row["status"] for name, row in rows.items()} == {"sgd": "ok", "adam": "error", "pdadmm": "ok"}
+    assert rows["adam"]["status_reason"] == "killed by SIGKILL; the system may have run out of memory"
+    assert "warning: 1 of 3 runs failed; pdadmm-bench suite mine.toml --failed-only makes them again" in answer.err
+
+
+@pytest.mark.slow
+def test_two_at_once_share_the_work(undisturbed: tuple[Path, Answer], tmp_path: Path, shared_cache: Path) -> None:
+    name = suite_file(tmp_path, SIX)
+    first, second = (start("suite", name, cwd=tmp_path, cache=shared_cache) for _ in range(2))
+    answers = finish(first), finish(second)
+    assert [answer.code for answer in answers] == [0, 0], answers
+    assert numbers(tmp_path) == numbers(undisturbed[0])
+    made = "".join(answer.err for answer in answers).count("] ✓ ")
+    assert made == 6
+    parents, children = tracked(tmp_path)
+    assert (len(parents), len(children)) == (1, 6)
+    for answer in answers:
+        assert "6 runs" in answer.err
+    assert max(row["env_concurrency"] for row in kept(tmp_path).values()) == 2
+
+
+def test_failed_runs_are_rows_and_are_tried_again(with_store: Path, cli: Cli) -> None:
+    bad = (
+        DEFAULTS
+        + """
+        [[entry]]
+        optimizer = "sgd"
+        set.sgd.lr = [1e30, 0.1]
+        [[entry]]
+        optimizer = "adam"
+        wire = "bf16"
+        """
+    )
+    name = suite_file(with_store, bad)
+    answer = cli("suite", name)
+    assert answer.code == 1, answer.err
+    rows = rows_of(with_store / "results/mine/rows.json")
+    assert [row["status"] for row in rows] == ["diverged", "ok", "skipped"]
+    assert rows[2]["status_reason"] == "adam sends fp32, not bf16"
+    assert "1 run skipped: adam sends fp32, not bf16" in answer.err
+    assert f"[1/2] ✗ sgd {DATASET} 2×8 lr=1e+30 seed 0  diverged: " in answer.err
+    assert [run.info.status for run in tracked(with_store)[0]] == ["FAILED"]
+    only = cli("suite", name, "--failed-only")
+    assert (only.code, "1 run again: diverged before" in only.err) == (1, True)
+    forced = cli("suite", name, "--force", "--filter", "optimizer=sgd", "--quiet")
+    assert forced.code == 1
+    after = rows_of(with_store / "results/mine/rows.json")
+    assert {row["run_id"] for row in after[:2]}.isdisjoint(row["run_id"] for row in rows)
+    assert [row["status"] for row in after] == ["diverged", "ok", "skipped"]  # a filter takes no rows from the file
+    assert after[2] == rows[2]
+    assert len(tracked(with_store)[0]) == 2  # --force begins anew
+    fine = cli("suite", name, "--failed-only", "--filter", "optimizer=adam")
+    assert (fine.code, fine.err) == (0, "no run of mine has failed\n")
+
+
+def test_a_dry_run_starts_nothing(cli: Cli, folder: Path) -> None:
+    name = suite_file(folder, SIX + '[[entry]]\noptimizer = "pdadmm"\nlayers = 4\ngpus = 2\n')
+    answer = cli("suite", name, "--dry-run")
+    assert answer.code == 0, answer.err
+    assert "7 runs (suite version" in answer.out and "rows in results/mine; nothing started" in answer.out
+    (line,) = [line for line in answer.out.splitlines() if "4×8" in line]
+    assert {"2", "3,1", "MB"} <= set(line.split()) or {"2", "2,2"} <= set(line.split())
+    assert [path.name for path in folder.iterdir()] == ["mine.toml"]
+
+
+def test_data_that_cannot_be_had_skips_its_runs(with_store: Path, cli: Cli) -> None:
+    card = Path("share/datasets/lost.toml")
+    card.parent.mkdir(parents=True)
+    source = (Path(suite_session.__file__).parents[2] / "datasets" / "photo.toml").read_text()
+    card.write_text("\n".join(line for line in source.splitlines() if not line.startswith("upstream")))
+    name = suite_file(with_store, DEFAULTS + f'[[entry]]\ndataset = ["lost", "{DATASET}"]\n')
+    planned = cli("--share", "share", "suite", name, "--dry-run", "--cache", "cache")
+    assert "1 run on lost, which is fetched first" in planned.out
+    answer = cli("--share", "share", "suite", name, "--cache", "cache")
+    assert answer.code == 0, answer.err
+    lost, other = rows_of(with_store / "results/mine/rows.json")
+    assert (lost["status"], lost["dataset_name"], other["status"]) == ("skipped", "lost", "ok")
+    assert "its card names no place to fetch it from" in lost["status_reason"]
+    assert answer.err.index("1 run on lost skipped: ") < answer.err.index("[1/1] ✓ ")
+    offline = cli("--share", "share", "suite", name, "--cache", "cache", "--offline", "--dry-run")
+    assert "1 run skipped: lost is not here" in offline.out
+
+
+def test_code_that_changes_meanwhile_stops_the_suite(
+    with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = iter([suite_session.code_version("adam"), "edited"])
+    monkeypatch.setattr(suite_session, "code_version", lambda optimizer: next(versions))
+    answer = cli("suite", suite_file(with_store, DEFAULTS + '[[entry]]\noptimizer = "adam"\nseeds = 3\n'))
+    assert answer.code == 1
+    assert "the code changed while the suite was running" in answer.err and "2 runs not made" in answer.err
+    assert [row["status"] for row in kept(with_store).values()] == ["ok"]
+
+
+def test_the_smoke_suite_keeps_nothing(folder: Path, cli: Cli) -> None:
+    few = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0")
+    answer = cli("suite", "smoke", *few)
+    assert answer.code == 0, answer.err
+    assert answer.err.startswith(
+        "warning: smoke is for trying out: its numbers are shown and not kept (no rows, no MLflow)"
+    )
+    assert answer.err.count("] ✓ ") == answer.out.count("1 ok") == 7
+    assert list(folder.iterdir()) == []
+    asked = cli("suite", "smoke", *few, "--filter", "optimizer=adam", "--results", "there", "--quiet")
+    assert "rows only because --results names there" in asked.err
+    assert [row["env_suite"] for row in rows_of(folder / "there" / "rows.json")] == ["smoke"]
+    assert [path.name for path in folder.iterdir()] == ["there"]
+
+
+WRONG = {
+    ("nowhere",): "unknown suite 'nowhere'",
+    ("mine.toml", "--filter", "layerz=2"): "unknown key in --filter 'layerz': did you mean layers?",
+    ("mine.toml", "-j", "1000"): "-j 1000 needs 1000 cores for 1000 runs side by side",
+    ("mine.toml", "--results", "mine.toml"): "mine.toml is not a folder",
+    ("mine.toml", "--tracking-uri", "mlruns"): "not a store MLflow can write",
+    ("mine.toml", "--data-root", "nowhere"): "the data root nowhere (--data-root) is not a folder",
+    ("mine.toml", "--dist-timeout", "0"): "dist_timeout=0.0 is not valid",
+}
+
+
+@pytest.mark.parametrize("options", WRONG, ids=" ".join)
+def test_what_cannot_be_asked_for_is_one_line(options: tuple[str, ...], cli: Cli, folder: Path) -> None:
+    suite_file(folder, SIX)
+    assert WRONG[options] in cli("suite", *options, "--quiet").error
+    assert not list(folder.glob("results/mine/runs/*"))
+
+
+def test_a_misspelt_key_is_told_with_the_valid_ones(cli: Cli, folder: Path) -> None:
+    name = suite_file(folder, DEFAULTS + "[[entry]]\noptimiser = 'adam'\n")
+    assert "unknown key in entry 1 of mine.toml: 'optimiser': did you mean optimizer" in cli("suite", name).error
