@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,6 +36,7 @@ from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, state_bytes
 from pdadmm_bench.optim.fused import missing_compiler
+from pdadmm_bench.optim.replay import Replay
 
 WARMUP_ITERATIONS = 2
 
@@ -85,8 +87,10 @@ def choose_device(wanted: str, workers: int = 1) -> torch.device:
     return torch.device("cpu" if wanted == "cpu" or present < needed else "cuda")
 
 
-def check_precision(spec: RunSpec, device: torch.device) -> None:
-    """Raise :class:`UserError` where ``device`` has no products of the spec's precision."""
+def check_device(spec: RunSpec, device: torch.device) -> None:
+    """Raise :class:`UserError` for what the spec asks of a device that ``device`` cannot do."""
+    if spec.cuda_graphs and device.type != "cuda":
+        raise UserError("--cuda-graphs needs a CUDA device; this run is on a CPU")
     if spec.precision == "tf32" and device.type != "cuda":
         raise UserError("--precision tf32 is a format of CUDA devices; on a CPU use fp32 or bf16")
 
@@ -106,7 +110,8 @@ def make_optimizer(spec: RunSpec) -> Optimizer:
     optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
     optimizer.precision = spec.precision
     optimizer.deterministic = spec.deterministic
-    optimizer.compile = spec.compile and missing_compiler(choose_device(spec.device, spec.gpus)) is None
+    device = choose_device(spec.device, spec.gpus)
+    optimizer.compile = spec.compile and optimizer.compiles and missing_compiler(device) is None
     return optimizer
 
 
@@ -147,7 +152,7 @@ class _Run:
         self.device = choose_device(spec.device, group.size)
         self.threads = threads_per_worker(spec)
         torch.set_num_threads(self.threads)
-        check_precision(spec, self.device)
+        check_device(spec, self.device)
         torch.backends.cuda.matmul.allow_tf32 = spec.precision == "tf32"
         shell = group.broadcast(problem and placement.shell(problem, spec.model))
         self.sizes: list[int] = shell.sizes
@@ -160,6 +165,7 @@ class _Run:
         self.work: list[list[Work]] = []
         self.state: Any = None
         self.link_seconds_per_byte = 0.0
+        self._step: Callable[[], None] = lambda: None
         self.first_step_s = 0.0
         """What tracing and compiling add is in the first step of all, outside the training clock."""
 
@@ -202,7 +208,7 @@ class _Run:
         memory.reset_peak()
         initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
         with self._links() as links:
-            self.state = self.optimizer.init(self.problem, self._on_device(initial), self.block, links)
+            self._start(self._on_device(initial), links)
             for iteration in range(WARMUP_ITERATIONS + iterations):
                 self.group.gather(None)
                 mine = self._timed_step()
@@ -219,11 +225,17 @@ class _Run:
     def _partition_text(self) -> str:
         return ",".join(str(len(block)) for block in self.blocks)
 
+    def _start(self, initial: Sequence[mlp.Layer], links: Links) -> None:
+        """The state before the first iteration, and what makes an iteration of it."""
+        self.state = self.optimizer.init(self.problem, initial, self.block, links)
+        replayed = Replay(self.optimizer, self.state).step if self.spec.cuda_graphs else None
+        self._step = replayed or partial(self.optimizer.step, self.state)
+
     def _timed_step(self) -> Work:
         """One iteration of this worker on the clock."""
         self.traffic.take()
         with self.clock.measure("train"):
-            self.optimizer.step(self.state)
+            self._step()
         return Work(seconds=self.clock.last, **self.traffic.take())
 
     def _train(self, initial: list[mlp.Layer]) -> None:
@@ -236,7 +248,7 @@ class _Run:
             del warm
         with self._links() as links:
             self.link_seconds_per_byte = self._measure_links(links)
-            self.state = self.optimizer.init(self.problem, initial, self.block, links)
+            self._start(initial, links)
             self._observe({"iteration": 0, "train_seconds": 0.0, **self._evaluate(links)})
             for iteration in range(1, self.spec.iterations + 1):
                 step = self._iterate(iteration, links)

@@ -24,7 +24,7 @@ from pdadmm_bench.dist import placement
 from pdadmm_bench.dist.group import Group, check_world, joined, launched
 from pdadmm_bench.dist.partition import partition
 from pdadmm_bench.optim.fused import missing_compiler
-from pdadmm_bench.runner import Observer, check_precision, choose_device, make_optimizer
+from pdadmm_bench.runner import Observer, check_device, choose_device, make_optimizer
 from pdadmm_bench.runner import run as train
 from pdadmm_bench.track import Tracker, view_command
 
@@ -142,7 +142,7 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
 def check(specs: Sequence[RunSpec]) -> None:
     """Raise :class:`UserError` for what the workers would find out only after they were started."""
     for spec in specs:
-        check_precision(spec, choose_device(spec.device, spec.gpus))
+        check_device(spec, choose_device(spec.device, spec.gpus))
         partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
         pipelined = spec.gpus > 1 and placement.profile_of(spec).parallelism == "pipeline"
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:

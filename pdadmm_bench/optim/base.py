@@ -93,6 +93,8 @@ class Optimizer(ABC, Generic[State]):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
     """What ``--precision`` may be; tf32 is torch's own switch, bf16 the optimizer must care for."""
+    compiles: ClassVar[bool] = False
+    """Whether there is something that ``--compile`` makes faster."""
 
     def __init__(self, hyperparameters: Typed):
         self.hyperparameters: Any = hyperparameters
@@ -126,7 +128,13 @@ class Optimizer(ABC, Generic[State]):
             return f"{spec.optimizer} sends {' or '.join(wires)}, not {spec.wire}"
         if spec.precision not in self.precisions:
             return f"{spec.optimizer} computes in {' or '.join(self.precisions)}, not {spec.precision}"
+        if spec.cuda_graphs and (spec.gpus > 1 or not self.steady()):
+            return f"{spec.optimizer} decides or exchanges on the host, which a CUDA graph cannot replay"
         return None
+
+    def steady(self) -> bool:
+        """Whether every step is the same work on the device, decided by nothing on the host."""
+        return False
 
     def cautions(self) -> list[str]:
         """Sentences about the chosen hyperparameters that a user should read before quoting a number."""

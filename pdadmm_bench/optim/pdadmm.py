@@ -141,12 +141,23 @@ class PdADMM(Optimizer[State]):
     summary: ClassVar[str] = "layer-parallel, gradient-free ADMM (ICDM 2020; TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMHyperparameters
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
+    compiles: ClassVar[bool] = True
 
     def cautions(self) -> list[str]:
         rho, nu = self.hyperparameters.rho, self.hyperparameters.nu
         if rho > 4 * nu:
             return []
         return [f"rho={rho:g}, nu={nu:g} is outside the convergence theorem (rho > 4 nu): the Lagrangian may rise"]
+
+    def steady(self) -> bool:
+        return self.hyperparameters.rho_schedule == "constant" and self.refresh_period == 0
+
+    @property
+    def refresh_period(self) -> int:
+        """Iterations between exact residuals, 0 for never."""
+        if self.hyperparameters.refresh is not None:
+            return int(self.hyperparameters.refresh)
+        return BF16_REFRESH if self.precision == "bf16" else 0
 
     def wires(self) -> dict[str, Wire]:
         return {"fp32": Wire(), "bf16": BFloat16()}
@@ -290,9 +301,7 @@ class PdADMM(Optimizer[State]):
 
     def refresh(self, layer: LayerState, state: State) -> None:
         """Recompute the residual exactly, where and when rounding would build up in it."""
-        period = self.hyperparameters.refresh
-        if period is None:
-            period = BF16_REFRESH if self.precision == "bf16" else 0
+        period = self.refresh_period
         if period and state.iteration > 0 and state.iteration % period == 0:
             with self.part("refresh"):
                 torch.matmul(layer.p, layer.W.mT, out=layer.r).add_(layer.b).sub_(layer.z)

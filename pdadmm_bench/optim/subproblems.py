@@ -111,7 +111,7 @@ def output_z(
     out = torch.empty_like(a) if out is None else out
     for a_rows, old, labels, rows in row_blocks(a, z_old, y.unsqueeze(1), out):
         c = scratch.of("c", tuple(a_rows.shape), a_rows, torch.float64).copy_(a_rows)
-        c.scatter_add_(1, labels, c.new_tensor(1 / nu).expand(labels.shape))
+        c.scatter_add_(1, labels, c.new_full((), 1 / nu).expand(labels.shape))
         if a.device.type != "cpu" or not _output_z_from(old, c, nu, rows, scratch):
             rows.copy_(_output_z_from_scratch(c, nu))
     return out

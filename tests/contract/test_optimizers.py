@@ -132,3 +132,11 @@ def test_predict_is_the_network_at_the_current_weights(optimizer, problem, start
     logits = optimizer.predict(state, problem.val.x, BLOCK)
     torch.testing.assert_close(logits, x)
     assert not logits.requires_grad
+
+
+def test_a_cuda_graph_needs_a_gpu_and_steady_steps(name, problem):
+    with pytest.raises(UserError, match="needs a CUDA device"):
+        run(spec(name, cuda_graphs=True, device="cpu"), problem)
+    reason = registry.get(name).create({}, name).supports(spec(name, cuda_graphs=True))
+    assert reason is None or "CUDA graph" in reason
+    assert (reason is None) == (name in ("pdadmm", "pdadmm-q"))

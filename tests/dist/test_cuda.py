@@ -61,3 +61,11 @@ def test_two_devices_give_what_one_gives_to_rounding(outcomes: dict[str, Outcome
     for ours, theirs in zip(many.history, one.history, strict=True):
         for key in {"objective", "loss_train", "loss_test"} & ours.keys():
             assert ours[key] == pytest.approx(theirs[key], rel=1e-4), (ours["iteration"], key)
+
+
+@pytest.mark.gpu
+def test_replayed_iterations_are_the_launched_ones() -> None:
+    problem = toy(rows=333, features=48)
+    plain, replayed = (run(settings(optimizer="pdadmm", cuda_graphs=on, **COMMON), problem) for on in (False, True))
+    assert (plain.row["status"], replayed.row["status"]) == ("ok", "ok"), replayed.row["status_reason"]
+    assert plain.row["weights_sha256"] == replayed.row["weights_sha256"]
