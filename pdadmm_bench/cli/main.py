@@ -13,13 +13,16 @@ import typer
 
 from pdadmm_bench import __version__
 from pdadmm_bench.cli.command import ModelCommand
+from pdadmm_bench.cli.compare import compare
 from pdadmm_bench.cli.doctor import doctor
 from pdadmm_bench.cli.info import info
 from pdadmm_bench.cli.list import list_
 from pdadmm_bench.cli.predict import predict
 from pdadmm_bench.cli.prepare import prepare
+from pdadmm_bench.cli.rerun import rerun
 from pdadmm_bench.cli.run import run
 from pdadmm_bench.cli.scale import scale
+from pdadmm_bench.cli.suite import suite
 from pdadmm_bench.cli.ui import ui
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import Unreachable, UserError
@@ -29,11 +32,12 @@ DEBUG = "PDADMM_BENCH_DEBUG"
 # Plain help: as markup, sbm[nodes=2000] would lose its brackets, and rich takes as long to import as all the rest.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
-    "run": run, "list": list_, "info": info, "prepare": prepare, "doctor": doctor, "ui": ui,
+    "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
+    "ui": ui,
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (scale, predict):  # their options are no settings of a run
+for verb in (scale, predict, compare):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 
 
