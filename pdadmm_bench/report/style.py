@@ -24,14 +24,23 @@ STYLES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
 
 
-def panels(count: int, width: float = 4.6, height: float = 3.3) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` axes of this size in inches, two or up to three in a line."""
+def panels(
+    count: int, width: float = 4.6, height: float = 3.3, heights: Sequence[float] = ()
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` axes of this size in inches, three of them in one line, other numbers two in a line.
+
+    ``heights`` are those of the lines, where they differ.
+    """
     from matplotlib.figure import Figure
 
-    columns = 2 if count in (2, 4) else count
-    lines = math.ceil(count / columns)
-    figure = Figure(figsize=(width * columns, height * lines + 0.3), dpi=120, layout="constrained")
-    grid = [axes for line in figure.subplots(lines, columns, squeeze=False) for axes in line]
+    columns = count if count in (1, 3) else 2
+    lines = list(heights) or [height] * math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, sum(lines) + 0.3), dpi=120, layout="constrained")
+    drawn = figure.subplots(len(lines), columns, squeeze=False, height_ratios=lines)
+    grid = [axes for line in drawn for axes in line]
+    for axes in grid[count:]:
+        axes.remove()
+    del grid[count:]
     for axes in grid:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, color="#e4e4e4", linewidth=0.7)
