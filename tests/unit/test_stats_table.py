@@ -104,6 +104,14 @@ def test_one_optimizer_against_several() -> None:
     assert [line.comparison.pairs for line in table.lines] == [7, 7]
 
 
+def test_several_against_several_is_no_comparison() -> None:
+    """Which of them would be compared with which?"""
+    a, b = (runs(one, ACCURACY, A) + runs(two, ACCURACY, A) for one, two in (("adam", "sgd"), ("pdadmm", "adagrad")))
+    table = compared(a, b)
+    assert table.lines == []
+    assert table.unpaired_a == {"no other run with optimizer adam": 7, "no other run with optimizer sgd": 7}
+
+
 def test_what_both_sides_have_is_matched() -> None:
     """Both have Adam, so that B's SGD is no partner of anything."""
     table = compared(runs("adam", ACCURACY, A), runs("adam", ACCURACY, B) + runs("sgd", ACCURACY, B))
