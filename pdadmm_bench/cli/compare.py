@@ -30,6 +30,9 @@ def compare(
     smallest_percent: Annotated[
         float, typer.Option(min=0, help="differences of times and sizes up to here are none")
     ] = (2.0),
+    apart: Annotated[
+        bool, typer.Option("--apart", help="judge times although A and B were not measured in turn: a quiet machine's")
+    ] = False,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store; else MLFLOW_TRACKING_URI, else mlflow.db")] = (
         None
     ),
@@ -39,12 +42,14 @@ def compare(
 
     A line says better, faster and the like only if the 95 % interval leaves out no difference, a sign-flip test
     corrected for the number of lines (Holm) rejects at 5 %, and the difference is larger than --smallest-points or
-    --smallest-percent. Exit code 0, whatever the verdicts.
+    --smallest-percent; of times, only if A and B were measured in turn. Exit code 0, whatever the verdicts.
     """
     from pdadmm_bench.cli.comparison import Question, answer
 
     answer(
-        Question(a, b, only_a or [], only_b or [], metric or [], by, smallest_points / 100, smallest_percent / 100),
+        Question(
+            a, b, only_a or [], only_b or [], metric or [], by, smallest_points / 100, smallest_percent / 100, apart
+        ),
         tracking_uri,
         json_file,
     )

@@ -41,6 +41,7 @@ class Question:
     by: str | None
     smallest_difference: float
     smallest_factor: float
+    apart: bool
 
 
 def answer(question: Question, tracking_uri: str | None, json_file: Path | None) -> None:
@@ -52,7 +53,9 @@ def answer(question: Question, tracking_uri: str | None, json_file: Path | None)
     a, b = (_only(side, texts) for side, texts in zip(sides, (question.only_a, question.only_b), strict=True))
     names = [name.strip() for name in question.by.split(",")] if question.by else None
     by = [setting_name(name, [*a, *b]) for name in names] if names else None
-    table = compare_rows(a, b, metrics or [_metric(question, name) for name in _default([*a, *b])], by)
+    table = compare_rows(
+        a, b, metrics or [_metric(question, name) for name in _default([*a, *b])], by, apart=question.apart
+    )
     if json_file:
         write_atomic(json_file, _json(question, table))
     _show(question, sides, (a, b), table)
@@ -120,6 +123,7 @@ def _rule(question: Question, table: Table) -> str:
     return (
         f"B is called better or worse where the interval leaves out no difference, p ≤ {ALPHA:g} (sign flips, Holm's "
         f"correction for {_count(tests, 'test')}), and the effect is larger than {points:g} points or {percent:g} %"
+        + ("" if question.apart else "; times only where A and B were measured in turn")
     )
 
 
@@ -229,6 +233,7 @@ def _json(question: Question, table: Table) -> str:
             "missed_a": line.misses[0],
             "missed_b": line.misses[1],
             "left_out": line.left_out,
+            "in_turn": line.in_turn,
         }
         for line in table.lines
     ]

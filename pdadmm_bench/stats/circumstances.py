@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from scipy import stats
+
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.pairing import Group
 
@@ -31,8 +34,8 @@ def circumstances(groups: Sequence[Group]) -> Changes:
             starts = (one.get("weights_initial_sha256"), other.get("weights_initial_sha256"))
             if None not in starts and starts[0] != starts[1]:
                 changes.append(("weights_initial_sha256", "another start for the same seed"))
-    pairs = [pair for group in groups for pair in group.pairs]
-    return _collect(changes + _not_in_turn(pairs))
+        changes += _not_in_turn(group)
+    return _collect(changes)
 
 
 def _worth_telling(name: str, compared: Sequence[str]) -> bool:
@@ -46,12 +49,26 @@ def _worth_telling(name: str, compared: Sequence[str]) -> bool:
     return name == "dist_threads" or name.startswith("env_")
 
 
-def _not_in_turn(pairs: Sequence[tuple[Row, Row]]) -> list[tuple[str, str]]:
-    """Sharing a seed cancels the seed's part of a time; the machine's part cancels only if sides were run in turn."""
-    a, b = ([str(pair[side].get("created") or "") for pair in pairs] for side in (0, 1))
-    if not pairs or not (max(a) < min(b) or max(b) < min(a)):
+def in_turn(pairs: Sequence[tuple[Row, Row]]) -> bool:
+    """Whether the sides alternated, so that a machine that drifts slowed both of a pair alike.
+
+    Sharing a seed cancels the seed's part of a time, and nothing of the machine's. In the order in which all runs were
+    started, the two of a pair have to stand near each other: at most three places apart, or a quarter of the pairs, in
+    at least half of them. Rows without a time of day count as alternating.
+    """
+    if not pairs:
+        return True
+    created = [str(row.get("created") or "") for side in zip(*pairs, strict=True) for row in side]
+    places = stats.rankdata(created)
+    distances = np.abs(places[: len(pairs)] - places[len(pairs) :])
+    return bool(np.median(distances) <= max(3.0, len(pairs) / 4))
+
+
+def _not_in_turn(group: Group) -> list[tuple[str, str]]:
+    if in_turn(group.pairs):
         return []
-    return [("created", f"{min(a)} → {min(b)}, not in turn: what the machine did since is in every time")]
+    a, b = (min(str(pair[side].get("created")) for pair in group.pairs) for side in (0, 1))
+    return [("created", f"{a} → {b}, not in turn: what the machine did since is in every time")]
 
 
 def _collect(changes: Iterable[tuple[str, str]]) -> Changes:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.circumstances import in_turn
 from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.pairing import Group, machine_class, pair, settings
@@ -35,6 +36,8 @@ class Speedup:
     reference_seconds: Estimate
     left_out: Counter[str]
     """Pairs that could not be compared, counted under the reason."""
+    in_turn: bool
+    """Whether setting and reference alternated; if not, the machine's drift is in the ratio."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def _speedup(group: Group, column: str) -> Speedup:
         seconds=aggregate(after for _, after in pairs),
         reference_seconds=aggregate(before for before, _ in pairs),
         left_out=left_out,
+        in_turn=in_turn(group.pairs),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.stats.circumstances import circumstances, compared
+from pdadmm_bench.stats.circumstances import circumstances, compared, in_turn
 from pdadmm_bench.stats.metrics import Metric
 from pdadmm_bench.stats.paired import ALPHA, Comparison, compare, judge
 from pdadmm_bench.stats.pairing import Group, machine_class, pair, repetition, settings
@@ -27,6 +27,8 @@ class Line:
     """Pairs that are not in the comparison, counted under the reason."""
     misses: tuple[int, int]
     """How many pairs' a, and how many pairs' b, missed the target."""
+    in_turn: bool
+    """Whether the sides alternated while they were measured."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Table:
 
 def compare_rows(
     a: Sequence[Row], b: Sequence[Row], metrics: Sequence[Metric],
-    by: Sequence[str] | None = None, alpha: float = ALPHA,
+    by: Sequence[str] | None = None, alpha: float = ALPHA, apart: bool = False,
 ) -> Table:  # fmt: skip
     """Compare side ``b`` with side ``a``, row by row of the same problem and start.
 
@@ -54,6 +56,7 @@ def compare_rows(
         by: settings that tell lines apart; pairs that differ in anything else are put together. Default: everything but
             the seeds, so that a line repeats one experiment.
         alpha: level of the tests, which Holm's method keeps for the whole table.
+        apart: call times faster or slower although the sides were not measured in turn.
     """
     pairing = pair(a, b)
     blocks = _blocks(pairing.groups, by)
@@ -61,7 +64,7 @@ def compare_rows(
     judged = judge([line.comparison for line in found], alpha)
     lines = [replace(line, comparison=comparison) for line, comparison in zip(found, judged, strict=True)]
     return Table(
-        lines=[replace(line, comparison=_explained(line)) for line in lines],
+        lines=[replace(line, comparison=_final(line, apart)) for line in lines],
         compared=compared(pairing.groups),
         circumstances=circumstances(pairing.groups),
         unpaired_a=pairing.unpaired_a,
@@ -105,7 +108,7 @@ def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> Lin
     comparison = compare([x for x, _ in values], [y for _, y in values], metric)
     if comparison.effect.missing:
         left_out["a value is 0, which has no ratio"] += comparison.effect.missing
-    return Line(setting, comparison, left_out, (misses[0], misses[1]))
+    return Line(setting, comparison, left_out, (misses[0], misses[1]), in_turn(usable))
 
 
 def _repeats_count(metric: Metric) -> bool:
@@ -138,8 +141,11 @@ def _without_value(a: Row, b: Row, metric: Metric) -> str | None:
     return f"no {metric.name} ({', '.join(empty)})"
 
 
-def _explained(line: Line) -> Comparison:
-    """A line without any pair says why there is none."""
-    if line.comparison.pairs or not line.left_out:
-        return line.comparison
-    return replace(line.comparison, reason="; ".join(line.left_out))
+def _final(line: Line, apart: bool) -> Comparison:
+    """No pair at all has its reason; and a difference of times is none where the machine may have made it."""
+    found = line.comparison
+    if not found.pairs and line.left_out:
+        return replace(found, reason="; ".join(line.left_out))
+    if found.metric.kind == "time" and found.verdict in ("better", "worse") and not (line.in_turn or apart):
+        return replace(found, verdict="no difference shown", reason="A and B were not measured in turn")
+    return found

@@ -231,7 +231,7 @@ def test_lines_by_what_is_asked_for() -> None:
 
 
 def test_circumstances_are_told() -> None:
-    a, b = runs("adam", ACCURACY, A[:2]), runs("adam", ACCURACY, A[:2])
+    a, b = runs("adam", ACCURACY, A), runs("adam", ACCURACY, A)
     for row in b:
         row |= {"dist_threads": 2, "env_torch": "2.9", "optimizer_lr": 0.3, "created": "2031"}
         row |= {"weights_initial_sha256": "b"}
@@ -243,6 +243,35 @@ def test_circumstances_are_told() -> None:
     assert told["optimizer_lr"] == ("0.1 → 0.3",)
     assert told["weights_initial_sha256"] == ("another start for the same seed",)
     assert "not in turn" in told["created"][0]
+
+
+def alternating(optimizer: str, seconds: list[float], start: int) -> list[Row]:
+    """Seven runs of a side, 10 s after each other."""
+    rows = runs(optimizer, SECONDS, seconds)
+    for place, row in enumerate(rows):
+        row["created"] = f"2030-01-01T00:{(start + 10 * place) // 60:02d}:{(start + 10 * place) % 60:02d}+00:00"
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("start", "taken_in_turn"), [(5, True), (0, True), (15, True), (70, False), (600, False), (60, False)]
+)
+def test_times_that_were_not_measured_in_turn_are_not_judged(start: int, taken_in_turn: bool) -> None:
+    """B's first run is ``start`` seconds after A's first, A's last is after 60 s."""
+    a, b = alternating("adam", A, 0), alternating("sgd", [1.5 * second for second in A], start)
+    (line,) = compared(a, b, SECONDS).lines
+    assert line.in_turn is taken_in_turn
+    if taken_in_turn:
+        assert line.comparison.verdict == "worse"
+        return
+    assert (line.comparison.verdict, line.comparison.reason) == (
+        "no difference shown", "A and B were not measured in turn",
+    )  # fmt: skip
+    assert "not in turn" in compared(a, b).circumstances["created"][0]
+    assert compared(a, b, SECONDS, apart=True).lines[0].comparison.verdict == "worse"
+    for row in b:
+        row[ACCURACY] = 0.7
+    assert compared(a, b).lines[0].comparison.verdict == "worse"  # the clock says nothing about accuracy
 
 
 def test_rows_without_a_specification_are_paired_by_their_columns() -> None:

@@ -175,6 +175,7 @@ def test_speedups_stay_within_a_machine_class_and_count_failures() -> None:
     others[0]["env_cpu"] = "another"
     others[1]["status"] = "diverged"
     line = speedups(rows + others, {"optimizer": "adam"}).lines[1]
+    assert line.in_turn
     assert (line.ratio.value, line.ratio.n) == (2.0, 1)
     assert line.left_out == {
         "different machine class: AMD EPYC, 2 cores, cpu / another, 2 cores, cpu": 1,
