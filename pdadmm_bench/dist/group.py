@@ -80,7 +80,7 @@ class Workers(Group):
 
 
 def launched() -> bool:
-    """Whether this process was started as one worker of several (by torchrun, or by :mod:`pdadmm_bench.dist.launch`)."""
+    """Whether this process was started as one worker of several, by torchrun or :mod:`pdadmm_bench.dist.launch`."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 

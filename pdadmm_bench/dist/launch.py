@@ -45,8 +45,8 @@ class Interrupted(Exception):
 def launch(workers: int, function: Callable[..., Any], *arguments: Any) -> Any:
     """Run ``function(*arguments)`` in ``workers`` processes, wait for them, and return what it returned in worker 0.
 
-    ``function`` must be importable; its arguments and what it returns are pickled. Raises :class:`WorkerFailure` for the
-    first worker that fails, when all others are gone, and :class:`Interrupted` after Ctrl-C.
+    ``function`` must be importable; its arguments and what it returns are pickled. Raises :class:`WorkerFailure` for
+    the first worker that fails, when all others are gone, and :class:`Interrupted` after Ctrl-C.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -65,7 +65,7 @@ def launch(workers: int, function: Callable[..., Any], *arguments: Any) -> Any:
             rdzv_endpoint="127.0.0.1:0",
             local_addr="127.0.0.1",
             max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=folder, redirects={rank: Std.ALL for rank in range(1, workers)}),
+            logs_specs=DefaultLogsSpecs(log_dir=folder, redirects=dict.fromkeys(range(1, workers), Std.ALL)),
         )
         try:
             return elastic_launch(config, _run)(Path(folder), function, *arguments)[0]

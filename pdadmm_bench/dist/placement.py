@@ -59,7 +59,7 @@ def blocks(spec: RunSpec, sizes: Sequence[int], rows: int, workers: int) -> list
 
 
 def planned_bytes(spec: RunSpec, sizes: Sequence[int], rows: int, block: Block) -> int:
-    """State memory of the worker of ``block`` by the cost model, message buffers included, as ``--dry-run`` shows it."""
+    """State memory of the worker of ``block`` by the cost model, message buffers included: what ``--dry-run`` shows."""
     profile, everyone = profile_of(spec), blocks(spec, sizes, rows, spec.gpus)
     prediction = predict_iteration(
         profile,
@@ -92,8 +92,8 @@ class Work:
 def summarise_work(workers: Sequence[dict[str, Any]], work: Sequence[Sequence[Work]]) -> dict[str, Any]:
     """Row values from what each worker is and what each did in every iteration.
 
-    Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, done before
-    the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid behind
+    Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, done
+    before the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid behind
     computing; bytes sent and received.
     """
     details = []

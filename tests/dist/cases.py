@@ -51,9 +51,7 @@ EQUAL = Case(settings(optimizer="pdadmm", layers=16, hidden=24, iterations=2, gp
 
 # Without --deterministic one worker batches five inner layers and two workers three and none.
 BATCHED = Case(
-    settings(
-        optimizer="pdadmm", layers=LAYERS, hidden=10, iterations=6, gpus=2, partition="5,2", deterministic=False
-    ),
+    settings(optimizer="pdadmm", layers=LAYERS, hidden=10, iterations=6, gpus=2, partition="5,2", deterministic=False),
     "toy",
 )
 

@@ -57,11 +57,9 @@ def test_a_slow_parent_is_neither_a_stall_nor_measured() -> None:
 
 
 def test_scale_waits_for_a_long_measurement_but_not_for_a_worker_that_hangs(commands: Commands) -> None:
-    """At the same time: one worker that takes longer than the time-out, and one of two that stops, with a third idle."""
+    """At the same time: one worker that takes longer than the time-out; one of two that stops, with a third idle."""
     common = ("--iterations", "3", "--repeats", "1", "--dist-timeout", str(TIMEOUT_S), "--device", "cpu")
-    long = commands.start(
-        "scale", *SHAPE, *common, "--workers", "1,2", "--optimizer", "lonely", "--json", "rows.json"
-    )
+    long = commands.start("scale", *SHAPE, *common, "--workers", "1,2", "--optimizer", "lonely", "--json", "rows.json")
     hanging = commands.start("scale", *SHAPE, *common, "--workers", "2,3", "--optimizer", "hangs")
     assert long.finish() == 0, long.said()
     single, double = long.rows()
