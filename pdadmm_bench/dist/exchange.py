@@ -1,8 +1,8 @@
 """Boundary tensors between neighbours: non-blocking, into preallocated buffers, counted and timed.
 
 A :class:`Neighbour` is what an optimizer knows as a :class:`~pdadmm_bench.optim.base.Link`. Every send is matched by
-one ``expect``, posted before it is needed, so that a transfer runs while the worker computes; time spent in ``receive`` or
-waiting for a send buffer is exposed communication.
+one ``expect``, posted before it is needed, so that a transfer runs while the worker computes; time spent in
+``receive`` or waiting for a send buffer is exposed communication.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def summarise_work(workers: Sequence[dict[str, Any]], work: Sequence[Sequence[Wo
     """Row values from what each worker is and what each did in every iteration.
 
     Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, done
-    before the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid behind
-    computing; bytes sent and received.
+    before the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid
+    behind computing; bytes sent and received.
     """
     details = []
     for rank, worker in enumerate(workers):
