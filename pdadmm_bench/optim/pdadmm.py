@@ -264,7 +264,7 @@ class PdADMM(Optimizer[State]):
 
     def message(self, layer: LayerState, nu: float, rho: float, scratch: Scratch) -> Tensor:
         """v of the block's last layer, which the right neighbour waits for."""
-        message = scratch.like("v", layer.z)
+        message = scratch.like("gradient", layer.z)  # free by now
         for out, *variables in row_blocks(message, *_variables(layer)):
             v_of(out, *variables, nu=nu, rho=rho, scratch=scratch)
         return message
