@@ -121,22 +121,27 @@ def _output_z_from(z_old: Tensor, c: Tensor, nu: float, out: Tensor, scratch: Sc
     """Whether Newton's method on (t, λ) settles when started from ``z_old``; then ``out`` is z."""
     log_nu = math.log(nu)
     t, w, F, share, product = (scratch.like(f"output {name}", c) for name in ("t", "w", "F", "share", "product"))
+    level, slope, excess, part = (
+        scratch.of(f"output {name}", (len(c), 1), c) for name in ("level", "slope", "excess", "part")
+    )
     t.copy_(z_old)
-    level = torch.logsumexp(t, 1, keepdim=True)
+    torch.amax(t, 1, keepdim=True, out=level)
+    torch.sub(t, level, out=w).exp_()
+    level.add_(torch.sum(w, 1, keepdim=True, out=part).log_())  # log Σ exp(z)
     t.sub_(level).sub_(log_nu)
     for _ in range(OUTPUT_JOINT_STEPS):
         torch.exp(t, out=w)
-        torch.add(t, w, out=F).add_(level + log_nu).sub_(c)
+        torch.add(t, w, out=F).add_(level).add_(log_nu).sub_(c)
         torch.add(w, 1, out=share).reciprocal_()
-        torch.mul(w, share, out=product)  # how much Σ s_i/ν falls, per unit of λ
-        slope = product.sum(1, keepdim=True)
-        excess = w.sum(1, keepdim=True) - product.mul_(F).sum(1, keepdim=True) - 1 / nu
-        change = excess / slope
+        torch.mul(w, share, out=product)
+        torch.sum(product, 1, keepdim=True, out=slope)  # how much Σ s_i/ν falls, per unit of λ
+        torch.sum(w, 1, keepdim=True, out=excess).sub_(torch.sum(product.mul_(F), 1, keepdim=True, out=part))
+        change = excess.sub_(1 / nu).div_(slope)
         level += change
         F.add_(change).mul_(share)
         t.sub_(F).clamp_(max=-log_nu)  # since s_i ≤ 1
         if float(torch.linalg.vector_norm(F, math.inf)) < OUTPUT_SETTLED:
-            out.copy_(t.add_(level + log_nu))
+            out.copy_(t.add_(level).add_(log_nu))
             return True
     return False
 
