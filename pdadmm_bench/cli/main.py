@@ -20,6 +20,7 @@ from pdadmm_bench.cli.list import list_
 from pdadmm_bench.cli.predict import predict
 from pdadmm_bench.cli.prepare import prepare
 from pdadmm_bench.cli.profile import profile
+from pdadmm_bench.cli.report import report
 from pdadmm_bench.cli.rerun import rerun
 from pdadmm_bench.cli.run import run
 from pdadmm_bench.cli.scale import scale
@@ -38,7 +39,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (scale, predict, compare, profile):  # their options are no settings of a run
+for verb in (scale, predict, compare, profile, report):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 
 

@@ -1,0 +1,67 @@
+"""All tables of a report from its rows, and what could not be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.accuracy import accuracy_table
+from pdadmm_bench.report.profile import profile_tables
+from pdadmm_bench.report.speedups import AXES, Point, points_of_rows, points_of_scale, speedup_tables
+from pdadmm_bench.report.tables import Table
+from pdadmm_bench.report.times import communication_table, iteration_tables, target_tables
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables, the points of the speedup tables, and a sentence on each thing that the rows do not give."""
+
+    tables: list[Table]
+    points: list[Point]
+    missing: list[str]
+
+
+def assemble(
+    rows: Sequence[Row], scale: Sequence[Mapping[str, Any]], reference: str | None = None, published: bool = False
+) -> Report:
+    """Every table that ``rows`` and the rows of ``scale`` give.
+
+    Raises :class:`UserError` for a reference optimizer that no row is of.
+    """
+    tables: list[Table] = []
+    missing: list[str] = []
+    accuracy = accuracy_table(rows)
+    if accuracy:
+        tables.append(accuracy)
+    elif rows:
+        missing.append("no accuracy table: no row has a test accuracy")
+    tables += iteration_tables(rows)
+    points, unpaired = points_of_rows(rows, reference) if rows else ([], {})
+    points += points_of_scale(scale, reference) if scale else []
+    speedups = speedup_tables(points)
+    tables += speedups
+    for name in AXES.values():
+        if not any(table.name.startswith(f"speedup-by-{name}") for table in speedups):
+            missing.append(f"no speedups by {name}: they need a single-worker reference and two values of it")
+    if speedups:
+        missing += [f"not in the speedups: {reason} (rows: {count})" for reason, count in unpaired.items()]
+    targets = target_tables(rows)
+    tables += targets
+    if rows and not targets:
+        missing.append("no time to target: no run had a --target")
+    profiles = profile_tables(rows)
+    tables += profiles
+    if targets and not profiles:
+        missing.append("no performance profile: no problem that two optimizers tried alone on a machine was solved")
+    communication = communication_table(rows)
+    if communication:
+        tables.append(communication)
+    elif rows:
+        missing.append("no communication table: no complete run had two workers")
+    if published:
+        from pdadmm_bench.report.published import published_tables
+
+        tables += published_tables(rows, points)
+    return Report(tables, points, missing)

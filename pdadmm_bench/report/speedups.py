@@ -1,0 +1,161 @@
+"""Speedup tables: the same measurements by workers, by depth and by width, against a named reference.
+
+The points come from result rows (:func:`points_of_rows`) or from the rows of ``scale`` (:func:`points_of_scale`), whose
+speedups are medians of ratios within interleaved repetitions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.lines import by_machine, label, shared
+from pdadmm_bench.report.tables import Cell, Column, Table, cell, flag_note, numbered
+from pdadmm_bench.stats.estimate import Estimate
+from pdadmm_bench.stats.pairing import machine_class, settings
+from pdadmm_bench.stats.speedup import efficiency, speedups
+
+#: What a table puts across, with its name and heading.
+AXES = {"workers": "workers", "layers": "depth", "hidden": "width"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting against the reference."""
+
+    dataset: str
+    optimizer: str
+    layers: int
+    hidden: int
+    workers: int
+    ratio: Estimate
+    efficiency: Estimate
+    machine: str
+    reference: str
+    unquotable: bool = False
+
+
+def points_of_rows(rows: Iterable[Row], optimizer: str | None = None) -> tuple[list[Point], Counter[str]]:
+    """Every setting against a single worker of ``optimizer`` (None: of its own optimizer), and what had no reference.
+
+    Raises :class:`UserError` for an optimizer without a single-worker run, or with several different ones.
+    """
+    rows = [row for row in rows if row["status"] != "skipped"]
+    names = {str(row["optimizer_name"]) for row in rows}
+    if optimizer is not None and optimizer not in names:
+        raise unknown("reference optimizer", optimizer, names)
+    reference: dict[str, Any] = {"gpus": 1} if optimizer is None else {"gpus": 1, "optimizer": optimizer}
+    found: dict[tuple[Any, ...], Point] = {}
+    unpaired: Counter[str] = Counter()
+    for machine, mine in by_machine(rows).items():
+        alone = [row for row in mine if not shared(row)]
+        for part, flagged in ((alone, False), ([row for row in mine if shared(row)], True)):
+            if not any(reference.items() <= settings(row).items() for row in part):
+                unpaired.update({f"no single worker of the reference on {machine}": len(part)} if part else {})
+                continue
+            table = speedups(part, reference)
+            unpaired.update(table.unpaired)
+            everything = [line.setting for line in table.lines]
+            for line in table.lines:
+                unpaired.update(line.left_out)
+                if line.ratio.value is not None:
+                    point = _point(line.setting, label(line.setting, everything), optimizer, line, machine, flagged)
+                    found.setdefault((machine, *_place(point)), point)
+    return list(found.values()), unpaired
+
+
+def _point(
+    setting: Mapping[str, Any], name: str, optimizer: str | None, line: Any, machine: str, flagged: bool
+) -> Point:
+    return Point(
+        str(setting.get("dataset")), name, setting["layers"], setting["hidden"], setting["gpus"],
+        line.ratio, line.efficiency, machine, _reference(optimizer), flagged,
+    )  # fmt: skip
+
+
+def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = None) -> list[Point]:
+    """The rows that ``scale`` wrote; against another optimizer the ratio is that of two medians, without interval."""
+    rows = list(rows)
+    singles = {(row["optimizer_name"], row["model_layers"], row["model_hidden"], machine_class(dict(row))): row
+               for row in reversed(rows) if row["dist_workers"] == 1}  # fmt: skip
+    names = {str(row["optimizer_name"]) for row in rows}
+    if optimizer is not None and optimizer not in names:
+        raise unknown("reference optimizer", optimizer, names)
+    points = []
+    for row in rows:
+        machine = machine_class(dict(row))
+        ratio = Estimate(row["speedup"], row["speedup_low"], row["speedup_high"], row["n"])
+        if optimizer not in (None, row["optimizer_name"]):
+            single = singles.get((optimizer, row["model_layers"], row["model_hidden"], machine))
+            value = single["time_iteration_median_s"] / row["time_iteration_median_s"] if single else None
+            ratio = Estimate(value, None, None, row["n"])
+        name = " ".join(str(row[key]) for key in ("optimizer_name", "schedule") if row[key])
+        if ratio.value is not None:
+            point = Point("rows of scale", name, row["model_layers"], row["model_hidden"], row["dist_workers"], ratio,
+                          efficiency(ratio, row["dist_workers"]), machine, _reference(optimizer))  # fmt: skip
+            points.append(replace(point, unquotable=(row.get("env_concurrency") or 1) > 1))
+    return points
+
+
+def speedup_tables(points: Sequence[Point]) -> list[Table]:
+    """By workers, by depth and by width, for each class of machine; lines with a single depth or width are left out.
+
+    A single worker against itself is no news and has no cell.
+    """
+    tables: list[Table] = []
+    for axis in AXES:
+        found = []
+        for machine in dict.fromkeys(point.machine for point in points):
+            mine = [p for p in points if p.machine == machine and (p.workers > 1 or p.reference != _reference(None))]
+            lines: dict[tuple[Any, ...], dict[int, Point]] = {}
+            for point in mine:
+                key = tuple(getattr(point, name) for name in _setting(axis))
+                lines.setdefault(key, {})[getattr(point, axis)] = point
+            kept = {key: cells for key, cells in lines.items() if axis == "workers" or len(cells) > 1}
+            if kept:
+                found.append(_table(kept, axis, machine))
+        tables += numbered(found)
+    return tables
+
+
+def _setting(axis: str) -> list[str]:
+    return ["dataset", *(other for other in AXES if other != axis), "optimizer"]
+
+
+def _table(lines: Mapping[tuple[Any, ...], Mapping[int, Point]], axis: str, machine: str) -> Table:
+    values = sorted({value for cells in lines.values() for value in cells})
+    table = []
+    for key in sorted(lines, key=lambda key: key[:-1]):
+        line = [Cell(value) for value in key]
+        for value in values:
+            at = lines[key].get(value)
+            line += [cell(at.ratio, at.unquotable), Cell(at.efficiency.value)] if at else [Cell(), Cell()]
+        table.append(line)
+    unit = {"workers": "workers", "layers": "layers", "hidden": "units"}[axis]
+    heads = [Column(name, "text" if name in ("dataset", "optimizer") else "count") for name in _setting(axis)]
+    for value in values:
+        heads += [Column(f"{value} {unit}", "ratio"), Column(f"efficiency, {value} {unit}", "share")]
+    reference = next(point.reference for cells in lines.values() for point in cells.values())
+    return Table(
+        f"speedup-by-{AXES[axis]}",
+        f"Speedup by {AXES[axis]} against {reference}: median [95 % interval], and efficiency",
+        heads,
+        table,
+        [
+            f"machine: {machine}",
+            "efficiency: speedup per worker",
+            *flag_note(found for line in table for found in line),
+        ],
+    )
+
+
+def _reference(optimizer: str | None) -> str:
+    return f"one worker of {optimizer}" if optimizer else "one worker of the same optimizer"
+
+
+def _place(point: Point) -> tuple[Any, ...]:
+    return point.dataset, point.optimizer, point.layers, point.hidden, point.workers
