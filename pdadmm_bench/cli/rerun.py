@@ -9,7 +9,7 @@ import typer
 
 
 def rerun(
-    run_id: Annotated[str, typer.Argument(help="run_id of a row, or the id of its MLflow run; its start is enough")],
+    run_id: Annotated[str, typer.Argument(help="run_id of a row (its start is enough), or the id of its MLflow run")],
     rows: Annotated[Path | None, typer.Option(help="rows file the row is in")] = None,
     results: Annotated[
         Path | None, typer.Option(help="results folder of a suite [default: all in results/]", show_default=False)

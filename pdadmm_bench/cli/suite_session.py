@@ -85,7 +85,7 @@ class Session:
             self._pending = [run for run in self._plan.to_make() if run.key not in self.rows]
             self._jobs = max(1, min(self._jobs, len(self._pending)))
             self._outlook = Outlook([_seconds(run) for run in self._pending], self._jobs)
-            self._view.begin(len(self._pending))
+            self._view.begin(len(self._pending), self._outlook.seconds)
             try:
                 self._make_all(pool)
             finally:

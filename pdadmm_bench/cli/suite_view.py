@@ -37,12 +37,12 @@ class SuiteView:
         self._all: TaskID | None = None
         self._total = self._done = self._failed = 0
 
-    def begin(self, total: int) -> None:
-        """So many runs are about to be made."""
+    def begin(self, total: int, left_s: float) -> None:
+        """So many runs are about to be made, which will take about so long."""
         self._total = total
         if self._live:
             self._bars.start()
-            self._all = self._bars.add_task("all runs", total=total, facts="")
+            self._all = self._bars.add_task("all runs", total=total, facts=f"{duration(left_s)} left")
             self._bars.refresh()
 
     def end(self) -> None:

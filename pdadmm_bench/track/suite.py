@@ -82,7 +82,7 @@ class SuiteTracker(Tracker):
         self.attempt("ending a run", lambda: self._abandon(run_id))
 
     def adopt(self, run_id: str, row: Row) -> None:
-        """Bring the child ``run_id`` to its end, whose process was killed between its row and that; as far as it goes."""
+        """Bring the child ``run_id`` to its end, whose process was killed when it had written the row."""
         child = SuiteRun(self)
         self._children.append(child)
         child.adopt(run_id, row)

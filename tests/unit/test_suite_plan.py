@@ -175,7 +175,7 @@ def test_filters(planned: Any) -> None:
     assert len(chosen("dataset=sbm[nodes=300,classes=3,features=12]", "normalize=false", "target=none")) == 4
     for bad, said in {
         "optimizer": "give KEY=VALUE",
-        "optimiser=adam": "unknown key in --filter 'optimiser': did you mean optimizer?",
+        "optimiser=adam": "unknown key in --filter 'optimiser': did you mean optimizer",
         "seed=7": "--filter seed=7: no run has that; seed is 0, 1",
     }.items():
         with pytest.raises(UserError) as refused:
