@@ -36,7 +36,7 @@ PATIENCE_S = 250
 
 def row_of_one_worker(kept: Path, optimizer: str) -> dict[str, Any]:
     """What one worker, in this process, makes of the tiny problem."""
-    spec = run_spec({**PROBLEM, "optimizer": optimizer, "device": "cpu", "threads": 1})
+    spec = run_spec({**PROBLEM, "optimizer": optimizer, "device": "cpu", "threads": 1, "deterministic": True})
     problem = load_problem(spec.data, data_root=None, cache=kept / "cache", offline=True, report=lambda line: None)
     return run(spec, problem).row
 
@@ -121,7 +121,7 @@ class Commands:
 
     def run(self, *arguments: str, program: tuple[str, ...] = (), folder: Path | None = None, **env: str) -> Command:
         """``pdadmm-bench run`` on the tiny problem, with ``program`` in place of the interpreter."""
-        common = ("--threads", "1", "--device", "cpu", "--json", "rows.json")
+        common = ("--threads", "1", "--device", "cpu", "--deterministic", "--json", "rows.json")
         return self.start("run", *DATA, *common, *arguments, program=program, folder=folder, **env)
 
     def start(self, *arguments: str, program: tuple[str, ...] = (), folder: Path | None = None, **env: str) -> Command:

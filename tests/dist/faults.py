@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -11,6 +12,8 @@ from pdadmm_bench.optim.pdadmm import PdADMM, State
 
 STEP = 5
 """The call of ``step`` that fails: the third iteration after two to warm up."""
+
+LONELY_S = 1.0
 
 
 class Faulty(PdADMM):
@@ -36,7 +39,10 @@ class Faulty(PdADMM):
 
 
 class Raises(Faulty):
+    """Closes its connections long before its process ends, so that worker 0 ends first."""
+
     def fail(self) -> None:
+        atexit.register(time.sleep, 3)
         raise RuntimeError("the roof is on fire\nsecond line")
 
 
@@ -90,7 +96,7 @@ class Lonely(PdADMM):
 
     def step(self, state: State) -> None:
         if state.links.left is state.links.right is None:
-            time.sleep(1.5)
+            time.sleep(LONELY_S)
         super().step(state)
 
 

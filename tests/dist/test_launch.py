@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import time
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.dist
 
 
 def hang_in_the_middle(rank: int) -> None:
-    """Worker ``rank`` of several stops answering, the others wait for it in different ways."""
+    """Worker ``rank`` of several stops answering; worker 0 waits for it, and the others for worker 0, patiently."""
     with joined("cpu", 2.0) as group:
         group.gather(None)
         if group.rank == rank:
@@ -24,20 +23,7 @@ def hang_in_the_middle(rank: int) -> None:
         elif group.rank == 0:
             group.broadcast(None, source=rank)
         else:
-            group.gather(None)
-
-
-def fail_and_linger() -> None:
-    """Worker 1 closes its connections long before its process ends, so that worker 0 ends first."""
-    try:
-        with joined("cpu", 20.0) as group:
-            group.gather(None)
-            if group.rank == 1:
-                raise ArithmeticError("the cause")
-            group.gather(None)
-    except ArithmeticError:
-        atexit.register(time.sleep, 3)
-        raise
+            group.follow()
 
 
 def state_of_this_process() -> tuple[object, ...]:
@@ -57,10 +43,3 @@ def test_of_several_the_one_that_hangs_is_named() -> None:
     assert failure.value.reason.startswith("does not answer (worker ")
     assert "\n" not in str(failure.value)
     assert state_of_this_process() == before
-
-
-def test_the_cause_is_named_even_if_its_process_ends_last() -> None:
-    with pytest.raises(WorkerFailure) as failure:
-        launch(2, fail_and_linger)
-    assert str(failure.value) == "worker 1: ArithmeticError: the cause"
-    assert "fail_and_linger" in failure.value.log

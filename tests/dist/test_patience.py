@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from command import PROBLEM, Commands
 from crew import steps_of
+from faults import LONELY_S
 
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.cli.workers import run_in_workers
@@ -56,23 +57,17 @@ def test_a_slow_parent_is_neither_a_stall_nor_measured() -> None:
     assert steps_of(observers[0].steps) != steps_of(observers[1].steps)
 
 
-def test_scale_waits_for_a_long_measurement_but_not_for_a_worker_that_hangs(commands: Commands) -> None:
-    """At the same time: one worker that takes longer than the time-out; one of two that stops, with a third idle."""
-    common = ("--iterations", "3", "--repeats", "1", "--dist-timeout", str(TIMEOUT_S), "--device", "cpu")
-    long = commands.start("scale", *SHAPE, *common, "--workers", "1,2", "--optimizer", "lonely", "--json", "rows.json")
-    hanging = commands.start("scale", *SHAPE, *common, "--workers", "2,3", "--optimizer", "hangs")
-    assert long.finish() == 0, long.said()
-    single, double = long.rows()
+def test_scale_waits_for_a_measurement_longer_than_the_time_out(commands: Commands) -> None:
+    options = ("--iterations", "1", "--repeats", "1", "--dist-timeout", str(TIMEOUT_S), "--device", "cpu")
+    command = commands.start(
+        "scale", *SHAPE, *options, "--workers", "1,2", "--optimizer", "lonely", "--json", "rows.json"
+    )
+    assert command.finish() == 0, command.said()
+    single, double = command.rows()
     assert (single["dist_workers"], double["dist_workers"]) == (1, 2)
-    assert single["time_iteration_median_s"] > 1.5 > double["time_iteration_median_s"]
+    assert single["time_iteration_median_s"] > LONELY_S > double["time_iteration_median_s"]
     assert double["speedup"] == single["time_iteration_median_s"] / double["time_iteration_median_s"]
     assert double["bytes_per_boundary"] == 2 * 40 * 8 * 4
     assert len(json.loads(double["dist_per_worker"])) == 2
-    assert "strong scaling, measured on cpu" in long.said()
-
-    assert hanging.finish() == 1, hanging.said()
-    (line,) = (line for line in hanging.said().splitlines() if line.startswith("error: "))
-    assert line.startswith("error: the measurement failed: worker 1: does not answer (worker 0: Timed out waiting")
-    assert "Traceback" not in hanging.said()
-    for command in (long, hanging):
-        assert command.left() == []
+    assert "strong scaling, measured on cpu" in command.said()
+    assert command.left() == []
