@@ -94,8 +94,9 @@ def _speedup(points: Sequence[Point]) -> Table:
                 ]
             )
     heads = [
-        Column("optimizer"), Column("workers", "count"), Column("ours: dataset, layers × hidden"), Column("ours", "ratio"),
-        Column("published: dataset, layers × hidden"), Column("published", "ratio"), Column("source"),
+        Column("optimizer"), Column("workers", "count"), Column("ours: dataset, layers × hidden"),
+        Column("ours", "ratio"), Column("published: dataset, layers × hidden"), Column("published", "ratio"),
+        Column("source"),
     ]  # fmt: skip
     notes = [*_SPEEDUP_DIFFERENCES, *_sources(data, used)]
     if not table:
@@ -141,7 +142,8 @@ def _communication() -> Table:
             ]
             table.append(cells)
     heads = [
-        Column("dataset"), Column("quantised"), Column("sent", "bytes"), Column("of unquantised", "share"), Column("source"),
+        Column("dataset"), Column("quantised"), Column("sent", "bytes"), Column("of unquantised", "share"),
+        Column("source"),
     ]  # fmt: skip
     notes = [*data["differences"], *_sources(data, [volume["source"] for volume in data["volume"]])]
     return Table("published-communication", "Published communication volumes", heads, table, notes)

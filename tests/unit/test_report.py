@@ -1,0 +1,250 @@
+"""Tables of a report: what stands in them, what is marked, and what never stands side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from stats_rows import a_row, runs
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report import render
+from pdadmm_bench.report.accuracy import accuracy_table
+from pdadmm_bench.report.assemble import assemble
+from pdadmm_bench.report.figures import convergence, figures
+from pdadmm_bench.report.page import page
+from pdadmm_bench.report.profile import profile_tables
+from pdadmm_bench.report.published import load
+from pdadmm_bench.report.speedups import points_of_rows, points_of_scale, speedup_tables
+from pdadmm_bench.report.tables import Cell, Column, Table, text
+from pdadmm_bench.report.times import communication_table, iteration_tables, target_tables
+
+ACCURACY, TIME = "acc_test_at_best_val", "time_iteration_median_s"
+LOW = [0.70, 0.71, 0.72, 0.70, 0.71, 0.72, 0.70, 0.71]
+
+
+def shown(table: Table) -> list[list[str]]:
+    return [[text(cell, column) for cell, column in zip(line, table.columns, strict=True)] for line in table.rows]
+
+
+def better() -> list[Row]:
+    return runs("adam", ACCURACY, LOW) + runs("pdadmm", ACCURACY, [value + 0.05 for value in LOW])
+
+
+def test_accuracy_golden_table() -> None:
+    table = accuracy_table(better())
+    assert table
+    assert render.markdown(table).splitlines()[2:6] == [
+        "| layers | hidden | optimizer | cora |",
+        "| ---: | ---: | --- | ---: |",
+        "| 2 | 16 | adam | 70.9 % [70.2, 71.5] (n=8) |",
+        "| 2 | 16 | pdadmm | **75.9 % [75.2, 76.5] (n=8)** |",
+    ]
+
+
+def test_one_seed_has_neither_interval_nor_best() -> None:
+    table = accuracy_table([a_row({"optimizer": "adam"}), a_row({"optimizer": "pdadmm"}, acc_test_at_best_val=0.95)])
+    assert table
+    assert shown(table) == [["2", "16", "adam", "80.0 % (n=1)"], ["2", "16", "pdadmm", "95.0 % (n=1)"]]
+    assert not any(cell.best for line in table.rows for cell in line)
+    assert "none is marked as best" in table.notes[0]
+
+
+def test_the_best_has_to_beat_every_other_line() -> None:
+    table = accuracy_table(better() + runs("sgd", ACCURACY, [value + 0.05 for value in reversed(LOW)]))
+    assert table
+    assert not any(cell.best for line in table.rows for cell in line)
+
+
+def test_a_repeat_of_a_seed_is_no_second_sample_of_accuracy() -> None:
+    table = accuracy_table([a_row(), a_row(run_id="again")])
+    assert table
+    assert table.rows[0][-1].n == 1
+
+
+def test_a_failed_run_is_counted_and_has_no_number() -> None:
+    rows = [*runs("adam", ACCURACY, LOW), a_row({"optimizer": "adam", "seed": 9}, status="diverged")]
+    table = accuracy_table(rows)
+    assert table
+    assert shown(table)[0][-1] == "70.9 % [70.2, 71.5] (8 ok, 1 diverged, n=8)"
+
+
+def test_machines_are_never_mixed_in_a_table_of_times() -> None:
+    rows = runs("adam", TIME, [1.0] * 5) + [row | {"env_cpu": "other"} for row in runs("pdadmm", TIME, [2.0] * 5)]
+    tables = iteration_tables(rows)
+    assert [table.name for table in tables] == ["iteration-time-1", "iteration-time-2"]
+    assert [[line[3] for line in shown(table)] for table in tables] == [["adam"], ["pdadmm"]]
+    assert ["AMD EPYC" in tables[0].notes[0], "other" in tables[1].notes[0]] == [True, True]
+
+
+def test_times_of_a_shared_machine_are_marked_or_left_out() -> None:
+    shared = runs("adam", TIME, [1.0] * 5)
+    (table,) = iteration_tables([row | {"env_concurrency": 2} for row in shared])
+    assert shown(table)[0][4] == "1 s† [1 s, 1 s] (n=5)"
+    assert any("not to be quoted" in note for note in table.notes)
+    (table,) = iteration_tables([row | {"env_concurrency": 2} for row in shared] + runs("adam", TIME, [3.0] * 5))
+    assert shown(table)[0][4] == "3 s [3 s, 3 s] (n=5)"
+
+
+def test_the_split_of_an_iteration() -> None:
+    workers = [{"compute_s": 3.0, "exposed_s": 1.0, "idle_s": 0.0}, {"compute_s": 1.0, "exposed_s": 1.0, "idle_s": 2.0}]
+    (table,) = iteration_tables([a_row(dist_per_worker=json.dumps(workers))])
+    assert shown(table)[0][-3:] == ["50.0 %", "25.0 %", "25.0 %"]
+
+
+def test_misses_count_as_never() -> None:
+    rows = runs("adam", "time_to_target_s", [1.0, None, None, None, 2.0], target=0.8)
+    (table,) = target_tables(rows)
+    assert table.rows[0][5].value == float("inf")
+    assert [shown(table)[0][place] for place in (4, 7, 8)] == ["80.0 %", "2 of 5 reached", "10 s"]
+
+
+def test_speedups_against_the_own_single_worker_and_against_another() -> None:
+    rows = [
+        *runs("pdadmm", TIME, [4.0] * 5), *runs("pdadmm", TIME, [2.0] * 5, gpus=2),
+        *runs("adam", TIME, [3.0] * 5), *runs("adam", TIME, [3.0] * 5, gpus=2),
+    ]  # fmt: skip
+    own = speedup_tables(points_of_rows(rows)[0])
+    assert [line[3:] for line in shown(own[0])] == [
+        ["pdadmm", "2.00 [2.00, 2.00] (n=5)", "100.0 %"],
+        ["adam", "1.00 [1.00, 1.00] (n=5)", "50.0 %"],
+    ]
+    (named,) = speedup_tables(points_of_rows(rows, "adam")[0])
+    by_name = {line[3]: (line[4].split()[0], line[6].split()[0]) for line in shown(named)}
+    assert by_name == {"pdadmm": ("0.75", "1.50"), "adam": ("1.00", "1.00")}
+    with pytest.raises(UserError, match="did you mean adam"):
+        points_of_rows(rows, "adm")
+
+
+def test_speedups_by_depth_from_the_rows_of_scale() -> None:
+    common = {"optimizer_name": "pdadmm", "schedule": None, "model_hidden": 64, "n": 5, "speedup_low": None,
+              "speedup_high": None, "env_cpu": "x", "env_cores": 2, "dist_device": "cpu",
+              "time_iteration_median_s": 1.0}  # fmt: skip
+    rows = [
+        common | {"model_layers": layers, "dist_workers": workers, "speedup": speedup}
+        for layers, workers, speedup in ((4, 1, 1.0), (4, 2, 1.5), (8, 1, 1.0), (8, 2, 1.9))
+    ]
+    tables = speedup_tables(points_of_scale(rows))
+    assert [table.name for table in tables] == ["speedup-by-workers", "speedup-by-depth"]
+    assert shown(tables[1])[0][4:] == ["1.50 (n=5)", "75.0 %", "1.90 (n=5)", "95.0 %"]
+
+
+def test_communication_by_wire() -> None:
+    rows = [
+        a_row({"gpus": 2, "wire": wire, "optimizer": "pdadmm"}, dist_wire=wire, dist_sent_bytes=size)
+        for wire, size in (("fp32", 4000), ("uint8", 1000))
+    ]
+    table = communication_table(rows)
+    assert table
+    assert [line[-3:] for line in shown(table)] == [
+        ["fp32", "4 kB (n=1)", "100.0 %"],
+        ["uint8", "1 kB (n=1)", "25.0 %"],
+    ]
+    assert communication_table([a_row()]) is None
+
+
+def test_a_profile_counts_a_miss_as_unsolved() -> None:
+    rows = [
+        *runs("adam", "time_to_target_s", [1.0], target=0.8), *runs("pdadmm", "time_to_target_s", [3.0], target=0.8),
+        *runs("adam", "time_to_target_s", [None], target=0.8, dataset="pubmed"),
+        *runs("pdadmm", "time_to_target_s", [3.0], target=0.8, dataset="pubmed"),
+    ]  # fmt: skip
+    (table,) = profile_tables(rows)
+    assert shown(table) == [
+        ["adam", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %"],
+        ["pdadmm", "50.0 %", "50.0 %", "50.0 %", "100.0 %", "100.0 %", "100.0 %"],
+    ]
+
+
+AWKWARD = Table(
+    "t", "50 % of a_b & {c} #1 ~ ^ \\ $",
+    [Column("data_set"), Column("x", "accuracy")],
+    [[Cell("[start] 1_2"), Cell(0.5, 0.4, 0.6, 5, best=True)], [Cell("a, \"b\" | c"), Cell()]],
+    ["100 % → ∞"],
+)  # fmt: skip
+
+
+def test_latex_is_balanced_and_escaped() -> None:
+    source = render.latex(AWKWARD)
+    body = "\n".join(line for line in source.splitlines() if not line.startswith("% "))
+    assert not re.search(
+        r"(?<!\\)[%_#&$](?![^$]*\$)", re.sub(r" & |\$\\?\w+\$", " ", body).replace(r"\_", "").replace(r"\%", "")
+    )
+    bare = re.sub(r"\\[{}]", "", body)
+    assert bare.count("{") == bare.count("}")
+    opened, closed = re.findall(r"\\begin\{(\w+)\}", body), re.findall(r"\\end\{(\w+)\}", body)
+    assert opened == list(reversed(closed)) == ["table", "tabular"]
+    assert all(rule in body for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert [len(re.split(r"(?<!\\)&", line)) for line in lines] == [2, 2, 2]
+    assert "{[start] 1\\_2}" in body
+    assert r"\textbf{50.0 \% [40.0, 60.0] (n=5)}" in body
+
+
+def test_csv_has_base_units_and_quotes() -> None:
+    found = list(csv.reader(io.StringIO(render.comma_separated(AWKWARD))))
+    assert found == [
+        ["data_set", "x (fraction)", "x (fraction)_low", "x (fraction)_high", "x_n", "x_best"],
+        ["[start] 1_2", "0.5", "0.4", "0.6", "5", "yes"],
+        ['a, "b" | c', "", "", "", "", ""],
+    ]
+
+
+def test_the_same_rows_against_themselves_have_no_best() -> None:
+    table = accuracy_table(runs("adam", ACCURACY, LOW) + runs("pdadmm", ACCURACY, LOW))
+    assert table
+    assert not any(cell.best for line in table.rows for cell in line)
+
+
+def test_published_numbers_are_complete_and_beside_ours() -> None:
+    for block in load("accuracy")["accuracy"]:
+        for result in block["results"]:
+            assert len(result["mean"]) == len(block["datasets"])
+            assert len(result.get("sd", block["datasets"])) == len(block["datasets"])
+    tables = {table.name: table for table in assemble(better(), [], published=True).tables}
+    table = tables["published-accuracy"]
+    line = next(line for line in shown(table) if line[1] == "pdadmm")
+    assert line == ["cora", "pdadmm", "2 × 16", "75.9 % [75.2, 76.5] (n=8)", "10 × 100", "78.4 % (± 0.3, n=5)", "T"]
+    assert any("2105.09837" in note for note in table.notes)
+
+
+HISTORY = [
+    {"iteration": k, "train_seconds": 0.1 * k, "acc_val": 0.5 + 0.01 * k, "objective": 2.0,
+     "primal_residual": 1 / (k + 1) ** 2}
+    for k in range(1, 20)
+]  # fmt: skip
+
+
+def test_pictures_are_medians_over_seeds_with_the_slope_of_1_over_k() -> None:
+    rows = [a_row({"optimizer": "pdadmm", "seed": seed}, mlflow_run_id=str(seed)) for seed in range(3)]
+    histories = {
+        str(seed): [{**step, "acc_val": step["acc_val"] + seed / 100} for step in HISTORY] for seed in range(3)
+    }
+    (panels,) = convergence(rows, histories).values()
+    assert [len(panel.curves) for panel in panels] == [1, 1, 1, 1]
+    curve = panels[2].curves[0]
+    assert (curve.runs, curve.y[0], curve.low[0], curve.high[0]) == (3, 0.52, 0.51, pytest.approx(0.53))
+    (figure,) = figures(rows, histories, []).values()
+    residual = figure.axes[1]
+    assert [line.get_label() for line in residual.lines] == ["pdadmm (n=3)", "slope of 1/k"]
+    assert (residual.get_xscale(), residual.get_yscale()) == ("log", "log")
+
+
+def test_the_page_refers_to_nothing_outside() -> None:
+    rows = [row | {"mlflow_run_id": row["run_id"]} for row in better()]
+    report = assemble(rows, [])
+    source = page("<cora> & co", rows, {row["run_id"]: HISTORY for row in rows}, report, ["something is missing"])
+    scripts = re.compile(r"<script>.*?</script>", re.DOTALL)  # a script with a source would stay
+    assert len(scripts.findall(source)) == 3
+    markup = scripts.sub("", source)
+    assert re.findall(r"\b(?:src|href)\s*=\s*(\S+)", markup) == ['"data:,">']
+    assert not re.search(r"https?:|//|@import|url\(", markup)
+    assert "&lt;cora&gt; &amp; co" in source
+    assert "something is missing" in source
+    assert len(source) < 8e6
+    plain = page("x", rows, {}, report, [])
+    assert len(plain) < 100_000
