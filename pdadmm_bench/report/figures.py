@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.lines import Line, gather, quotable
@@ -186,9 +186,10 @@ def speedup_figure(points: Sequence[Point]) -> Figure:
             label=text + (" (machine shared)" if any(point.unquotable for point in mine) else ""),
             **_look(number),
         )
-        with_interval = [point for point in mine if point.ratio.low is not None and point.ratio.high is not None]
-        for point in with_interval:
-            axes.plot([point.workers] * 2, [point.ratio.low, point.ratio.high], color=_look(number)["color"], alpha=0.5)
+        for point in mine:
+            if point.ratio.low is not None and point.ratio.high is not None:
+                ends = [point.ratio.low, point.ratio.high]
+                axes.plot([point.workers] * 2, ends, color=_look(number)["color"], alpha=0.5)
     most = max(point.workers for point in points)
     axes.plot([1, most], [1, most], color=GREY, linestyle=":", linewidth=1.2, label="efficiency of 100 %")
     axes.set_xticks(sorted({point.workers for point in points}))
@@ -197,7 +198,7 @@ def speedup_figure(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def _look(number: int) -> dict[str, str]:
+def _look(number: int) -> dict[str, Any]:
     return {"color": CYCLE[number % len(CYCLE)], "linestyle": STYLES[number // len(CYCLE) % 4]}
 
 

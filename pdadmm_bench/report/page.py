@@ -61,7 +61,7 @@ def _plots(rows: Sequence[Row], histories: Histories) -> dict[str, list[str]]:
                 "x": [*x, end],
                 "y": [*y, y[-1]],
                 "name": solver,
-                "line": {"shape": "hv", **_look(number)},
+                "line": _look(number) | {"shape": "hv"},
                 "mode": "lines",
             }
             for number, (solver, (x, y)) in enumerate(curves.items())
@@ -116,5 +116,5 @@ def _figure(data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> str
     return str(Figure(data=list(data), layout=dict(layout, template="plotly_white")).to_json())
 
 
-def _look(number: int) -> dict[str, str]:
+def _look(number: int) -> dict[str, Any]:
     return {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}

@@ -11,7 +11,7 @@ from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.accuracy import mean_accuracy
-from pdadmm_bench.report.lines import gather
+from pdadmm_bench.report.lines import Line, gather
 from pdadmm_bench.report.speedups import Point
 from pdadmm_bench.report.tables import Cell, Column, Table, cell
 
@@ -44,7 +44,7 @@ def _accuracy(rows: Sequence[Row]) -> Table:
             for place, dataset in enumerate(block["datasets"]):
                 if dataset not in datasets:
                     continue
-                mine = [
+                mine: list[Line | None] = [
                     each for each in ours if (each.setting["dataset"], each.setting["optimizer"]) == (dataset, name)
                 ]
                 spread = result.get("sd", [])
@@ -75,7 +75,7 @@ def _speedup(points: Sequence[Point]) -> Table:
     for found in _published_speedups(data):
         if found["optimizer"] not in optimizers:
             continue
-        mine = [
+        mine: list[Point | None] = [
             point
             for point in points
             if (point.optimizer.split()[0], point.workers) == (found["optimizer"], found["workers"])

@@ -1,0 +1,116 @@
+"""``pdadmm-bench report`` on what the other verbs wrote: an MLflow experiment, rows, a suite's folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from shell import DATA, Cli, rows_of
+
+MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
+SMALL = ("run", *DATA, "--layers", "2", "--hidden", "8", "--iterations", "4", "--quiet", "--seeds", "2")
+BOTH = ("--optimizer", "adam", "--optimizer", "pdadmm", "--target", "0.2")
+
+
+@pytest.fixture
+def measured(cli: Cli, with_store: Path) -> Path:
+    answer = cli(*SMALL, *BOTH, "--json", "rows.json")
+    assert answer.code == 0, answer.err
+    return with_store
+
+
+def test_every_format_of_an_experiment_is_written_and_logged_to_its_parent(cli: Cli, measured: Path) -> None:
+    answer = cli("report", "pdadmm-bench", "--format", "all", "--out", "out")
+    assert answer.code == 0, answer.err
+    assert "Test accuracy at the best validation accuracy" in answer.out
+    names = {path.name for path in (measured / "out").iterdir()}
+    assert names >= {
+        "report.md",
+        "report.html",
+        "accuracy.csv",
+        "accuracy.tex",
+        "iteration-time.csv",
+        "time-to-target.tex",
+    }
+    assert any(name.startswith("convergence-") and name.endswith(".png") for name in names)
+    assert any(name.startswith("convergence-") and name.endswith(".svg") for name in names)
+    assert "report.html (" in answer.out
+    from mlflow import MlflowClient
+
+    parent = rows_of(measured / "rows.json")[0]["mlflow_parent_run_id"]
+    client = MlflowClient(f"sqlite:///{measured / 'mlflow.db'}")
+    logged = {Path(artifact.path).name for artifact in client.list_artifacts(parent, "report")}
+    assert logged == names
+
+
+def test_rows_without_their_store_say_that_curves_are_missing(cli: Cli, measured: Path) -> None:
+    (measured / "mlflow.db").unlink()
+    answer = cli("report", "rows.json", "--format", "png", "--format", "csv", "--out", "out")
+    assert answer.code == 0, answer.err
+    assert "no convergence curves of 4 of 4 runs" in answer.out
+    assert not (measured / "mlflow.db").exists()
+    assert (measured / "out" / "accuracy.csv").is_file()
+
+
+def test_a_row_in_two_sources_counts_once(cli: Cli, measured: Path) -> None:
+    alone = cli("report", "rows.json")
+    twice = cli("report", "rows.json", "rows.json")
+    assert "4 rows were in several sources and count once" in twice.out
+    assert twice.out.startswith(alone.out.split("no speedups")[0])
+
+
+def test_a_results_folder_without_rows_json_gives_its_single_rows(cli: Cli, measured: Path) -> None:
+    folder = measured / "results" / "mine"
+    (folder / "runs").mkdir(parents=True)
+    for place, row in enumerate(rows_of(measured / "rows.json")):
+        (folder / "runs" / f"{place}.json").write_text(json.dumps(row))
+    answer = cli("report", "mine")
+    assert answer.code == 0, answer.err
+    assert "all 4 rows" in answer.out
+    assert "adam" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rows.json", "--format", "pngs"), "unknown format 'pngs': did you mean png"),
+        (("none.json",), "no such rows file: none.json"),
+        (("empty",), "empty is no results folder of a suite"),
+        (("rows.json", "--reference", "adm"), "unknown reference optimizer 'adm': did you mean adam"),
+        (("rows.json", "--format", "csv", "--out", "rows.json"), "rows.json is not a folder"),
+        (("predicted.json",), "a report has measured numbers only"),
+        (("half.json",), "half.json is not a rows file"),
+    ],
+)
+def test_bad_input_gets_a_sentence(cli: Cli, measured: Path, arguments: tuple[str, ...], words: str) -> None:
+    (measured / "empty").mkdir()
+    (measured / "predicted.json").write_text('[{"predicted": true, "efficiency": 1.0}]')
+    (measured / "half.json").write_text('[{"schema_version": 1,')
+    assert words in cli("report", *arguments).error
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
+def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[str], ModuleType]) -> None:
+    answer = cli("report", "pdadmm-bench", "--format", "html", "--out", "out")
+    assert answer.code == 0, answer.err
+    with tool("screenshots").browser(1300, 1000) as window:
+        window.go((measured / "out" / "report.html").as_uri())
+        window.wait_for("Test accuracy", "validation accuracy")
+        column = "[...document.querySelectorAll('#accuracy tbody tr')].map(row => row.cells[2].textContent)"
+        assert window.run(f"return {column}") == ["adam", "pdadmm"]
+        for expected in (["adam", "pdadmm"], ["pdadmm", "adam"]):
+            window.run("document.querySelectorAll('#accuracy th button')[2].click()")
+            assert window.run(f"return {column}") == expected
+        traces = "return document.querySelectorAll('[data-plot] .scatterlayer .trace').length"
+        end = time.monotonic() + 60
+        while window.run(traces) < 6 and time.monotonic() < end:
+            time.sleep(0.3)
+        assert window.run(traces) >= 6
+        loaded = window.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert [name for name in loaded if not name.startswith(("data:", "blob:"))] == []
