@@ -18,9 +18,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@cache
 def environment() -> dict[str, str | int | bool | None]:
-    """Flat ``env_*`` facts for every result row: code, interpreter, libraries, processor, accelerator."""
+    """Flat ``env_*`` facts for every result row: code, interpreter, libraries, processor, accelerator.
+
+    The accelerator is known once torch was imported.
+    """
+    return {**_fixed(), **_accelerator()}
+
+
+@cache
+def _fixed() -> dict[str, str | int | bool | None]:
     commit, dirty = _git()
     return {
         "env_version": __version__,
@@ -33,7 +40,6 @@ def environment() -> dict[str, str | int | bool | None]:
         "env_cpu": _cpu(),
         "env_cores": cores(),
         "env_memory_bytes": _memory(),
-        **_accelerator(),
     }
 
 
