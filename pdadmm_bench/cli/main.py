@@ -87,8 +87,10 @@ def main() -> None:
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        if isinstance(error, (UserError, Unreachable)):
+        if isinstance(error, UserError):
             text, code = str(error), error.exit_code
+        elif isinstance(error, Unreachable):
+            text, code = f"lost another worker ({error})", 1
         else:
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             text, code = f"{what} (not expected; pdadmm-bench --debug shows where)", 1

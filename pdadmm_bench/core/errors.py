@@ -27,8 +27,6 @@ class TrackingError(UserError):
 class Unreachable(RuntimeError):
     """An exchange failed because another worker ended or does not answer: a consequence, never the cause."""
 
-    exit_code = 1
-
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name that is not among the ``valid`` ones: the nearest first, then all of them."""

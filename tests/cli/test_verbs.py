@@ -112,7 +112,7 @@ def test_of_several_workers_each_names_itself(cli: Cli, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(command, "app", lost)
     answer = cli()
-    assert (answer.code, answer.err) == (1, "error: worker 3: Connection closed by peer\n")
+    assert (answer.code, answer.err) == (1, "error: worker 3: lost another worker (Connection closed by peer)\n")
 
 
 SWALLOWS = """
