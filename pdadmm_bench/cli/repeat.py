@@ -25,6 +25,7 @@ from pdadmm_bench.runner import run as train
 from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.suite.results import FOLDER, Results
 from pdadmm_bench.track import store
+from pdadmm_bench.track.read import read_run
 
 #: What a run that came to an end by itself can be compared by.
 COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")
@@ -80,34 +81,9 @@ def find_row(run_id: str, source: Source) -> Row:
         raise UserError(f"{run_id!r} is the start of {len(found)} run ids ({some}, …): give more of it")
     if found:
         return next(iter(found.values()))
-    if not source.rows and not source.results and (tracked := _from_store(run_id, source.tracking_uri)) is not None:
+    if not source.rows and not source.results and (tracked := read_run(run_id, source.tracking_uri)) is not None:
         return tracked
     raise UserError(f"no row with the run id {run_id!r} in {where}; --rows FILE or --results DIR names another place")
-
-
-def _from_store(run_id: str, uri: str | None) -> Row | None:
-    """The row that the MLflow run ``run_id`` carries; None where there is no such run."""
-    uri = store.uri_or_default(uri)
-    file = store.database(uri)
-    if file is not None and not file.exists():
-        return None
-    store.check(uri)
-    store.quiet()
-    import tempfile
-
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    client = MlflowClient(uri)
-    try:
-        client.get_run(run_id)
-    except MlflowException:
-        return None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            return json.loads(Path(client.download_artifacts(run_id, "row.json", folder)).read_text(encoding="utf-8"))
-    except Exception as error:
-        raise UserError(f"the MLflow run {run_id} has no result row ({store.sentence(error)})") from error
 
 
 def spec_of(row: Row) -> RunSpec:

@@ -104,7 +104,7 @@ class Session:
                 if claim is None:
                     continue
                 if claim.left_behind and planned.row:
-                    self._tracker.adopt(claim.left_behind, planned.row)
+                    self._tracker.adopt(claim.left_behind, planned.key, planned.row)
                     self._results.write(planned.key, planned.row)
                 claim.release()
 
@@ -212,8 +212,11 @@ class Session:
                 claim.release()
                 self._halt()
                 return None, elsewhere
-            if claim.left_behind and self._tracker:
-                self._tracker.abandon(claim.left_behind)
+            if self._tracker:
+                if claim.left_behind:
+                    self._tracker.abandon(claim.left_behind, planned.key)
+                with contextlib.suppress(UserError):  # a full disk; the row will tell
+                    claim.note(self._tracker.run_id)
             return Running(planned, claim, concurrency=self._jobs), elsewhere
         return None, elsewhere
 
@@ -258,10 +261,8 @@ class Session:
         if running.planned.spec.gpus == 1:
             running.began = time.monotonic()  # starting the process is paid once
         if self._tracker:
-            running.observer = self._tracker.observer()
+            running.observer = self._tracker.observer_of(running.planned.key)
             running.observer.started(running.planned.spec, running.facts)
-            with contextlib.suppress(UserError):  # a full disk; the row will tell
-                running.claim.note(running.observer.run_id)
 
     def _over(self, slot: Slot, running: Running, outcome: tuple[str, str] | None) -> None:
         """The process is free again."""

@@ -6,7 +6,7 @@
       rows.json         the rows of the suite's runs, for reports; written anew when a suite command ends
       runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
       claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
-      claims/<key>.json the run's id in MLflow while it is being made; what is left behind by a killed process
+      claims/<key>.json the parent run in MLflow while it is being made; what is left behind by a killed process
       mlflow.json       the parent run in MLflow
 
 Rows of earlier code or settings stay in ``runs/`` under their own keys.
@@ -35,12 +35,11 @@ class Claim:
     def __init__(self, lock: FileLock, note: Path):
         self._lock, self._note = lock, note
         self.left_behind = _note(note)
-        """The MLflow run of a process that ended while it made this run, if any."""
+        """The MLflow parent run of a process that ended while it made this run, if any."""
 
-    def note(self, mlflow_run_id: str | None) -> None:
-        """Write down which MLflow run is under way, for whoever comes after a kill."""
-        if mlflow_run_id is not None and _note(self._note) != mlflow_run_id:
-            write_atomic(self._note, json.dumps({"mlflow_run_id": mlflow_run_id}) + "\n")
+    def note(self, parent: str) -> None:
+        """Write down, before the run begins, which MLflow parent it is made under, for whoever comes after a kill."""
+        write_atomic(self._note, json.dumps({"parent": parent}) + "\n")
 
     def release(self) -> None:
         """The run is over, and its row is written."""
@@ -50,7 +49,7 @@ class Claim:
 
 def _note(path: Path) -> str | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("mlflow_run_id")
+        return json.loads(path.read_text(encoding="utf-8")).get("parent")
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -57,6 +57,23 @@ def read_source(name: str, tracking_uri: str | None = None) -> Source:
     return Source(name, rows, [run_id for run_id, row in found if row is None])
 
 
+def read_run(run_id: str, tracking_uri: str | None = None) -> Row | None:
+    """The row of the MLflow run ``run_id``; None where there is no such run, or no store.
+
+    Raises :class:`UserError` for a run without a row, :class:`TrackingError` for a store that cannot be used.
+    """
+    uri = store.uri_or_default(tracking_uri)
+    file = store.database(uri)
+    if file is not None and not file.exists():
+        return None
+    with _client(uri, run_id) as client:
+        if (run := _run(client, run_id)) is None:
+            return None
+        if (row := _row(client, run)) is None:
+            raise UserError(f"the MLflow run {run_id} has no result row")
+        return row
+
+
 @contextlib.contextmanager
 def _client(uri: str, name: str) -> Iterator[Any]:
     """A client of a store that exists; what MLflow fails on becomes a :class:`TrackingError`."""
@@ -67,10 +84,8 @@ def _client(uri: str, name: str) -> Iterator[Any]:
     store.quiet()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each row
     try:
-        from mlflow import MlflowClient
-
         with store.alone(file):
-            client = MlflowClient(uri)
+            client = store.client(uri)
             client.search_experiments(max_results=1)  # a store of an older MLflow is migrated here, alone
         yield client
     except UserError:
@@ -79,15 +94,19 @@ def _client(uri: str, name: str) -> Iterator[Any]:
         raise store.unusable(uri, error) from error
 
 
+def _run(client: Any, name: str) -> Any | None:
+    """The run with the id ``name``, None if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    if _RUN_ID.fullmatch(name):
+        with contextlib.suppress(MlflowException):  # no such run; an experiment may be called so
+            return client.get_run(name)
+    return None
+
+
 def _runs(client: Any, name: str) -> list[Any]:
     """The training runs of a run, of an invocation, or of an experiment; the oldest first."""
-    run = None
-    if _RUN_ID.fullmatch(name):
-        from mlflow.exceptions import MlflowException
-
-        with contextlib.suppress(MlflowException):  # no such run; an experiment may be called so
-            run = client.get_run(name)
-    if run is not None:
+    if (run := _run(client, name)) is not None:
         is_child = "mlflow.parentRunId" in run.data.tags
         children = f"tags.mlflow.parentRunId = '{name}'"
         return [run] if is_child else _search(client, run.info.experiment_id, children)

@@ -12,6 +12,8 @@ from pdadmm_bench.track.runs import ENDS, TrackedRun, Tracker, _code_tags, _dump
 
 #: Tags of children that the parent lists.
 _COLLECTED = ("dataset", "optimizer", "device", "workers")
+#: The tag of a child that names the run within the suite.
+_KEY = "run_key"
 
 
 class SuiteTracker(Tracker):
@@ -51,11 +53,10 @@ class SuiteTracker(Tracker):
         store.check(uri)
         store.quiet()
         try:
-            from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
 
             with store.alone(store.database(uri)):
-                client = MlflowClient(uri)
+                client = store.client(uri)
                 try:
                     run = client.get_run(run_id)
                 except MlflowException:
@@ -70,28 +71,44 @@ class SuiteTracker(Tracker):
             raise store.unusable(uri, error) from error
         return client, run
 
-    def observer(self) -> TrackedRun:
-        """The observer of one more run."""
+    def observer_of(self, key: str) -> TrackedRun:
+        """The observer of one more run, which the suite knows as ``key``."""
         self._children = [child for child in self._children if not child._settled]
-        child = SuiteRun(self)
+        child = SuiteRun(self, key)
         self._children.append(child)
         return child
 
-    def abandon(self, run_id: str) -> None:
-        """End the child ``run_id``, which a killed process left running."""
-        self.attempt("ending a run", lambda: self._abandon(run_id))
+    def abandon(self, parent: str, key: str) -> None:
+        """End the child of ``parent`` that a killed process left running when it made the run ``key``."""
 
-    def adopt(self, run_id: str, row: Row) -> None:
-        """Bring the child ``run_id`` to its end, whose process was killed when it had written the row."""
-        child = SuiteRun(self)
-        self._children.append(child)
-        child.adopt(run_id, row)
+        def end() -> None:
+            for run_id in self._left_running(parent, key):
+                self._kill(run_id)
 
-    def _abandon(self, run_id: str) -> None:
-        if self.client.get_run(run_id).info.status == "RUNNING":
-            self.client.set_tag(run_id, "status", "interrupted")
-            self.client.set_tag(run_id, "status_reason", "the process that made it was killed")
-            self.client.set_terminated(run_id, "KILLED")
+        self.attempt("ending a run", end)
+
+    def adopt(self, parent: str, key: str, row: Row) -> None:
+        """Bring such a child to its end where ``row`` is its row, written just before the process was killed."""
+
+        def end() -> None:
+            for run_id in self._left_running(parent, key):
+                if row.get("mlflow_run_id") in (None, run_id):
+                    child = SuiteRun(self, key)
+                    self._children.append(child)
+                    child.adopt(run_id, row)
+                else:
+                    self._kill(run_id)
+
+        self.attempt("ending a run", end)
+
+    def _left_running(self, parent: str, key: str) -> list[str]:
+        condition = f"tags.mlflow.parentRunId = '{parent}' AND tags.{_KEY} = '{key}' AND attributes.status = 'RUNNING'"
+        return [run.info.run_id for run in self.client.search_runs([self.experiment_id], condition)]
+
+    def _kill(self, run_id: str) -> None:
+        self.client.set_tag(run_id, "status", "interrupted")
+        self.client.set_tag(run_id, "status_reason", "the process that made it was killed")
+        self.client.set_terminated(run_id, "KILLED")
 
     def _tag(self, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -118,11 +135,15 @@ class SuiteRun(TrackedRun):
 
     _tracker: SuiteTracker
 
+    def __init__(self, tracker: SuiteTracker, key: str):
+        super().__init__(tracker)
+        self._key = key
+
     def adopt(self, run_id: str, row: Row) -> None:
         """Go on with a run that another process began, at its end."""
         self.run_id, self._described, self._params = run_id, True, {"adopted": True}
         self.finished(row, [])
 
     def _open(self) -> None:
-        self._tags |= self._tracker.child_tags
+        self._tags |= {**self._tracker.child_tags, _KEY: self._key}
         super()._open()
