@@ -6,6 +6,7 @@ torch's cache between processes; the first step of a process still pays for trac
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ def missing_compiler(device: torch.device) -> str | None:
         from torch.utils._triton import has_triton
 
         return None if has_triton() else "Triton is not installed"
+    _import_inductor()
     from torch._inductor import cpp_builder, exc
 
     try:
@@ -29,7 +31,15 @@ def missing_compiler(device: torch.device) -> str | None:
 
 def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` as one kernel per shape; compiled in this process, so that no pool of compilers outlives the run."""
+    _import_inductor()
     import torch._inductor.config as inductor
 
     inductor.compile_threads = 1
     return torch.compile(function, dynamic=False)
+
+
+def _import_inductor() -> None:
+    """Import what torch.compile needs, without what setuptools, imported on the way, has to say about distutils."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?i).*distutils")
+        import torch.utils.cpp_extension  # noqa: F401
