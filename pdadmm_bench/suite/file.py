@@ -53,6 +53,7 @@ class SuiteFile(Typed):
     defaults: dict[str, Any] = {}
     entry: list[dict[str, Any]] = Field(min_length=1)
     exclude: list[dict[str, Any]] = []
+    gate: dict[str, Any] = Field({}, description="thresholds of regress (pdadmm_bench.regress.thresholds)")
 
 
 @dataclass(frozen=True)

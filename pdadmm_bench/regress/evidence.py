@@ -1,0 +1,122 @@
+"""What one side showed of a benchmark: its runs over seeds, their loss curves, and times of an iteration.
+
+A benchmark is a setting of a suite without its seeds. Its name is what a reader calls it, its version a hash of
+everything that was asked for: the same name with another version, or on other data, is another benchmark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.metrics import COMPLETE
+
+REPEATED = ("seed", "split_seed")
+
+#: Columns of a row that are kept: what is judged, and what explains it.
+_KEPT = ("status", "status_reason", "iterations", "dist_sent_bytes")
+_KEPT_PREFIXES = ("acc_", "loss_", "memory_", "weights_")
+_DATA = "dataset_"
+EXACT = "dataset_sha256"
+"""The fact about the rows that another processor's rounding changes: features are sums of neighbours."""
+_OF_THE_VISIT = ("dataset_cache_hit", "dataset_split_seed")
+
+Setting = dict[str, Any]
+Point = tuple[int, float, float]
+"""Iteration, training loss, validation accuracy."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed: its row, as far as it is judged, and the evaluated points of its history."""
+
+    row: Row
+    curve: tuple[Point, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run did all that it was asked for."""
+        return self.row["status"] in COMPLETE
+
+
+@dataclass
+class Benchmark:
+    """One side of a comparison."""
+
+    name: str
+    setting: Setting
+    runs: dict[str, Run] = field(default_factory=dict)
+    """By seed (:func:`seed_of`)."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Facts about the rows of the first run: version, sizes, counts and hash."""
+    seconds: list[float] = field(default_factory=list)
+    """Of an iteration, one value per measurement; empty where time was not measured."""
+
+    @property
+    def version(self) -> str:
+        """Hash of the setting, 12 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.setting, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def setting_of(flat: Mapping[str, Any]) -> Setting:
+    """A run's flat settings without its seeds."""
+    return {name: value for name, value in flat.items() if name not in REPEATED}
+
+
+def seed_of(flat: Mapping[str, Any]) -> str:
+    """The key of a run within its benchmark: ``seed``, or ``split_seed/seed`` where the split has a seed of its own."""
+    return f"{flat['split_seed']}/{flat['seed']}" if flat.get("split_seed") else str(flat["seed"])
+
+
+def data_of(row: Row) -> dict[str, Any]:
+    """What a row says about the data."""
+    return {name: value for name, value in row.items() if name.startswith(_DATA) and name not in _OF_THE_VISIT}
+
+
+def run_of(row: Row, history: Sequence[Mapping[str, float]]) -> Run:
+    """The judged part of a run."""
+    kept = {name: value for name, value in row.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    points = [
+        (int(step["iteration"]), float(step["loss_train"]), float(step["acc_val"]))
+        for step in history
+        if "loss_train" in step and math.isfinite(step["loss_train"])
+    ]
+    return Run(kept, tuple(points))
+
+
+def names(settings: Sequence[Setting]) -> list[str]:
+    """A name for each of the different ``settings``: ``pdadmm 4×32 sbm``, and what tells it from others like it."""
+    short = [_short(setting) for setting in settings]
+    found = []
+    for name, setting in zip(short, settings, strict=True):
+        alike = [other for other, its in zip(settings, short, strict=True) if its == name]
+        differing = [key for key in setting if len({json.dumps(other.get(key)) for other in alike}) > 1]
+        found.append(" ".join([name, *(f"{key}={_text(setting[key])}" for key in differing)]))
+    return found
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two settings, or facts about data, as ``iterations 40 → 50``."""
+    return [
+        f"{key} {_text(before.get(key))} → {_text(after.get(key))}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _short(setting: Setting) -> str:
+    dataset = str(setting["dataset"]).partition("[")[0]
+    name = f"{setting['optimizer']} {setting['layers']}×{setting['hidden']} {dataset}"
+    return name if setting["gpus"] == 1 else f"{name} {setting['gpus']} workers"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return value[:10]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,41 @@
+"""99 % intervals: of a mean by Student's t, of a median by order statistics, which assume nothing about the noise.
+
+A gate that is asked often must rarely be wrong, so the level is higher than that of a comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.99
+LEAST_FOR_MEDIAN = 8
+"""Values from which on an interval of the median reaches 99 %; of fewer it is their range, and holds it less often."""
+
+Interval = tuple[float, float]
+
+
+def of_mean(values: Sequence[float]) -> Interval | None:
+    """The t-interval; None for a single value, and the value itself where all are equal."""
+    if len(values) < 2:
+        return None
+    if min(values) == max(values):
+        return values[0], values[0]
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    mean = float(np.mean(values))
+    return mean - float(half), mean + float(half)
+
+
+def of_median(values: Sequence[float]) -> Interval:
+    """The k-th smallest and the k-th largest value, k as large as 99 % allow; the range of fewer than eight values."""
+    ordered = sorted(values)
+    rank = max(1, int(stats.binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5)))
+    return ordered[rank - 1], ordered[-rank]
+
+
+def at_most(count: int, of: int, confidence: float = 0.95) -> float:
+    """The upper limit of a share of which ``count`` ``of`` so many were seen (Clopper and Pearson, one-sided)."""
+    return 1.0 if count == of else float(stats.beta.ppf(confidence, count + 1, of - count))
