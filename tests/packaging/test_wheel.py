@@ -87,7 +87,9 @@ def test_the_installed_command_needs_no_source_tree_and_no_network(
 
 def test_the_network_would_have_been_missed(image: Image, tmp_path: Path) -> None:
     """What the tests here rely on: an attempt to reach another machine fails and leaves a trace."""
-    attempt = "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError as error: print(error)"
+    attempt = (
+        "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError as error: print(error)"
+    )
     assert "no network here" in image.run("python", "-c", attempt, folder=tmp_path, NETWORK_LOG=str(tmp_path / "log"))
     assert "192.0.2.1" in (tmp_path / "log").read_text()
 

@@ -1,0 +1,42 @@
+"""What mkdocs needs a hand with for the site (mkdocs.yml): the reference of the command, references in docstrings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from pdadmm_bench.cli.main import app
+
+WIDTH = 76
+"""Characters that fit a line of the page."""
+ROLE = re.compile(r":\w+:<code>~?(?:[\w.]*\.)?(\w+)</code>")
+"""``:class:`~package.Name``` after it went through Markdown."""
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """The page cli.md gets the help of every verb, as the command prints it."""
+    return markdown + "\n".join(reference()) if page.file.src_uri == "cli.md" else markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """A reference in a docstring becomes the last part of its name."""
+    return ROLE.sub(r"<code>\1</code>", html)
+
+
+def reference() -> list[str]:
+    """A section per verb, and below a verb with verbs of its own one for each of them."""
+    return ["", *_sections(typer.main.get_command(app), "pdadmm-bench", None, level=1)]
+
+
+def _sections(command: Any, name: str, above: Any, level: int) -> Iterator[str]:
+    context = command.context_class(
+        command, info_name=name, parent=above, max_content_width=WIDTH, terminal_width=WIDTH
+    )
+    if above:
+        yield from ("", f"{'#' * level} {context.command_path.partition(' ')[2]}", "")
+    yield from ("```text", command.get_help(context), "```")
+    for verb, below in getattr(command, "commands", {}).items():
+        yield from _sections(below, verb, context, level + 1)
