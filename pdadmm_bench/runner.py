@@ -376,8 +376,14 @@ class _Run:
             "dist_device": self.device.type,
             "dist_threads": self.threads,
             "dist_partition": self._partition_text(),
+            "dist_schedule": self._schedule(),
             "dist_wire": self.optimizer.wire(spec.wire).name if not self.optimizer.supports(spec) else None,
         }
+
+    def _schedule(self) -> str | None:
+        """The pipeline's schedule; None where the run goes through none."""
+        pipelined = self.group.size > 1 and placement.profile_of(self.spec).parallelism == "pipeline"
+        return self.spec.schedule if pipelined else None
 
     def _work_results(self) -> dict[str, Any]:
         """Row values about the workers: their memory, and medians over iterations of what they did."""

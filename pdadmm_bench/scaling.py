@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.seeds import derive
@@ -23,6 +22,7 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.dist.group import Workers, joined
 from pdadmm_bench.runner import choose_device, time_iterations
+from pdadmm_bench.stats.estimate import aggregate
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,13 @@ def generated_problem(rows: int, features: int, classes: int, seed: int = 0) -> 
         y = torch.arange(count) % classes
         return Rows(x=torch.randn(count, features, generator=generator), y=y)
 
-    name = f"generated[rows={rows},features={features},classes={classes}]"
     parts: dict[str, Any] = {"train": part(rows), "val": part(1), "test": part(1)}
-    return Problem(name=name, split="none", num_classes=classes, sha256="", **parts)
+    return Problem(name=generated_name(rows, features, classes), split="none", num_classes=classes, sha256="", **parts)
+
+
+def generated_name(rows: int, features: int, classes: int) -> str:
+    """What such rows are called in place of a dataset."""
+    return f"generated[rows={rows},features={features},classes={classes}]"
 
 
 def work(
@@ -133,12 +137,10 @@ def scaling_rows(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """The median with its 95 % bootstrap interval (percentiles, fixed seed); no interval for fewer than 3 values."""
-    middle = float(np.median(values))
-    if len(values) < 3 or min(values) == max(values):
-        return middle, None, None
-    found = stats.bootstrap((np.asarray(values),), np.median, method="percentile", rng=np.random.default_rng(0))
-    return middle, float(found.confidence_interval.low), float(found.confidence_interval.high)
+    """The median with its 95 % bootstrap interval, as :func:`~pdadmm_bench.stats.estimate.aggregate` gives it."""
+    found = aggregate(values)
+    assert found.value is not None
+    return found.value, found.low, found.high
 
 
 def _median(results: Sequence[dict[str, Any]], name: str) -> float:

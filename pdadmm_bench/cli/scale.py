@@ -48,7 +48,7 @@ def scale(
     from pdadmm_bench.dist.partition import partition as split
     from pdadmm_bench.report.scaling import scaling_table
     from pdadmm_bench.runner import choose_device, make_optimizer
-    from pdadmm_bench.scaling import Measurement, generated_problem, scaling_rows, work
+    from pdadmm_bench.scaling import Measurement, generated_name, generated_problem, scaling_rows, work
 
     if (dataset is None) == (rows is None):
         raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")
@@ -76,9 +76,10 @@ def scale(
         from pdadmm_bench.data.load import load_problem
 
         load = partial(load_problem, measurements[0].spec.data, data_root=data_root)
-        load()  # here, where a download can show its progress
+        data = load().name  # here, where a download can show its progress
         load = partial(load, report=_nothing)
     else:
+        data = generated_name(rows, features, classes)
         load = partial(generated_problem, rows, features, classes)
     try:
         found = launch(max(counts), work, measurements, load, repeats, iterations, dist_timeout)
@@ -89,7 +90,7 @@ def scale(
         raise typer.Exit(130) from None
     table = scaling_rows(measurements, found)
     for row in table:
-        row["dist_device"] = kind
+        row |= {"dataset_name": data, "dist_device": kind}
     if json_file:
         import json
 

@@ -69,7 +69,7 @@ def first_values(spec: RunSpec) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "spec": json.dumps(spec.flat(), ensure_ascii=False),
         "seed": spec.seed,
-        "dataset_name": spec.data.dataset,
+        "dataset_name": _in_one_order(spec.data.dataset),
         "optimizer_name": spec.optimizer,
         "optimizer_preset": spec.preset,
         "optimizer_precision": spec.precision,
@@ -79,6 +79,20 @@ def first_values(spec: RunSpec) -> dict[str, Any]:
         "dist_workers": spec.gpus,
         **environment(),
     }
+
+
+def _in_one_order(dataset: str) -> str:
+    """``sbm[nodes=90, classes=3]`` as its card is called, ``sbm[classes=3,nodes=90]``; runs that fail early are too."""
+    base, bracket, rest = dataset.strip().partition("[")
+    if not bracket or not rest.endswith("]"):
+        return dataset
+    items = ["=".join(part.strip() for part in item.split("=", 1)) for item in rest[:-1].split(",") if item.strip()]
+    return f"{base.strip()}[{','.join(sorted(items))}]" if items else base.strip()
+
+
+def shared(row: Row) -> bool:
+    """Whether other runs were made at the same time, so that its times are no timings."""
+    return (row.get("env_concurrency") or 1) > 1
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -82,6 +82,8 @@ def settings(row: Row) -> Settings:
     chosen = asked.pop("set", None) or {}
     asked["dataset"] = row.get("dataset_name") or asked.get("dataset")  # parameters in one order
     meaningless = {*REPEATED, *(LAYOUT if asked.get("gpus") == 1 else ())}
+    if "dist_schedule" in row and row["dist_schedule"] is None:  # where there is no pipeline
+        meaningless |= {"schedule", "microbatches"}
     return {name: value for name, value in {**asked, **chosen}.items() if name not in meaningless}
 
 

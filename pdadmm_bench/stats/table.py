@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.stats.circumstances import circumstances, compared, in_turn
 from pdadmm_bench.stats.metrics import Metric
 from pdadmm_bench.stats.paired import ALPHA, Comparison, compare, judge
@@ -129,6 +129,8 @@ def _not_comparable(a: Row, b: Row, metric: Metric) -> str | None:
         return f"different data: {a['dataset_name']} has another dataset_sha256"
     if metric.kind == "time" and machine_class(a) != machine_class(b):
         return f"different machine class: {machine_class(a)} / {machine_class(b)}"
+    if metric.kind == "time" and (shared(a) or shared(b)):
+        return "made side by side with other runs (env_concurrency > 1), which is no timing"
     if metric.of_target and a.get("time_target_accuracy") != b.get("time_target_accuracy"):
         return f"different target: {a.get('time_target_accuracy')} / {b.get('time_target_accuracy')}"
     return None

@@ -11,6 +11,7 @@ from rich.console import Console
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report.scaling import scaling_table
 from pdadmm_bench.scaling import Measurement, interval, scaling_rows
+from pdadmm_bench.stats.estimate import aggregate
 
 
 def measurement(workers: int, **values: Any) -> Measurement:
@@ -41,16 +42,20 @@ def text_of(rows: list[dict[str, Any]], **options: Any) -> str:
 def rows() -> list[dict[str, Any]]:
     """Single workers that slow down from repetition to repetition, and two that do not follow them."""
     measurements = [measurement(1), measurement(2), measurement(2, optimizer="adam")]
-    found = [results(2.0, 4.0, 6.0), results(1.0, 4.0, 1.0, workers=2), results(3.0, 3.0, 3.0, workers=2)]
+    found = [
+        results(2.0, 4.0, 6.0, 6.0, 2.0),
+        results(1.0, 4.0, 1.0, 1.0, 1.0, workers=2),
+        results(3.0, 3.0, 3.0, 3.0, 3.0, workers=2),
+    ]
     return scaling_rows(measurements, found)
 
 
 def test_a_speedup_is_the_median_of_the_ratios_within_a_repetition(rows: list[dict[str, Any]]) -> None:
     single, double, _ = rows
     assert single["speedup"] == single["efficiency"] == 1
-    assert (double["speedup"], double["efficiency"]) == (2, 1)  # of 2, 1 and 6, where that of the medians is 4
+    assert (double["speedup"], double["efficiency"]) == (2, 1)  # of 2, 1, 6, 6 and 2, where that of the medians is 4
     assert double["speedup_low"] >= 1 and double["speedup_high"] <= 6
-    assert (double["time_iteration_median_s"], double["n"]) == (1, 3)
+    assert (double["time_iteration_median_s"], double["n"]) == (1, 5)
     assert (single["bytes_per_boundary"], double["bytes_per_boundary"]) == (0, 2_000_000)
 
 
@@ -59,12 +64,14 @@ def test_without_a_single_worker_there_is_no_speedup(rows: list[dict[str, Any]])
     alone = rows[2]
     assert (alone["optimizer_name"], alone["schedule"]) == ("adam", "gpipe")
     assert alone["speedup"] is alone["efficiency"] is alone["speedup_low"] is None
-    assert alone["time_iteration_low_s"] is None  # three times the same: no interval rather than one of no width
+    assert alone["time_iteration_low_s"] == alone["time_iteration_high_s"] == 3
 
 
-@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0]])
-def test_fewer_than_three_values_have_no_interval(values: list[float]) -> None:
-    assert interval(values)[1:] == (None, None)
+@pytest.mark.parametrize("values", [[1.0], [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0, 9.0]])
+def test_intervals_are_those_of_every_other_aggregate(values: list[float]) -> None:
+    found = aggregate(values)
+    assert interval(values) == (found.value, found.low, found.high)
+    assert (found.low is None) == (len(values) < 5)
 
 
 def test_measured_figures_come_with_their_intervals(rows: list[dict[str, Any]]) -> None:
