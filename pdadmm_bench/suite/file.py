@@ -83,12 +83,26 @@ def find(name: str) -> Path:
         return found
     if str(path.parent) not in (".", FOLDER):
         raise UserError(f"no such suite file: {name}")
-    raise unknown("suite", name, share.names(FOLDER))
+    raise unknown("suite", name, names())
+
+
+def names() -> list[str]:
+    """The shipped suites; what else lies beside them has entries with names, for ``profile``."""
+    files = {name: share.find(f"{FOLDER}/{name}.toml") for name in share.names(FOLDER)}
+    return [name for name, path in files.items() if path and not _of_profile(read_toml(path))]
+
+
+def _of_profile(tables: Mapping[str, Any]) -> bool:
+    entries = tables.get("entry")
+    return isinstance(entries, list) and any(isinstance(entry, dict) and "name" in entry for entry in entries)
 
 
 def read(path: Path) -> Suite:
     """The suite in the file ``path``; raises :class:`UserError` for what it cannot mean."""
-    file = build(SuiteFile, read_toml(path), f"key of {path.name}:")
+    tables = read_toml(path)
+    if _of_profile(tables):
+        raise UserError(f"{path} is no suite, since its entries have names: pdadmm-bench profile measures such files")
+    file = build(SuiteFile, tables, f"key of {path.name}:")
     entries = [_Entry(file, index, path.name) for index in range(len(file.entry))]
     count = sum(entry.size() for entry in entries)
     if count > MOST_RUNS:
