@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import Row, check_writable, write_atomic
 from pdadmm_bench.report import render
 from pdadmm_bench.report.assemble import Report, assemble
-from pdadmm_bench.suite.results import Results, default_folder
+from pdadmm_bench.report.pictures import Histories, Picture, pictures
+from pdadmm_bench.suite.results import Results, default_folder, own_store, trial_folder
 from pdadmm_bench.track.read import read_source
 from pdadmm_bench.track.report import histories, log_files, parents
 
 TEXTS = {"markdown": ".md", "csv": ".csv", "latex": ".tex"}
-PICTURES = ("png", "svg")
-FORMATS = ("terminal", *TEXTS, "html", *PICTURES)
+DRAWN = ("png", "svg")
+FORMATS = ("terminal", *TEXTS, "html", *DRAWN)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,15 @@ class Found:
     rows: list[Row] = field(default_factory=list)
     scale: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    from_mlflow: bool = False
+    stores: dict[str | None, list[Row]] = field(default_factory=dict)
+    """Rows by the MLflow store that may have their steps; None is the one that every command uses."""
+    tracked: bool = False
+    """Whether a source is an experiment, a run or a suite, whose runs are in MLflow."""
+
+    def add(self, rows: Sequence[Row], store: str | None) -> None:
+        """Take in the rows of one source."""
+        self.rows += rows
+        self.stores.setdefault(store, []).extend(rows)
 
 
 def answer(request: Request, tracking_uri: str | None) -> None:
@@ -52,20 +61,24 @@ def answer(request: Request, tracking_uri: str | None) -> None:
     if files:
         check_writable(request.out / "report.md")
     found = read(request.sources, tracking_uri)
-    pictures = [name for name in files if name in (*PICTURES, "html")]
-    steps = histories(found.rows, tracking_uri) if pictures else {}
     report = assemble(found.rows, found.scale, request.reference, request.published)
+    steps: Histories = {}
+    drawn: dict[str, Picture] = {}
+    missing = list(report.missing)
+    if {"html", *DRAWN} & set(files):
+        steps = {key: value for uri, rows in found.stores.items() for key, value in histories(rows, uri).items()}
+        drawn = pictures(found.rows, steps, report.points)
+        missing += _without_history(found.rows, steps)
     if "terminal" in formats:
         for table in report.tables:
             stdout().print(render.terminal(table))
-    written = list(_write(request, files, found, report, steps))
-    missing = [*report.missing, *(_without_history(found.rows, steps) if pictures else [])]
+    written = list(_write(request, files, found, report, drawn, missing))
     for line in (*found.remarks, *missing):
         typer.echo(line)
     for path in written:
         typer.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)" if path.suffix == ".html" else str(path))
-    if found.from_mlflow and written:
-        _log(found.rows, written, tracking_uri)
+    if written and found.tracked:
+        _log(found, written)
 
 
 def _formats(names: Sequence[str]) -> list[str]:
@@ -81,15 +94,16 @@ def read(sources: Sequence[str], tracking_uri: str | None) -> Found:
     found = Found()
     for name in sources:
         path = Path(name)
-        folder = path if path.is_dir() else default_folder(name) if default_folder(name).is_dir() else None
+        folder = next((each for each in (path, default_folder(name), trial_folder(name)) if each.is_dir()), None)
         if folder is not None:
-            found.rows += _folder(folder, found.remarks)
+            found.add(_folder(folder, found.remarks), tracking_uri or own_store(folder))
+            found.tracked = True
         elif (scale := _scale_rows(path)) is not None:
             found.scale += scale
         else:
             source = read_source(name, tracking_uri)
-            found.rows += source.rows
-            found.from_mlflow |= not path.is_file()
+            found.add(source.rows, tracking_uri)
+            found.tracked |= not path.is_file()
             if source.without_row:
                 found.remarks.append(
                     f"{name}: {len(source.without_row)} runs have no result row; they run still, or were killed"
@@ -127,30 +141,32 @@ def _scale_rows(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _write(
-    request: Request, files: Sequence[str], found: Found, report: Report, steps: dict[str, list[dict[str, float]]]
-) -> Iterator[Path]:
+    request: Request, files: Sequence[str], found: Found, report: Report, drawn: Mapping[str, Picture],
+    missing: Sequence[str],
+) -> Iterator[Path]:  # fmt: skip
     for name in files:
         if name == "markdown":
             yield _text(request.out / "report.md", "\n".join(render.markdown(table) for table in report.tables))
         elif name in TEXTS:
-            draw = {"csv": render.comma_separated, "latex": render.latex}[name]
+            form = {"csv": render.comma_separated, "latex": render.latex}[name]
             for table in report.tables:
-                yield _text(request.out / f"{table.name}{TEXTS[name]}", draw(table))
-        elif name in PICTURES:
-            from pdadmm_bench.report.figures import figures
-
-            for stem, figure in figures(found.rows, steps, report.points).items():
-                path = request.out / f"{stem}.{name}"
-                check_writable(path)
-                figure.savefig(path, metadata={"Date": None} if name == "svg" else None)
-                yield path
+                yield _text(request.out / f"{table.name}{TEXTS[name]}", form(table))
         elif name == "html":
             from pdadmm_bench.report.page import page
 
-            missing = [*report.missing, *_without_history(found.rows, steps)]
-            yield _text(
-                request.out / "report.html", page(", ".join(request.sources), found.rows, steps, report, missing)
-            )
+            title = ", ".join(request.sources)
+            yield _text(request.out / "report.html", page(title, found.rows, report, drawn, missing))
+    kinds = [name for name in DRAWN if name in files]
+    if kinds:
+        from pdadmm_bench.report.figures import figure
+
+        for stem, picture in drawn.items():
+            made = figure(picture)
+            for kind in kinds:
+                path = request.out / f"{stem}.{kind}"
+                check_writable(path)
+                made.savefig(path, metadata={"Date": None} if kind == "svg" else None)
+                yield path
 
 
 def _text(path: Path, text: str) -> Path:
@@ -158,7 +174,7 @@ def _text(path: Path, text: str) -> Path:
     return path
 
 
-def _without_history(rows: Sequence[Row], steps: dict[str, Any]) -> list[str]:
+def _without_history(rows: Sequence[Row], steps: Mapping[str, Any]) -> list[str]:
     without = sum(row.get("mlflow_run_id") not in steps for row in rows if row["status"] != "skipped")
     if not without:
         return []
@@ -168,10 +184,12 @@ def _without_history(rows: Sequence[Row], steps: dict[str, Any]) -> list[str]:
     ]
 
 
-def _log(rows: Sequence[Row], written: Sequence[Path], tracking_uri: str | None) -> None:
-    found = parents(rows)
-    if len(found) == 1:
-        log_files(found[0], written, tracking_uri)
-        typer.echo(f"logged to the MLflow run {found[0]}, folder report")
-    else:
-        typer.echo(f"not logged to MLflow: the rows have {len(found)} parent runs, not one; give a parent run's id")
+def _log(found: Found, written: Sequence[Path]) -> None:
+    """Put the files beside the artifacts of the one parent run of all rows, if its store has it."""
+    homes = {(uri, parent) for uri, rows in found.stores.items() for parent in parents(rows)}
+    if len(homes) == 1:
+        ((uri, parent),) = homes
+        if log_files(parent, written, uri):
+            typer.echo(f"logged to the MLflow run {parent}, folder report")
+    elif homes:
+        typer.echo(f"not logged to MLflow: the rows have {len(homes)} parent runs, not one; give a parent run's id")

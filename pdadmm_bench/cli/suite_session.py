@@ -322,7 +322,8 @@ class Session:
 
     def _identity(self, planned: Planned) -> dict[str, Any]:
         suite = self._plan.suite
-        return {"env_suite": suite.name, "suite_version": suite.version, **planned.facts}
+        trial = {} if suite.save else {"env_trial": True}
+        return {"env_suite": suite.name, "suite_version": suite.version, **trial, **planned.facts}
 
     def _write(self, planned: Planned, row: Row) -> None:
         """Keep the row; a disk that filled up costs no other run, and the row goes to stderr instead."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from pdadmm_bench.cli import console
 from pdadmm_bench.cli.execute import cautions, check
@@ -19,10 +22,11 @@ from pdadmm_bench.cli.suite_view import SuiteView
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FAILURES
+from pdadmm_bench.data.sources import cache_folder, writing
 from pdadmm_bench.dist.group import launched
-from pdadmm_bench.suite.file import find, read
+from pdadmm_bench.suite.file import Suite, find, read
 from pdadmm_bench.suite.plan import Choice, Plan, make_plan
-from pdadmm_bench.suite.results import Results, default_folder
+from pdadmm_bench.suite.results import STORE, Results, default_folder, trial_folder
 from pdadmm_bench.track import view_command
 from pdadmm_bench.track.suite import SuiteTracker
 
@@ -47,12 +51,16 @@ def start(request: Request, output: Output) -> int:
     suite = read(path)
     check(list(suite.specs.values()))
     view = SuiteView(quiet=output.quiet)
-    saved = suite.save or request.folder is not None
+    folder = request.folder or (default_folder(suite.name) if suite.save else trial_folder(suite.name, output.cache))
+    fresh = not suite.save and request.folder is None
     if not suite.save:
-        where = f"no MLflow, and rows only because --results names {request.folder}" if saved else "no rows, no MLflow"
-        view.warn(f"{suite.name} is for trying out: its numbers are shown and not kept ({where})")
-    with _folder(request, suite.name, saved) as folder:
-        results = Results(folder)
+        view.warn(
+            f"{suite.name} is for trying out: none of its numbers is to be quoted, and rows and MLflow runs are kept "
+            f"apart, in {folder}" + (", until it is started again" if fresh else "")
+        )
+    with _emptied(folder, output) if fresh and not output.dry_run else contextlib.nullcontext():
+        # Nothing of the last try is finished in the next one, which an empty folder says, too.
+        results = Results(folder / "next" if fresh and output.dry_run else folder)
         choice = Choice(
             jobs=request.jobs,
             force=request.force,
@@ -67,17 +75,17 @@ def start(request: Request, output: Output) -> int:
             return _nothing(plan, request, view)
         for text in sorted({text for run in plan.to_make() for text in cautions([run.spec])}):
             view.warn(text)
-        where = f"rows in {folder}" if saved else "nothing is saved"
+        where = f"rows in {folder}"
         if output.dry_run:
             show_plan(plan, request.jobs, f"{where}; nothing started", console.stdout())
             return 0
         if not output.quiet:
             show_plan(plan, request.jobs, where, _wide(view))
-        return _make(plan, results, request, output, view, path, saved)
+        return _make(plan, results, request, output, view, path, fresh)
 
 
 def _make(
-    plan: Plan, results: Results, request: Request, output: Output, view: SuiteView, path: Path, saved: bool
+    plan: Plan, results: Results, request: Request, output: Output, view: SuiteView, path: Path, fresh: bool
 ) -> int:
     results.prepare()
     with _tracker(plan, results, request, output, view, path) as tracker:
@@ -93,13 +101,15 @@ def _make(
     made = Counter(row["status"] for row in session.rows.values())
     view.note(", ".join(f"{count} {status}" for status, count in made.items()) or "nothing was left to make")
     if failed := sum(made[status] for status in FAILURES):
-        view.warn(f"{failed} of {runs(len(plan.runs))} failed; {_command(request)} --failed-only makes them again")
+        again = "" if fresh else f"; {_command(request)} --failed-only makes them again"
+        view.warn(f"{failed} of {runs(len(plan.runs))} failed{again}")
     if code == 130:
-        view.note(f"interrupted; {_command(request)} goes on from here")
-    if saved:
-        view.note(f"rows: {file}")
+        view.note(f"interrupted; {_command(request)} {'begins anew' if fresh else 'goes on from here'}")
+    view.note(f"rows: {file}")
     if tracker:
-        view.note(f"compare the runs: {view_command(output.tracking_uri)}")
+        view.note(f"compare the runs: {view_command(_uri(plan.suite, results, output))}")
+    source = results.folder if request.folder or (fresh and output.cache) else plan.suite.name
+    view.note(f"tables and pictures: pdadmm-bench report {shlex.quote(str(source))} --format all")
     return code
 
 
@@ -114,12 +124,24 @@ def _nothing(plan: Plan, request: Request, view: SuiteView) -> int:
 
 
 @contextlib.contextmanager
-def _folder(request: Request, name: str, saved: bool) -> Iterator[Path]:
-    if saved:
-        yield request.folder or default_folder(name)
-        return
-    with tempfile.TemporaryDirectory(prefix="pdadmm-bench-") as folder:
-        yield Path(folder)
+def _emptied(folder: Path, output: Output) -> Iterator[None]:
+    """``folder`` without what the last try left in it, and not for another one before this one is over."""
+    lock = FileLock(f"{folder}.lock", timeout=0)
+    with writing(cache_folder(output.cache)):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"another process tries {folder.name} out in {folder}: wait for it, or name another folder (--results)"
+            ) from None
+    try:
+        with writing(cache_folder(output.cache)):
+            if folder.exists():
+                shutil.rmtree(folder)
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
@@ -128,7 +150,7 @@ def _tracker(
 ) -> Iterator[SuiteTracker | None]:
     """The suite's parent run; None where nothing is to be tracked."""
     suite = plan.suite
-    if not suite.save or not (plan.to_make() or any(results.noted(run.key) for run in plan.runs)):
+    if not (plan.to_make() or any(results.noted(run.key) for run in plan.runs)):
         yield None
         return
     config: dict[str, Any] = {"suite": suite.name, "suite_version": suite.version, "file": path.read_text("utf-8")}
@@ -136,12 +158,17 @@ def _tracker(
     tags = {"suite": suite.name, "suite_version": suite.version, "concurrency": str(request.jobs)}
     with results.alone():
         tracker = SuiteTracker.resume(
-            output.tracking_uri, output.experiment, f"suite {suite.name}", config, environment(),
+            _uri(suite, results, output), output.experiment, f"suite {suite.name}", config, environment(),
             run_id=None if request.force else results.parent(suite.version), tags=tags, warn=view.warn,
         )  # fmt: skip
         results.note_parent(suite.version, tracker.run_id)
     with tracker:
         yield tracker
+
+
+def _uri(suite: Suite, results: Results, output: Output) -> str | None:
+    """The MLflow store: a try has its own, beside its rows."""
+    return output.tracking_uri if suite.save else f"sqlite:///{results.folder.absolute() / STORE}"
 
 
 def _command(request: Request) -> str:

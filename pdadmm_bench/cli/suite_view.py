@@ -12,7 +12,8 @@ from pdadmm_bench.cli import console
 from pdadmm_bench.cli.live import run_line
 from pdadmm_bench.cli.suite_plan import duration
 from pdadmm_bench.core.rows import FAILURES, Row
-from pdadmm_bench.report.summary import COMPLETE, summarise, summary_table
+from pdadmm_bench.report.summary import summarise, summary_table
+from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.suite.results import untimed
 
 MOST_LINES = 80
@@ -101,7 +102,7 @@ class SuiteView:
 
     def summary(self, rows: Sequence[Row]) -> None:
         """The table of the suite's rows, where it fits a screen or two."""
-        shown = untimed([row for row in rows if row["status"] != "skipped"])
+        shown = [row for row in rows if row["status"] != "skipped"]
         lines = len(summarise(shown))
         if 0 < lines <= MOST_LINES:
             self._stdout.print(summary_table(shown))

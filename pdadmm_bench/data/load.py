@@ -18,7 +18,7 @@ from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.cards import Card, load_card
 from pdadmm_bench.data.problem import Problem, Rows
-from pdadmm_bench.data.sources import CACHE_VARIABLE, Places, known_digests, scratch, staged, writing
+from pdadmm_bench.data.sources import Places, cache_folder, known_digests, scratch, staged, writing
 
 if TYPE_CHECKING:
     from pdadmm_bench.data.graphs import Graph
@@ -103,7 +103,7 @@ def places_for(data_root: Path | None, cache: Path | None, offline: bool, report
 
     Raises :class:`DataError` for a data root that is no folder.
     """
-    return Places(data_root=_data_root(data_root), cache=_cache(cache), offline=offline, report=report)
+    return Places(data_root=_data_root(data_root), cache=cache_folder(cache), offline=offline, report=report)
 
 
 def _data_root(given: Path | None) -> Path | None:
@@ -111,16 +111,6 @@ def _data_root(given: Path | None) -> Path | None:
     if named is not None and not named.is_dir():
         raise DataError(f"the data root {named} ({'--data-root' if given else DATA_VARIABLE}) is not a folder")
     return named
-
-
-def _cache(given: Path | None) -> Path:
-    if given is not None:
-        return given
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("pdadmm-bench"))
 
 
 def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:

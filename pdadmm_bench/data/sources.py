@@ -62,6 +62,17 @@ class Staged:
     source: str
 
 
+def cache_folder(given: Path | None = None) -> Path:
+    """The cache: ``given``, else the variable's, else the platform's folder for caches."""
+    if given is not None:
+        return given
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("pdadmm-bench"))
+
+
 @contextlib.contextmanager
 def writing(cache: Path) -> Iterator[None]:
     """Turn a failed write below ``cache`` into a :class:`UserError` that says what to do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
@@ -12,6 +12,8 @@ from pdadmm_bench.report.profile import profile_tables
 from pdadmm_bench.report.speedups import AXES, Point, points_of_rows, points_of_scale, speedup_tables
 from pdadmm_bench.report.tables import Table
 from pdadmm_bench.report.times import communication_table, iteration_tables, target_tables
+
+TRIAL = "from a suite for trying out (save = false): nothing in this table is to be quoted"
 
 
 @dataclass(frozen=True)
@@ -64,4 +66,6 @@ def assemble(
         from pdadmm_bench.report.published import published_tables
 
         tables += published_tables(rows, points)
+    if any(row.get("env_trial") for row in rows):
+        tables = [replace(table, notes=[TRIAL, *table.notes]) for table in tables]
     return Report(tables, points, missing)

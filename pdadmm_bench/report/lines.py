@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.report.tables import Cell, Column
 from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.stats.pairing import machine_class, repetition, settings
@@ -71,11 +71,6 @@ def once(rows: Iterable[Row]) -> list[Row]:
     for row in sorted(rows, key=lambda row: (row["status"] not in COMPLETE, str(row.get("created") or ""))):
         first.setdefault(repetition(row), row)
     return list(first.values())
-
-
-def shared(row: Row) -> bool:
-    """Whether other runs were made at the same time, so that its times must not be quoted."""
-    return (row.get("env_concurrency") or 1) > 1
 
 
 def quotable(rows: Sequence[Row]) -> tuple[list[Row], bool]:

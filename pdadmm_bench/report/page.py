@@ -9,8 +9,7 @@ from typing import Any
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.assemble import Report
-from pdadmm_bench.report.figures import Curve, Histories, Panel, convergence
-from pdadmm_bench.report.profile import profiles
+from pdadmm_bench.report.pictures import Curve, Panel, Picture
 from pdadmm_bench.report.style import CYCLE, GREY
 from pdadmm_bench.report.tables import Cell, text
 
@@ -18,12 +17,14 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 DASHES = ("solid", "dash", "dashdot", "dot")
 
 
-def page(title: str, rows: Sequence[Row], histories: Histories, report: Report, missing: Sequence[str]) -> str:
+def page(
+    title: str, rows: Sequence[Row], report: Report, pictures: Mapping[str, Picture], remarks: Sequence[str]
+) -> str:
     """The page; plotly's own code (about 5 MB) is in it only if there is something to plot."""
     from jinja2 import Environment
     from plotly.offline import get_plotlyjs
 
-    plots = _plots(rows, histories)
+    plots = {name: (each.title, _plots(each)) for name, each in pictures.items()}
     created = sorted(str(row["created"]) for row in rows if row.get("created"))
     versions = sorted({f"{row.get('env_version')} ({str(row.get('env_commit'))[:10]})" for row in rows})
     about = f"{len(rows)} result rows" + (f", {created[0]} to {created[-1]}" if created else "") + "."
@@ -33,7 +34,7 @@ def page(title: str, rows: Sequence[Row], histories: Histories, report: Report, 
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
-            title=title, about=about, tables=report.tables, plots=plots, missing=missing, text=text, order=_order,
+            title=title, about=about, tables=report.tables, plots=plots, remarks=remarks, text=text, order=_order,
             plotly=get_plotlyjs() if plots else "",
         )
     )  # fmt: skip
@@ -46,75 +47,68 @@ def _order(cell: Cell) -> str:
     return "" if cell.value is None else str(cell.value)
 
 
-def _plots(rows: Sequence[Row], histories: Histories) -> dict[str, list[str]]:
-    """Plotly's JSON of every plot under the title of its group."""
-    found = {}
-    for title, panels in convergence(rows, histories).items():
-        names = list(dict.fromkeys(curve.name.split(" (")[0] for panel in panels for curve in panel.curves))
-        drawn = [_json(panel, names) for panel in panels if panel.curves]
-        found[f"{title} · median over seeds, hover for n and range"] = drawn
-    for (machine, workers), profile in profiles(rows).items():
-        curves = {solver: profile.curve(solver) for solver in profile.ratios}
-        end = 2 * max(x[-1] for x, _ in curves.values())
-        data = [
-            {
-                "x": [*x, end],
-                "y": [*y, y[-1]],
-                "name": solver,
-                "line": _look(number) | {"shape": "hv"},
-                "mode": "lines",
-            }
-            for number, (solver, (x, y)) in enumerate(curves.items())
-        ]
-        layout = _layout("share of problems solved", "times the fastest", log_x=True, percent=True)
-        found[f"Performance profile · workers: {workers} · {machine}"] = [_figure(data, layout)]
+def _plots(picture: Picture) -> list[str]:
+    """Plotly's JSON of each panel with something in it, written by plotly itself, which checks names and values."""
+    from plotly.graph_objects import Figure
+
+    names = picture.names
+    found = []
+    for panel in picture.panels:
+        if panel.curves:
+            data = [_trace(curve, panel, names.index(curve.name)) for curve in panel.curves]
+            if guide := panel.guide:
+                look = {"color": GREY, "dash": "dot"}
+                data.append({"x": guide.x, "y": guide.y, "name": guide.name, "mode": "lines", "line": look})
+            found.append(str(Figure(data=data, layout=_layout(panel)).to_json()))
     return found
 
 
-def _json(panel: Panel, names: Sequence[str]) -> str:
-    data: list[dict[str, Any]] = [_trace(curve, names, panel) for curve in panel.curves]
-    if panel.slope and len(panel.curves[0].x) > 1:
-        x, first = panel.curves[0].x, panel.curves[0].y[0]
-        line = {"color": GREY, "dash": "dot"}
-        data.append({"x": x, "y": [first * x[0] / k for k in x], "name": "slope of 1/k", "mode": "lines", "line": line})
-    return _figure(data, _layout(panel.title, panel.x, panel.log_x, panel.log_y, panel.percent))
+def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
+    line = {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}
+    markers = panel.kind != "steps" and len(curve.x) <= 12
+    trace: dict[str, Any] = {
+        "x": curve.x, "y": curve.y, "name": curve.label, "line": line, "mode": "lines+markers" if markers else "lines",
+        "hovertemplate": f"{panel.x} %{{x:.4g}}: {'%{y:.1%}' if panel.percent else '%{y:.4g}'}%{{customdata}}",
+        "customdata": [_behind(curve, panel, place) for place in range(len(curve.x))],
+    }  # fmt: skip
+    if panel.kind == "steps":
+        trace["line"]["shape"] = "hv"
+    if panel.kind == "points":
+        known = list(zip(curve.y, curve.low, curve.high, strict=True))
+        trace["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [0.0 if high is None else high - y for y, _, high in known],
+            "arrayminus": [0.0 if low is None else y - low for y, low, _ in known],
+        }
+    return trace
 
 
-def _trace(curve: Curve, names: Sequence[str], panel: Panel) -> dict[str, Any]:
-    number = "%{y:.1%}" if panel.percent else "%{y:.4g}"
-    ends = (
-        [f"{100 * low:.1f} to {100 * high:.1f} %" for low, high in zip(curve.low, curve.high, strict=True)]
-        if panel.percent
-        else [f"{low:.4g} to {high:.4g}" for low, high in zip(curve.low, curve.high, strict=True)]
-    )
+def _behind(curve: Curve, panel: Panel, place: int) -> str:
+    """What stands behind a value, for its label: how many runs, and their range or interval."""
+    if not curve.n:
+        return ""
+    low, high = curve.low[place], curve.high[place]
+    if low is None or high is None or curve.n[place] == 1:
+        return f" (n={curve.n[place]})"
+    ends = f"{100 * low:.1f} to {100 * high:.1f} %" if panel.percent else f"{low:.4g} to {high:.4g}"
+    return f" (n={curve.n[place]}, {ends})"
+
+
+def _layout(panel: Panel) -> dict[str, Any]:
+    x: dict[str, Any] = {"title": {"text": panel.x}, "type": "log" if panel.log_x else "linear"}
+    if panel.ticks:
+        x |= {"tickvals": list(panel.ticks), "ticktext": [f"{tick:g}" for tick in panel.ticks]}
+    y: dict[str, Any] = {"type": "log" if panel.log_y else "linear", "tickformat": ".0%" if panel.percent else ""}
+    if panel.kind == "points":
+        y["rangemode"] = "tozero"
     return {
-        "x": curve.x,
-        "y": curve.y,
-        "name": curve.name,
-        "mode": "lines" if len(curve.x) > 12 else "lines+markers",
-        "line": _look(names.index(curve.name.split(" (")[0])),
-        "customdata": ends,
-        "hovertemplate": f"{panel.x} %{{x:.4g}}: {number} (n={curve.runs}, %{{customdata}})",
-    }
-
-
-def _layout(title: str, x: str, log_x: bool = False, log_y: bool = False, percent: bool = False) -> Mapping[str, Any]:
-    return {
-        "title": {"text": title, "font": {"size": 14}},
-        "xaxis": {"title": {"text": x}, "type": "log" if log_x else "linear"},
-        "yaxis": {"type": "log" if log_y else "linear", "tickformat": ".0%" if percent else ""},
+        "title": {"text": panel.title, "font": {"size": 14}},
+        "xaxis": x,
+        "yaxis": y,
         "margin": {"l": 60, "r": 10, "t": 40, "b": 45},
         "showlegend": True,
         "legend": {"font": {"size": 11}},
+        "hovermode": "closest",
+        "template": "plotly_white",
     }
-
-
-def _figure(data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> str:
-    """As plotly itself writes it, which also checks every name and value."""
-    from plotly.graph_objects import Figure
-
-    return str(Figure(data=list(data), layout=dict(layout, template="plotly_white")).to_json())
-
-
-def _look(number: int) -> dict[str, Any]:
-    return {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}

@@ -6,8 +6,8 @@ import json
 import math
 from collections.abc import Iterable
 
-from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.lines import by_machine, gather, shared
+from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.report.lines import by_machine, gather
 from pdadmm_bench.report.tables import Cell, Column, Table, numbered
 from pdadmm_bench.stats.profiles import Profile, performance_profile
 from pdadmm_bench.stats.target import reach_of_row, time_to_target

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.errors import unknown
-from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.lines import by_machine, label, shared
+from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.report.lines import by_machine, label
 from pdadmm_bench.report.tables import Cell, Column, Table, cell, flag_note, numbered
 from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.pairing import machine_class, settings
@@ -37,6 +37,11 @@ class Point:
     machine: str
     reference: str
     unquotable: bool = False
+
+    @property
+    def own_reference(self) -> bool:
+        """Whether it is measured against its own optimizer, so that a single worker is as fast as itself."""
+        return self.reference == _reference(None)
 
 
 def points_of_rows(rows: Iterable[Row], optimizer: str | None = None) -> tuple[list[Point], Counter[str]]:
@@ -80,8 +85,7 @@ def _point(
 def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = None) -> list[Point]:
     """The rows that ``scale`` wrote; against another optimizer the ratio is that of two medians, without interval."""
     rows = list(rows)
-    singles = {(row["optimizer_name"], row["model_layers"], row["model_hidden"], machine_class(dict(row))): row
-               for row in reversed(rows) if row["dist_workers"] == 1}  # fmt: skip
+    singles = {(row["optimizer_name"], *_scaled(row)): row for row in reversed(rows) if row["dist_workers"] == 1}
     names = {str(row["optimizer_name"]) for row in rows}
     if optimizer is not None and optimizer not in names:
         raise unknown("reference optimizer", optimizer, names)
@@ -90,15 +94,24 @@ def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = N
         machine = machine_class(dict(row))
         ratio = Estimate(row["speedup"], row["speedup_low"], row["speedup_high"], row["n"])
         if optimizer not in (None, row["optimizer_name"]):
-            single = singles.get((optimizer, row["model_layers"], row["model_hidden"], machine))
+            single = singles.get((optimizer, *_scaled(row)))
             value = single["time_iteration_median_s"] / row["time_iteration_median_s"] if single else None
             ratio = Estimate(value, None, None, row["n"])
         name = " ".join(str(row[key]) for key in ("optimizer_name", "schedule") if row[key])
         if ratio.value is not None:
-            point = Point("rows of scale", name, row["model_layers"], row["model_hidden"], row["dist_workers"], ratio,
+            point = Point(_data(row), name, row["model_layers"], row["model_hidden"], row["dist_workers"], ratio,
                           efficiency(ratio, row["dist_workers"]), machine, _reference(optimizer))  # fmt: skip
-            points.append(replace(point, unquotable=(row.get("env_concurrency") or 1) > 1))
+            points.append(replace(point, unquotable=shared(dict(row))))
     return points
+
+
+def _scaled(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row of ``scale`` and its reference share."""
+    return _data(row), row["model_layers"], row["model_hidden"], machine_class(dict(row))
+
+
+def _data(row: Mapping[str, Any]) -> str:
+    return str(row.get("dataset_name") or "not named")  # as in files of before rows had a name
 
 
 def speedup_tables(points: Sequence[Point]) -> list[Table]:
@@ -110,39 +123,48 @@ def speedup_tables(points: Sequence[Point]) -> list[Table]:
     for axis in AXES:
         found = []
         for machine in dict.fromkeys(point.machine for point in points):
-            mine = [p for p in points if p.machine == machine and (p.workers > 1 or p.reference != _reference(None))]
-            lines: dict[tuple[Any, ...], dict[int, Point]] = {}
-            for point in mine:
-                key = tuple(getattr(point, name) for name in _setting(axis))
-                lines.setdefault(key, {})[getattr(point, axis)] = point
-            kept = {key: cells for key, cells in lines.items() if axis == "workers" or len(cells) > 1}
-            if kept:
-                found.append(_table(kept, axis, machine))
+            lines = series([point for point in points if point.machine == machine], axis)
+            if lines:
+                found.append(_table(lines, axis, machine))
         tables += numbered(found)
     return tables
+
+
+def series(points: Iterable[Point], axis: str) -> list[list[Point]]:
+    """Points that differ in ``axis`` alone, in its order; a single depth or width is no series."""
+    lines: dict[tuple[Any, ...], dict[int, Point]] = {}
+    for point in points:
+        if point.workers > 1 or not point.own_reference:
+            lines.setdefault(_key(point, axis), {})[getattr(point, axis)] = point
+    ordered = [[lines[key][value] for value in sorted(lines[key])] for key in sorted(lines, key=lambda key: key[:-1])]
+    return ordered if axis == "workers" else [line for line in ordered if len(line) > 1]
 
 
 def _setting(axis: str) -> list[str]:
     return ["dataset", *(other for other in AXES if other != axis), "optimizer"]
 
 
-def _table(lines: Mapping[tuple[Any, ...], Mapping[int, Point]], axis: str, machine: str) -> Table:
-    values = sorted({value for cells in lines.values() for value in cells})
+def _key(point: Point, axis: str) -> tuple[Any, ...]:
+    return tuple(getattr(point, name) for name in _setting(axis))
+
+
+def _table(lines: Sequence[Sequence[Point]], axis: str, machine: str) -> Table:
+    values = sorted({getattr(point, axis) for line in lines for point in line})
     table = []
-    for key in sorted(lines, key=lambda key: key[:-1]):
-        line = [Cell(value) for value in key]
+    for line in lines:
+        cells = [Cell(value) for value in _key(line[0], axis)]
+        there = {getattr(point, axis): point for point in line}
         for value in values:
-            at = lines[key].get(value)
-            line += [cell(at.ratio, at.unquotable), Cell(at.efficiency.value)] if at else [Cell(), Cell()]
-        table.append(line)
+            at = there.get(value)
+            cells += [cell(at.ratio, at.unquotable), Cell(at.efficiency.value)] if at else [Cell(), Cell()]
+        table.append(cells)
     unit = {"workers": "workers", "layers": "layers", "hidden": "units"}[axis]
     heads = [Column(name, "text" if name in ("dataset", "optimizer") else "count") for name in _setting(axis)]
     for value in values:
         heads += [Column(f"{value} {unit}", "ratio"), Column(f"efficiency, {value} {unit}", "share")]
-    reference = next(point.reference for cells in lines.values() for point in cells.values())
     return Table(
         f"speedup-by-{AXES[axis]}",
-        f"Speedup by {AXES[axis]} against {reference}: median [95 % interval], and efficiency",
+        f"Speedup by {AXES[axis]} against {lines[0][0].reference}: median [95 % interval], and efficiency",
         heads,
         table,
         [

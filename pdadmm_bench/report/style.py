@@ -7,6 +7,7 @@ The colours are Okabe and Ito's, which stay apart under every common colour blin
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,9 @@ def panels(
 
 
 def heading(figure: Figure, text: str) -> None:
-    """The title of the whole figure."""
-    figure.suptitle(text, fontsize=11, x=0.01, ha="left", fontweight="bold")
+    """The title of the whole figure, in as many lines as it takes."""
+    letters = int(figure.get_figwidth() * 11)
+    figure.suptitle("\n".join(textwrap.wrap(text, letters)), fontsize=11, x=0.01, ha="left", fontweight="bold")
 
 
 def line(axes: Axes, x: Sequence[float], y: Sequence[float], **look: Any) -> None:

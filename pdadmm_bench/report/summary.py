@@ -1,7 +1,8 @@
 """Rows of one invocation to a table: a line per setting over its seeds, with interval and n on every number.
 
 Rows that differ in anything but the seed are never averaged. A run that failed is counted in the status column and
-keeps its place in "reached the target"; only its numbers are left out.
+keeps its place in "reached the target"; only its numbers are left out. So are the times of runs that were made side by
+side with others.
 """
 
 from __future__ import annotations
@@ -11,33 +12,26 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.stats.estimate import Estimate
+from pdadmm_bench.stats.metrics import COMPLETE
+from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-#: Ends whose numbers describe a complete run; the others stopped somewhere on the way.
-COMPLETE = ("ok", "target_reached", "timeout")
 
 #: What tells two lines apart when the rows do not carry their specification.
 SETTING = (
     "dataset_name", "dataset_split", "optimizer_name", "model_layers", "model_hidden", "dist_workers", "dist_device",
 )  # fmt: skip
 
+#: In place of a time, where all runs were made side by side with others.
+NOT_TIMED = "not timed"
+
 HEADINGS = ("optimizer", "test accuracy", "iteration time", "time to target", "runs")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number over ``n`` runs with its interval; ``low`` and ``high`` are None where one run gives none."""
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 @dataclass(frozen=True)
@@ -51,12 +45,11 @@ class SummaryLine:
     """Mean test accuracy at the best validation accuracy, with its 95 % t-interval."""
     iteration_s: Estimate | None
     """Median seconds per iteration and the 5th and 95th percentile over iterations, each the median over runs."""
-    target_s: Estimate | None
-    """Median training seconds to the target, a miss counting as never; None when most runs missed it."""
-    target_hits: int
-    target_runs: int
-    """How many runs had a target and were not skipped or interrupted."""
+    target: TimeToTarget | None
+    """Of the runs that had a target and were not skipped or interrupted; a miss counts as never."""
     statuses: dict[str, int]
+    timed: bool = True
+    """Whether any of the runs had the machine alone; if not, no time is shown."""
 
 
 def summarise(rows: Iterable[Row]) -> list[SummaryLine]:
@@ -100,14 +93,14 @@ def _cells(line: SummaryLine) -> tuple[str, ...]:
     return (
         line.label,
         _accuracy(line.accuracy),
-        _duration(line.iteration_s),
+        _duration(line.iteration_s) if line.timed else NOT_TIMED,
         _target(line),
         ", ".join(f"{count} {status}" for status, count in line.statuses.items()),
     )
 
 
 def _accuracy(estimate: Estimate | None) -> str:
-    if estimate is None:
+    if estimate is None or estimate.value is None:
         return "–"
     half = "" if estimate.high is None else f" ± {100 * (estimate.high - estimate.value):.1f}"
     return f"{100 * estimate.value:.1f}{half} % (n={estimate.n})"
@@ -121,9 +114,11 @@ def _duration(estimate: Estimate | None) -> str:
 
 
 def _target(line: SummaryLine) -> str:
-    if not line.target_runs:
+    if line.target is None:
         return "–"
-    return f"{seconds(line.target_s.value if line.target_s else None)} ({line.target_hits}/{line.target_runs})"
+    value = line.target.seconds.value
+    median = seconds(value if value is not None and math.isfinite(value) else None) if line.timed else NOT_TIMED
+    return f"{median} ({line.target.reached}/{line.target.runs})"
 
 
 def _setting(row: Row) -> dict[str, Any]:
@@ -152,18 +147,15 @@ def _optimizer(setting: dict[str, Any]) -> Any:
 
 def _line(rows: Sequence[Row], label: str) -> SummaryLine:
     complete = [row for row in rows if row["status"] in COMPLETE]
-    asked = [row for row in rows if row.get("time_target_accuracy") is not None]
-    tried = [row for row in asked if row["status"] not in ("skipped", "interrupted")]
-    hits = [row["time_to_target_s"] for row in tried if row["time_to_target_s"] is not None]
+    alone = [row for row in rows if not shared(row)]
     return SummaryLine(
         label=label,
         setting=_setting(rows[0]),
         accuracy=_mean([row["acc_test_at_best_val"] for row in complete]),
-        iteration_s=_iteration_time(complete),
-        target_s=_median_or_never(hits, len(tried)),
-        target_hits=len(hits),
-        target_runs=len(tried),
+        iteration_s=_iteration_time([row for row in complete if not shared(row)]),
+        target=_target_of(rows, alone),
         statuses=dict(Counter(row["status"] for row in rows)),
+        timed=bool(alone),
     )
 
 
@@ -187,8 +179,7 @@ def _iteration_time(rows: Sequence[Row]) -> Estimate | None:
     return None if value is None else Estimate(value, low, high, len(columns[0]))
 
 
-def _median_or_never(hits: Sequence[float], runs: int) -> Estimate | None:
-    """The median with every miss at infinity: leaving the misses out would reward an optimizer for failing."""
-    times = sorted(hits) + [math.inf] * (runs - len(hits))
-    median = statistics.median(times) if times else math.inf
-    return Estimate(median, None, None, runs) if math.isfinite(median) else None
+def _target_of(rows: Sequence[Row], alone: Sequence[Row]) -> TimeToTarget | None:
+    """Seconds of the runs that had the machine alone; whether a target was reached is no matter of timing."""
+    every, timed = ([found for row in part if (found := reach_of_row(row))] for part in (rows, alone))
+    return replace(time_to_target(every), seconds=time_to_target(timed).seconds) if every else None

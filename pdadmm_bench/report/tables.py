@@ -103,9 +103,13 @@ def size(num_bytes: float) -> str:
 
 def numbered(tables: Sequence[Table]) -> list[Table]:
     """Tables of one name with their number behind it, where there are several."""
-    if len(tables) < 2:
-        return list(tables)
-    return [replace(table, name=f"{table.name}-{place}") for place, table in enumerate(tables, 1)]
+    names = numbered_names(tables[0].name, len(tables)) if tables else []
+    return [replace(table, name=name) for name, table in zip(names, tables, strict=True)]
+
+
+def numbered_names(name: str, count: int) -> list[str]:
+    """``name`` for one thing, ``name-1``, ``name-2``, … for several."""
+    return [name] if count == 1 else [f"{name}-{place}" for place in range(1, count + 1)]
 
 
 def flag_note(cells: Iterable[Cell]) -> list[str]:

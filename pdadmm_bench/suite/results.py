@@ -22,9 +22,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, check_writable, write_atomic, write_rows
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, check_writable, shared, write_atomic, write_rows
+from pdadmm_bench.data.sources import cache_folder
 
 FOLDER = "results"
+STORE = "mlflow.db"
 #: How a run ended that is not made again: it did all it was asked for.
 FINISHED = ("ok", "target_reached", "timeout")
 
@@ -134,6 +136,17 @@ def default_folder(suite: str) -> Path:
     return Path(FOLDER) / suite
 
 
+def trial_folder(suite: str, cache: Path | None = None) -> Path:
+    """Where the last try of a suite with ``save = false`` lies until the next one: in the cache."""
+    return cache_folder(cache) / "trials" / suite
+
+
+def own_store(folder: Path) -> str | None:
+    """The MLflow store of a try, which is in its folder; None where there is none."""
+    file = folder.absolute() / STORE
+    return f"sqlite:///{file}" if file.is_file() else None
+
+
 def untimed(rows: Iterable[Row]) -> list[Row]:
     """Copies of ``rows`` without the times of those that shared the machine with other runs."""
     return [
@@ -141,11 +154,6 @@ def untimed(rows: Iterable[Row]) -> list[Row]:
          for name, value in row.items()}
         for row in rows
     ]  # fmt: skip
-
-
-def shared(row: Row) -> bool:
-    """Whether other runs were made at the same time, which makes its times useless as timings."""
-    return (row.get("env_concurrency") or 1) > 1
 
 
 def _row(path: Path) -> tuple[Row | None, str | None]:

@@ -51,16 +51,31 @@ def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str,
     return found
 
 
-def log_files(parent: str, files: Sequence[Path], tracking_uri: str | None = None) -> None:
-    """Put ``files`` into the folder ``report`` of the run ``parent``; raises :class:`TrackingError` if that fails."""
+def log_files(parent: str, files: Sequence[Path], tracking_uri: str | None = None) -> bool:
+    """Put ``files`` into the folder ``report`` of the run ``parent``; False where the store has no such run.
+
+    A store that does not exist is not made. Raises :class:`TrackingError` for one that cannot be used.
+    """
     uri = store.uri_or_default(tracking_uri)
+    file = store.database(uri)
+    if file is not None and not file.exists():
+        return False
     store.quiet()
+    from mlflow.exceptions import MlflowException
+
     try:
         client = store.client(uri)
+        try:
+            client.get_run(parent)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return False
         for path in files:
             client.log_artifact(parent, str(path), FOLDER)
     except Exception as error:
         raise store.unusable(uri, error) from error
+    return True
 
 
 def parents(rows: Sequence[Row]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import time
@@ -10,18 +11,34 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from shell import DATA, Cli, rows_of
+from shell import DATA, Cli, finish, rows_of, start
 
 MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
 SMALL = ("run", *DATA, "--layers", "2", "--hidden", "8", "--iterations", "4", "--quiet", "--seeds", "2")
 BOTH = ("--optimizer", "adam", "--optimizer", "pdadmm", "--target", "0.2")
 
 
-@pytest.fixture
-def measured(cli: Cli, with_store: Path) -> Path:
-    answer = cli(*SMALL, *BOTH, "--json", "rows.json")
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, migrated: Path) -> Path:
+    """Four runs with their store, made once."""
+    folder = tmp_path_factory.mktemp("once")
+    shutil.copy(migrated, folder / "mlflow.db")
+    answer = finish(start(*SMALL, *BOTH, "--json", "rows.json", cwd=folder, cache=shared_cache))
     assert answer.code == 0, answer.err
-    return with_store
+    return folder
+
+
+@pytest.fixture
+def measured(once: Path, folder: Path) -> Path:
+    """A working folder with their rows and store."""
+    for name in ("rows.json", "mlflow.db"):
+        shutil.copy(once / name, folder / name)
+    return folder
+
+
+def table_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_every_format_of_an_experiment_is_written_and_logged_to_its_parent(cli: Cli, measured: Path) -> None:
@@ -55,6 +72,24 @@ def test_rows_without_their_store_say_that_curves_are_missing(cli: Cli, measured
     assert "no convergence curves of 4 of 4 runs" in answer.out
     assert not (measured / "mlflow.db").exists()
     assert (measured / "out" / "accuracy.csv").is_file()
+
+
+def test_published_numbers_stand_beside_ours_with_their_source(cli: Cli, measured: Path) -> None:
+    rows = rows_of(measured / "rows.json")
+    for row in rows:
+        row["dataset_name"] = "cora"
+    (measured / "cora.json").write_text(json.dumps(rows))
+    plain = cli("report", "cora.json")
+    beside = cli("report", "cora.json", "--published", "--format", "terminal,csv", "--out", "out")
+    assert "Published" not in plain.out
+    assert "Published test accuracy beside ours" in beside.out and "arXiv 2105.09837" in beside.out
+    assert "initial weights" not in plain.out and "warm starts" in beside.out
+    lines = table_of(measured / "out" / "published-accuracy.csv")
+    table = {(line["optimizer"], line["published: layers × hidden"]): line for line in lines}
+    ours = {line["optimizer"]: line for line in table_of(measured / "out" / "accuracy.csv")}
+    assert table["pdadmm", "10 × 100"]["published (fraction)"] == "0.784"
+    assert table["pdadmm", "10 × 100"]["ours (fraction)"] == ours["pdadmm"]["cora (fraction)"]
+    assert table["sgd", "10 × 100"]["ours (fraction)"] == ""  # theirs is shown where we have none
 
 
 def test_a_row_in_two_sources_counts_once(cli: Cli, measured: Path) -> None:

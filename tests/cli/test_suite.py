@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from shell import DATASET, Answer, Cli, finish, rows_of, start
 
 from pdadmm_bench.cli import suite_session
@@ -298,19 +300,40 @@ def test_code_that_changes_meanwhile_stops_the_suite(
     assert [row["status"] for row in kept(with_store).values()] == ["ok"]
 
 
-def test_the_smoke_suite_keeps_nothing(folder: Path, cli: Cli) -> None:
-    few = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0")
+def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, cli: Cli, shared_cache: Path) -> None:
+    trial = shared_cache / "trials" / "smoke"
+    (trial / "runs").mkdir(parents=True)
+    (trial / "runs" / "of-the-last-try.json").touch()
+    few = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0", "--filter", "optimizer=adam,sgd")
+    planned = cli("suite", "smoke", *few, "--dry-run")
+    assert "2 to make, 0 finished" in planned.out and (trial / "runs" / "of-the-last-try.json").is_file()
     answer = cli("suite", "smoke", *few)
     assert answer.code == 0, answer.err
     assert answer.err.startswith(
-        "warning: smoke is for trying out: its numbers are shown and not kept (no rows, no MLflow)"
+        "warning: smoke is for trying out: none of its numbers is to be quoted, and rows and MLflow runs are kept apart"
     )
-    assert answer.err.count("] ✓ ") == answer.out.count("1 ok") == 7
+    assert answer.err.count("] ✓ ") == 2
+    assert "tables and pictures: pdadmm-bench report smoke --format all" in answer.err
     assert list(folder.iterdir()) == []
-    asked = cli("suite", "smoke", *few, "--filter", "optimizer=adam", "--results", "there", "--quiet")
-    assert "rows only because --results names there" in asked.err
+    assert {path.name for path in trial.iterdir()} >= {"rows.json", "mlflow.db", "mlruns"}
+    assert [row["env_trial"] for row in rows_of(trial / "rows.json")] == [True] * 2
+    report = cli("report", "smoke", "--format", "terminal,html", "--out", "out")
+    assert "nothing in this table is to be quoted" in report.out and "convergence curves" not in report.out
+    assert "logged to the MLflow run" in report.out
+    with FileLock(f"{trial}.lock"):
+        assert "another process tries smoke out" in cli("suite", "smoke", *few).err
+
+
+def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, migrated: Path) -> None:
+    (folder / "there").mkdir()
+    shutil.copy(migrated, folder / "there" / "mlflow.db")
+    one = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0", "--filter", "optimizer=adam")
+    assert cli("suite", "smoke", *one, "--results", "there", "--quiet").code == 0
     assert [row["env_suite"] for row in rows_of(folder / "there" / "rows.json")] == ["smoke"]
     assert [path.name for path in folder.iterdir()] == ["there"]
+    again = cli("suite", "smoke", *one, "--results", "there")
+    assert "0 to make, 1 finished" in again.err
+    assert "pdadmm-bench report there --format all" in again.err
 
 
 WRONG = {

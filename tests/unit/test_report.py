@@ -15,8 +15,9 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
 from pdadmm_bench.report.accuracy import accuracy_table
 from pdadmm_bench.report.assemble import assemble
-from pdadmm_bench.report.figures import convergence, figures
+from pdadmm_bench.report.figures import figure
 from pdadmm_bench.report.page import page
+from pdadmm_bench.report.pictures import convergence, profile, speedup
 from pdadmm_bench.report.profile import profile_tables
 from pdadmm_bench.report.published import load
 from pdadmm_bench.report.speedups import points_of_rows, points_of_scale, speedup_tables
@@ -133,6 +134,30 @@ def test_speedups_by_depth_from_the_rows_of_scale() -> None:
     assert shown(tables[1])[0][4:] == ["1.50 (n=5)", "75.0 %", "1.90 (n=5)", "95.0 %"]
 
 
+def test_rows_of_scale_keep_their_data_apart() -> None:
+    common = {"optimizer_name": "pdadmm", "schedule": None, "model_layers": 4, "model_hidden": 64, "n": 5,
+              "speedup_low": None, "speedup_high": None, "env_cpu": "x", "env_cores": 2,
+              "dist_device": "cpu"}  # fmt: skip
+    rows = [
+        common | {"dataset_name": data, "dist_workers": workers, "speedup": workers, "time_iteration_median_s": seconds}
+        for data, workers, seconds in (("cora", 1, 1.0), ("cora", 2, 0.5), ("pubmed", 1, 8.0), ("pubmed", 2, 2.0))
+    ]
+    (table,) = speedup_tables(points_of_scale(rows))
+    assert [line[0] for line in shown(table)] == ["cora", "pubmed"]
+    adam = [row | {"optimizer_name": "adam", "schedule": "gpipe"} for row in rows]
+    (table,) = speedup_tables(points_of_scale(rows + adam, "adam"))
+    assert [(line[0], line[3], line[6].split()[0]) for line in shown(table)] == [
+        ("cora", "pdadmm", "2.00"), ("cora", "adam gpipe", "2.00"),
+        ("pubmed", "pdadmm", "4.00"), ("pubmed", "adam gpipe", "2.00"),
+    ]  # fmt: skip
+
+
+def test_every_table_of_a_try_says_so() -> None:
+    assert not any("quoted" in note for table in assemble(better(), []).tables for note in table.notes)
+    tables = assemble([row | {"env_trial": True} for row in better()], []).tables
+    assert tables and all("nothing in this table is to be quoted" in table.notes[0] for table in tables)
+
+
 def test_communication_by_wire() -> None:
     rows = [
         a_row({"gpus": 2, "wire": wire, "optimizer": "pdadmm"}, dist_wire=wire, dist_sent_bytes=size)
@@ -224,20 +249,65 @@ def test_pictures_are_medians_over_seeds_with_the_slope_of_1_over_k() -> None:
     histories = {
         str(seed): [{**step, "acc_val": step["acc_val"] + seed / 100} for step in HISTORY] for seed in range(3)
     }
-    (panels,) = convergence(rows, histories).values()
-    assert [len(panel.curves) for panel in panels] == [1, 1, 1, 1]
-    curve = panels[2].curves[0]
-    assert (curve.runs, curve.y[0], curve.low[0], curve.high[0]) == (3, 0.52, 0.51, pytest.approx(0.53))
-    (figure,) = figures(rows, histories, []).values()
-    residual = figure.axes[1]
+    (picture,) = convergence(rows, histories).values()
+    assert [len(panel.curves) for panel in picture.panels] == [1, 1, 1, 1]
+    curve = picture.panels[2].curves[0]
+    assert (curve.n[0], curve.y[0], curve.low[0], curve.high[0]) == (3, 0.52, 0.51, pytest.approx(0.53))
+    guide = picture.panels[1].guide
+    assert guide is not None and guide.name == "slope of 1/k"
+    highest = max(step["iteration"] * step["primal_residual"] for step in HISTORY)
+    assert guide.y == pytest.approx([highest / k for k in guide.x])
+    residual = figure(picture).axes[1]
     assert [line.get_label() for line in residual.lines] == ["pdadmm (n=3)", "slope of 1/k"]
     assert (residual.get_xscale(), residual.get_yscale()) == ("log", "log")
+
+
+def test_speedups_are_drawn_by_workers_depth_and_width_for_each_machine() -> None:
+    def measured(workers: int, layers: int, hidden: int, seconds: float) -> list[Row]:
+        return runs("pdadmm", TIME, [seconds] * 5, gpus=workers, layers=layers, hidden=hidden)
+
+    rows = [
+        *measured(1, 4, 16, 4.0), *measured(2, 4, 16, 2.0), *measured(1, 8, 16, 8.0), *measured(2, 8, 16, 5.0),
+        *measured(1, 4, 32, 6.0), *measured(2, 4, 32, 4.0),
+    ]  # fmt: skip
+    here = speedup(points_of_rows(rows)[0])
+    assert list(here) == ["speedup"]
+    by_workers, by_depth, by_width = here["speedup"].panels
+    assert [(curve.x, curve.y) for curve in by_workers.curves] == [
+        ([1, 2], [1.0, 2.0]), ([1, 2], [1.0, 1.5]), ([1, 2], [1.0, 1.6]),
+    ]  # fmt: skip
+    assert by_workers.guide is not None and by_workers.guide.y == [1, 2]
+    assert [(curve.x, curve.y) for curve in by_depth.curves] == [([4, 8], [2.0, 1.6])]
+    assert [(curve.x, curve.y) for curve in by_width.curves] == [([16, 32], [2.0, 1.5])]
+    assert by_depth.curves[0].label == "pdadmm, width 16, 2 workers (n=5)"
+    assert [axes.get_title() for axes in figure(here["speedup"]).axes] == [
+        "speedup by workers", "speedup by depth", "speedup by width",
+    ]  # fmt: skip
+    elsewhere = [row | {"env_cpu": "other"} for row in rows]
+    assert list(speedup(points_of_rows(rows + elsewhere)[0])) == ["speedup-1", "speedup-2"]
+
+
+def test_a_profile_is_drawn_as_steps_that_stay_where_they_end() -> None:
+    rows = [
+        *runs("adam", "time_to_target_s", [1.0], target=0.8), *runs("pdadmm", "time_to_target_s", [3.0], target=0.8),
+        *runs("adam", "time_to_target_s", [None], target=0.8, dataset="pubmed"),
+        *runs("pdadmm", "time_to_target_s", [3.0], target=0.8, dataset="pubmed"),
+    ]  # fmt: skip
+    (picture,) = profile(rows).values()
+    (panel,) = picture.panels
+    assert {curve.name: (curve.x, curve.y) for curve in panel.curves} == {
+        "adam": ([1.0, 6.0], [0.5, 0.5]),
+        "pdadmm": ([1.0, 3.0, 6.0], [0.5, 1.0, 1.0]),
+    }
+    (axes,) = figure(picture).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "5"]
 
 
 def test_the_page_refers_to_nothing_outside() -> None:
     rows = [row | {"mlflow_run_id": row["run_id"]} for row in better()]
     report = assemble(rows, [])
-    source = page("<cora> & co", rows, {row["run_id"]: HISTORY for row in rows}, report, ["something is missing"])
+    drawn = convergence(rows, {row["run_id"]: HISTORY for row in rows})
+    source = page("<cora> & co", rows, report, drawn, ["something is missing"])
     scripts = re.compile(r"<script>.*?</script>", re.DOTALL)  # a script with a source would stay
     assert len(scripts.findall(source)) == 3
     markup = scripts.sub("", source)
@@ -246,5 +316,5 @@ def test_the_page_refers_to_nothing_outside() -> None:
     assert "&lt;cora&gt; &amp; co" in source
     assert "something is missing" in source
     assert len(source) < 8e6
-    plain = page("x", rows, {}, report, [])
+    plain = page("x", rows, report, {}, [])
     assert len(plain) < 100_000

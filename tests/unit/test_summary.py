@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import pytest
 from rich.console import Console
@@ -49,7 +50,7 @@ def test_failed_runs_are_counted_and_their_numbers_left_out() -> None:
 
 def test_a_setting_that_only_failed_keeps_its_line() -> None:
     (line,) = summarise([a_row(status="oom")])
-    assert line.accuracy is line.iteration_s is line.target_s is None
+    assert line.accuracy is line.iteration_s is line.target is None
     assert "| pdadmm | – | – | – | 1 oom |" in summary_markdown([a_row(status="oom")])
 
 
@@ -71,9 +72,11 @@ def test_a_miss_counts_as_never() -> None:
         ]
 
     (most,) = summarise(runs(1.0, 3.0, None))
-    assert (most.target_s.value, most.target_hits, most.target_runs) == (3.0, 2, 3)
+    assert most.target
+    assert (most.target.seconds.value, most.target.reached, most.target.runs) == (3.0, 2, 3)
     (few,) = summarise(runs(1.0, None, None))
-    assert (few.target_s, few.target_hits, few.target_runs) == (None, 1, 3)
+    assert few.target
+    assert (few.target.seconds.value, few.target.reached, few.target.runs) == (math.inf, 1, 3)
     assert "– (1/3)" in summary_markdown(runs(1.0, None, None))
 
 
@@ -84,7 +87,18 @@ def test_a_run_that_failed_missed_its_target() -> None:
         a_row(2, "skipped", time_target_accuracy=0.8),
     ]
     (line,) = summarise(rows)
-    assert (line.target_hits, line.target_runs) == (1, 2)
+    assert line.target
+    assert (line.target.reached, line.target.runs) == (1, 2)
+
+
+def test_times_of_runs_side_by_side_are_not_shown() -> None:
+    def timed(concurrency: int, seconds_: float) -> list[Row]:
+        values = {"time_iteration_median_s": seconds_, "time_to_target_s": seconds_, "time_target_accuracy": 0.5}
+        return [a_row(seed, "target_reached", env_concurrency=concurrency, **values) for seed in range(3)]
+
+    assert "| pdadmm | – | not timed | not timed (3/3) | 3 target_reached |" in summary_markdown(timed(2, 1.0))
+    both = summary_markdown(timed(2, 1.0) + timed(1, 4.0))
+    assert "| pdadmm | – | 4 s (n=3) | 4 s (6/6) | 6 target_reached |" in both
 
 
 def test_what_differs_is_never_averaged_and_is_named() -> None:
