@@ -95,14 +95,12 @@ def test_the_network_would_have_been_missed(image: Image, tmp_path: Path) -> Non
 
 
 def test_cards_suites_and_published_numbers_are_found(image: Image, tmp_path: Path) -> None:
-    listed = image.run("pdadmm-bench", "list", "datasets", folder=tmp_path)
-    assert {line.split()[0] for line in listed.splitlines()[1:] if line} >= {
-        path.stem for path in ROOT.glob("datasets/*.toml")
-    }
-    assert "pdadmm-q" in image.run("pdadmm-bench", "suite", "smoke", "--dry-run", folder=tmp_path)
-    predicted = ("predict", "--workers", "1,2", "--layers", "16", "--hidden", "4000", "--rows", "90941")
-    assert "published" in image.run("pdadmm-bench", *predicted, "--machine", "k80", folder=tmp_path)
-    assert not image.network_log.exists(), image.network_log.read_text()
+    listed = image.run("pdadmm-bench", "list", "datasets", folder=tmp_path).splitlines()[1:]
+    assert {line.split()[0] for line in listed if line} >= {path.stem for path in ROOT.glob("datasets/*.toml")}
+    look = "from pdadmm_bench.core.share import *; print(find('reports/published/accuracy.toml'), *names('runners'))"
+    published, *suites = image.run("python", "-c", look, folder=tmp_path).split()
+    assert published.startswith(str(image.root / "opt/venv/lib"))
+    assert suites == sorted(path.stem for path in ROOT.glob("runners/*.toml"))
 
 
 def test_an_index_page_shows_the_readme(metadata: Message) -> None:

@@ -12,12 +12,15 @@ from pdadmm_bench.cli.main import app
 
 WIDTH = 76
 """Characters that fit a line of the page."""
+OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)\s]+)\)")
+"""A link to a file of the repository that the site has not."""
 ROLE = re.compile(r":\w+:<code>~?(?:[\w.]*\.)?(\w+)</code>")
 """``:class:`~package.Name``` after it went through Markdown."""
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """The page cli.md gets the help of every verb, as the command prints it."""
+    """A link out of docs/ becomes the name of the file, and cli.md gets the help of every verb, as it is printed."""
+    markdown = OUTSIDE.sub(r"\1 in `\2`", markdown)
     return markdown + "\n".join(reference()) if page.file.src_uri == "cli.md" else markdown
 
 
