@@ -3,9 +3,12 @@
     pdadmm-bench run --dataset pubmed --optimizer all --json rows.json
     python tools/screenshots.py table rows.json docs/images/run.png
     python tools/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
+    pdadmm-bench suite smoke; pdadmm-bench report smoke --format all --out report
+    python tools/screenshots.py report report docs/images
 
 ``table`` is the terminal's table drawn by rich, ``compare`` the MLflow UI's page that compares the runs of the last
 invocation. The first takes another command as its last argument. ``tests/cli/test_ui_browser.py`` opens the same page.
+``report`` takes the page in a report's folder, at its top and at its plots, and a picture of each kind beside it.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ class Browser:
         wanted = {
             "browserName": "chrome",
             "goog:chromeOptions": {"args": arguments, "binary": shutil.which("chromium")},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
         }
         session = self.call("POST", "/session", capabilities={"alwaysMatch": wanted})
         self._base += f"/session/{session['sessionId']}"
@@ -77,10 +81,31 @@ class Browser:
             time.sleep(0.3)
         return shown
 
+    def complaints(self) -> list[str]:
+        """What was written to the console since the last call: errors, warnings, whatever else."""
+        return [entry["message"] for entry in self.call("POST", "/se/log", type="browser")]
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for since the last call, whether they answered or not."""
+        events = [json.loads(entry["message"])["message"] for entry in self.call("POST", "/se/log", type="performance")]
+        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
+
+    def point_at(self, x: float, y: float) -> None:
+        """Move the mouse to a place in the window, as a hand does: on the way there, too."""
+        steps = [{"type": "pointerMove", "duration": 50, "x": int(x) + away, "y": int(y)} for away in (-9, 0)]
+        self.call("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": steps}])
+
     def picture(self, path: Path, width: float, height: float) -> None:
         """Write the upper left part of the page as a PNG."""
-        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        params = {"clip": clip, "captureBeyondViewport": True}
+        self._picture(path, clip={"x": 0, "y": 0, "width": width, "height": height, "scale": 1})
+
+    def picture_of_view(self, path: Path) -> None:
+        """Write what the window shows as a PNG."""
+        self._picture(path)
+
+    def _picture(self, path: Path, **params: Any) -> None:
+        params["captureBeyondViewport"] = "clip" in params
         answer = self.call("POST", "/goog/cdp/execute", cmd="Page.captureScreenshot", params=params)
         path.write_bytes(base64.b64decode(answer["data"]))
 
@@ -203,5 +228,40 @@ def compare(store: Path, picture: Path) -> None:
         window.picture(picture, 1720, window.run(ARTIFACTS_TOP) - 20)
 
 
+def report(folder: Path, pictures: Path) -> None:
+    """The page of a report, and of its pictures one of each kind: of convergence the one with the most in it."""
+    with browser(1300, 1000) as window:
+        window.go((folder / "report.html").absolute().as_uri())
+        window.wait_for("Click a heading to sort", "speedup by depth")
+        window.picture(pictures / "report-page.png", 1300, 900)
+        window.run("document.querySelector('#speedup').previousElementSibling.scrollIntoView()")
+        hover(window, "#speedup")
+        window.picture_of_view(pictures / "report-plots.png")
+    convergence = max(folder.glob("convergence-*.png"), key=lambda path: path.stat().st_size)
+    for kind, path in {"convergence": convergence, "speedup": None, "profile": None}.items():
+        chosen = path or next(iter(sorted(folder.glob(f"{kind}*.png"))))
+        shutil.copy(chosen, pictures / f"report-{kind}.png")
+
+
+def hover(window: Browser, plots: str, seconds: float = 60.0) -> str:
+    """Point at the last value of the first curve among ``plots``; returns the label that plotly shows there."""
+    marker = f"document.querySelectorAll('{plots} .scatterlayer .trace:first-child .point')"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if place := window.run(
+            f"const all = {marker}; if (!all.length) return null;"
+            "const box = [...all].at(-1).getBoundingClientRect();"
+            "return [box.x + box.width / 2, box.y + box.height / 2]"
+        ):
+            window.point_at(*place)
+            label = window.run(f"return document.querySelector('{plots} .hoverlayer')?.textContent ?? ''")
+            if label:
+                return str(label)
+        time.sleep(0.3)
+    raise TimeoutError(f"no label appeared in {plots}")
+
+
 if __name__ == "__main__":
-    {"table": table, "compare": compare}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])
+    {"table": table, "compare": compare, "report": report}[sys.argv[1]](
+        Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:]
+    )

@@ -68,7 +68,7 @@ def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
     markers = panel.kind != "steps" and len(curve.x) <= 12
     trace: dict[str, Any] = {
         "x": curve.x, "y": curve.y, "name": curve.label, "line": line, "mode": "lines+markers" if markers else "lines",
-        "hovertemplate": f"{panel.x} %{{x:.4g}}: {'%{y:.1%}' if panel.percent else '%{y:.4g}'}%{{customdata}}",
+        "hovertemplate": f"{panel.x} %{{x:.4~g}}: {'%{y:.1%}' if panel.percent else '%{y:.4~g}'}%{{customdata}}",
         "customdata": [_behind(curve, panel, place) for place in range(len(curve.x))],
     }  # fmt: skip
     if panel.kind == "steps":

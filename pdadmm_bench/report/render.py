@@ -17,7 +17,8 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$",
     "±": r"$\pm$", "∞": r"$\infty$", "†": r"\textdagger{}", "→": r"$\to$", "−": "$-$", "ρ": r"$\rho$", "ν": r"$\nu$",
-    "µ": r"\textmu{}", "μ": r"\textmu{}", "…": r"\dots{}",
+    "µ": r"\textmu{}", "μ": r"\textmu{}", "…": r"\dots{}", "·": r"\textperiodcentered{}", "★": r"$\star$",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
 }  # fmt: skip
 
 
@@ -123,6 +124,6 @@ def latex(table: Table) -> str:
 
 
 def escape(plain: str) -> str:
-    """Text for LaTeX; braces round what starts with ``[``, which would be taken for an option of the line before."""
+    """Text for LaTeX; braces round what starts with ``[`` or ``*``, which the end of the line before would swallow."""
     escaped = "".join(_LATEX.get(character, character) for character in plain)
-    return f"{{{escaped}}}" if escaped.startswith("[") else escaped
+    return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -132,20 +131,35 @@ def test_bad_input_gets_a_sentence(cli: Cli, measured: Path, arguments: tuple[st
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
 def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[str], ModuleType]) -> None:
-    answer = cli("report", "pdadmm-bench", "--format", "html", "--out", "out")
+    """Sorting by a click, a label under the pointer, a quiet console, and nothing asked for but the file itself."""
+    screenshots = tool("screenshots")
+    scale = [
+        {"dataset_name": "generated", "optimizer_name": "pdadmm", "schedule": None, "model_layers": 4,
+         "model_hidden": 64, "n": 5, "speedup_low": speedup, "speedup_high": speedup, "env_cpu": "x", "env_cores": 2,
+         "dist_device": "cpu", "time_iteration_median_s": 1.0, "dist_workers": workers, "speedup": speedup,
+         "efficiency": speedup / workers}
+        for workers, speedup in ((1, 1.0), (2, 1.75))
+    ]  # fmt: skip
+    (measured / "scale.json").write_text(json.dumps(scale))
+    answer = cli("report", "pdadmm-bench", "scale.json", "--format", "html", "--out", "out")
     assert answer.code == 0, answer.err
-    with tool("screenshots").browser(1300, 1000) as window:
-        window.go((measured / "out" / "report.html").as_uri())
-        window.wait_for("Test accuracy", "validation accuracy")
+    address = (measured / "out" / "report.html").as_uri()
+    with screenshots.browser(1300, 1000) as window:
+        window.requests()  # those of the empty window
+        window.go(address)
+        window.wait_for("Test accuracy", "validation accuracy", "speedup by workers")
         column = "[...document.querySelectorAll('#accuracy tbody tr')].map(row => row.cells[2].textContent)"
         assert window.run(f"return {column}") == ["adam", "pdadmm"]
         for expected in (["adam", "pdadmm"], ["pdadmm", "adam"]):
             window.run("document.querySelectorAll('#accuracy th button')[2].click()")
             assert window.run(f"return {column}") == expected
-        traces = "return document.querySelectorAll('[data-plot] .scatterlayer .trace').length"
-        end = time.monotonic() + 60
-        while window.run(traces) < 6 and time.monotonic() < end:
-            time.sleep(0.3)
-        assert window.run(traces) >= 6
-        loaded = window.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
-        assert [name for name in loaded if not name.startswith(("data:", "blob:"))] == []
+        window.run("document.querySelector('#speedup').scrollIntoView()")
+        assert "workers 2: 1.75 (n=5, 1.75 to 1.75)" in screenshots.hover(window, "#speedup")
+        plots = "[...document.querySelectorAll('[data-plot]')]"
+        drawn = f"return {plots}.map(plot => plot.querySelectorAll('.scatterlayer .trace').length)"
+        assert all(count >= 1 for count in window.run(drawn)) and len(window.run(drawn)) == 6
+        assert window.complaints() == []
+        assert window.requests() == [address]
+        window.run("console.error('heard'); fetch('http://127.0.0.1:9/x').catch(() => 0)")
+        assert any("heard" in line for line in window.complaints())
+        assert "http://127.0.0.1:9/x" in window.requests()  # so silence above means silence

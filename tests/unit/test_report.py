@@ -193,23 +193,6 @@ AWKWARD = Table(
 )  # fmt: skip
 
 
-def test_latex_is_balanced_and_escaped() -> None:
-    source = render.latex(AWKWARD)
-    body = "\n".join(line for line in source.splitlines() if not line.startswith("% "))
-    assert not re.search(
-        r"(?<!\\)[%_#&$](?![^$]*\$)", re.sub(r" & |\$\\?\w+\$", " ", body).replace(r"\_", "").replace(r"\%", "")
-    )
-    bare = re.sub(r"\\[{}]", "", body)
-    assert bare.count("{") == bare.count("}")
-    opened, closed = re.findall(r"\\begin\{(\w+)\}", body), re.findall(r"\\end\{(\w+)\}", body)
-    assert opened == list(reversed(closed)) == ["table", "tabular"]
-    assert all(rule in body for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
-    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert [len(re.split(r"(?<!\\)&", line)) for line in lines] == [2, 2, 2]
-    assert "{[start] 1\\_2}" in body
-    assert r"\textbf{50.0 \% [40.0, 60.0] (n=5)}" in body
-
-
 def test_csv_has_base_units_and_quotes() -> None:
     found = list(csv.reader(io.StringIO(render.comma_separated(AWKWARD))))
     assert found == [
