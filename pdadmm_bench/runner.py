@@ -20,11 +20,12 @@ import torch
 from torch.nn import functional
 
 from pdadmm_bench.core import memory, presets
+from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, first_values, make_row
-from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist import placement
 from pdadmm_bench.dist.cost import microbatches_for
@@ -33,6 +34,7 @@ from pdadmm_bench.dist.group import Group, Workers
 from pdadmm_bench.dist.placement import Work
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
+from pdadmm_bench.models.deepen import deepened
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, state_bytes
 from pdadmm_bench.optim.fused import missing_compiler
@@ -146,8 +148,9 @@ class _Run:
         observers: Sequence[Observer],
         now: Callable[[], float],
         group: Group,
+        start: Sequence[mlp.Layer] | None = None,
     ):
-        self.spec, self.observers, self.group = spec, observers, group
+        self.spec, self.observers, self.now, self.group = spec, observers, now, group
         self.optimizer = make_optimizer(spec)
         self.device = choose_device(spec.device, group.size)
         self.threads = threads_per_worker(spec)
@@ -158,6 +161,9 @@ class _Run:
         self.sizes: list[int] = shell.sizes
         self.blocks = placement.blocks(spec, self.sizes, shell.rows, group.size)
         self.block = self.blocks[group.rank]
+        self.start = start
+        self.whole_problem = problem if spec.stages() else None
+        self.warm_start_s = 0.0
         self.problem = placement.share(problem or shell.problem, self.block).to(self.device)
         self.traffic = Traffic()
         self.clock = Clock(now, self._synchronize)
@@ -179,14 +185,15 @@ class _Run:
         facts = self._known()
         memory.reset_peak()
         try:
-            initial = mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
-            digests = [digest for block in self.group.gather(mlp.digest(initial)) for digest in block]
+            drawn = self._drawn()
+            digests = [digest for block in self.group.gather(mlp.digest(drawn)) for digest in block]
             facts["weights_initial_sha256"] = mlp.combine(digests)
             for observer in self.observers:
                 observer.started(self.spec, facts)
             unsupported = self.optimizer.supports(self.spec)
             if unsupported:
                 raise Stop("skipped", unsupported)
+            initial = self._warm_start() if self.spec.stages() else drawn
             self._train(self._on_device(initial))
         except Stop as stop:
             status, reason = stop.args
@@ -195,14 +202,61 @@ class _Run:
         except Exception as failure:
             status, reason, error = failed(failure), self._explain(failure), failure
         results = results_from(self.history, self.spec.target, self.clock.seconds)
-        if error is None and status != "skipped":
+        if error is None and self.state is not None:
             results |= self._work_results()
             results["time_first_step_s"] = self.first_step_s
+            if self.spec.stages():
+                results["time_warm_start_s"] = self.warm_start_s
         row = make_row({**facts, **results, "status": status, "status_reason": reason})
         for observer in self.observers:
             observer.finished(row, self.history)
         layers = self.optimizer.layers(self.state) if self.state is not None else []
         return Result(row, self.history, layers, error)
+
+    def _drawn(self) -> Sequence[mlp.Layer]:
+        """What this worker begins with before any training: of the first network of a warm start, where there is one.
+
+        Those of its shallower network are all at worker 0, which trains it.
+        """
+        if self.start is not None:
+            return self.start
+        if not (stages := self.spec.stages()):
+            return mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
+        model = self.spec.model.model_copy(update={"layers": stages[0][0]})
+        sizes = mlp.widths(model, self.sizes[0], self.sizes[-1])
+        everything = Block(0, model.layers, model.layers)
+        return mlp.initial_layers(model, sizes, self.spec.seed, everything) if self.group.rank == 0 else []
+
+    def _warm_start(self) -> list[mlp.Layer]:
+        """This worker's starting weights after worker 0 trained the shallower networks, the others waiting.
+
+        Each has the same hyperparameters as this run, and its seconds are charged to it.
+        """
+        ended = self._train_stages() if self.group.rank == 0 else None
+        self.group.follow()
+        status, what, self.warm_start_s = self.group.broadcast(ended)
+        if status != "ok":
+            raise Stop(status, what)
+        return [what[index] for index in self.block]
+
+    def _train_stages(self) -> tuple[str, Any, float]:
+        """``ok``, the layers of the deepened network and the seconds of its stages; or how one ended, and why."""
+        settings = self.spec.flat() | {
+            "preset": "none", "set": self.optimizer.hyperparameters.model_dump(), "warm_start": "none",
+            "gpus": 1, "partition": "auto", "target": None, "time_limit": None, "threads": self.threads,
+        }  # fmt: skip
+        layers, seconds = self._drawn(), 0.0
+        stages = self.spec.stages()
+        depths = [*(depth for depth, _ in stages[1:]), self.spec.model.layers]
+        for (depth, iterations), deeper in zip(stages, depths, strict=True):
+            spec = run_spec({**settings, "layers": depth, "iterations": iterations, "eval_every": iterations})
+            stage = _Run(spec, self.whole_problem, (), self.now, Group(), start=layers).execute()
+            if stage.row["status"] != "ok":
+                return stage.row["status"], f"warm start, {depth} layers: {stage.row['status_reason']}", seconds
+            seconds += stage.row["time_train_s"]
+            trained = [mlp.Layer(*(tensor.cpu() for tensor in layer)) for layer in stage.layers]
+            layers = deepened(trained, deeper, self.spec.deepening)
+        return "ok", layers, seconds
 
     def time(self, iterations: int) -> dict[str, Any] | None:
         memory.reset_peak()
@@ -249,7 +303,7 @@ class _Run:
         with self._links() as links:
             self.link_seconds_per_byte = self._measure_links(links)
             self._start(initial, links)
-            self._observe({"iteration": 0, "train_seconds": 0.0, **self._evaluate(links)})
+            self._observe({"iteration": 0, "train_seconds": self.warm_start_s, **self._evaluate(links)})
             for iteration in range(1, self.spec.iterations + 1):
                 step = self._iterate(iteration, links)
                 self._observe(step)

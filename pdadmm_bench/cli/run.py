@@ -25,6 +25,8 @@ def run(
     train_per_class: int | None = None,
     num_val: int | None = None,
     num_test: int | None = None,
+    warm_start: str | None = None,
+    deepening: str | None = None,
     iterations: int | None = None,
     seeds: str | None = None,
     preset: str | None = None,

@@ -76,6 +76,7 @@ def first_values(spec: RunSpec) -> dict[str, Any]:
         "model_layers": spec.model.layers,
         "model_hidden": spec.model.hidden,
         "model_init": spec.model.init,
+        "model_warm_start": None if spec.warm_start == "none" else f"{spec.warm_start} {spec.deepening}",
         "dist_workers": spec.gpus,
         **environment(),
     }

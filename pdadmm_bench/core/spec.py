@@ -6,6 +6,7 @@ grid of them. Paths, tracking and display options are not part of it, since they
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -46,6 +47,13 @@ class RunSpec(Typed):
     preset: str = Field("default", description="hyperparameter preset: default, published, or none")
     set: dict[str, Any] = Field({}, description="hyperparameters over the preset")
     seed: int = Field(0, ge=0, description="seed of the starting weights")
+    warm_start: str = Field(
+        "none", pattern=r"^(none|\d+:\d+(,\d+:\d+)*)$",
+        description="shallower networks trained first, layers:iterations, as in 2:60 or 2:200,5:10; or none",
+    )  # fmt: skip
+    deepening: Literal["function", "authors"] = Field(
+        "function", description="what a warm start keeps: the network's function, or all but its output layer"
+    )
     iterations: int = Field(200, ge=1, description="iterations (sweeps or full-batch steps)")
     eval_every: int = Field(1, ge=1, description="iterations between evaluations")
     target: float | None = Field(None, gt=0, le=1, description="stop at this validation accuracy")
@@ -67,6 +75,22 @@ class RunSpec(Typed):
         if self.gpus > self.model.layers:
             raise ValueError(f"{self.gpus} workers need at least as many layers, got {self.model.layers}")
         return self
+
+    @model_validator(mode="after")
+    def _warm_start_grows(self) -> RunSpec:
+        depths = [1, *(layers for layers, _ in self.stages()), self.model.layers]
+        if any(deeper <= depth for depth, deeper in pairwise(depths)):
+            raise ValueError(
+                f"warm start {self.warm_start}: the layers have to grow, from 2 on, to fewer than {self.model.layers}"
+            )
+        return self
+
+    def stages(self) -> list[tuple[int, int]]:
+        """(layers, iterations) of the networks of the warm start, the shallowest first."""
+        if self.warm_start == "none":
+            return []
+        pairs = (stage.split(":") for stage in self.warm_start.split(","))
+        return [(int(layers), int(iterations)) for layers, iterations in pairs]
 
     def flat(self) -> dict[str, Any]:
         """Every setting by its own name, without the grouping into data and model."""

@@ -60,10 +60,14 @@ class Weights:
     """W (n_l, n_{l-1}) as it is."""
 
     W: Tensor
+    to_identity: bool = field(default=False, metadata={"state": False})
+    """Whether W decays toward I, not toward 0."""
 
     def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
-        """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖², and r with it, as :meth:`Descent.descend_p`."""
+        """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖² (or ‖W − I‖²), and r as :meth:`Descent.descend_p`."""
         gradient = by.scratch.like("gradient", self.W).copy_(self.W)
+        if self.to_identity:
+            gradient.diagonal(dim1=-2, dim2=-1).sub_(1)
         by.products.add(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
         image = by.products.mm(p, gradient.mT, out=by.scratch.like("image", r))
         by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
@@ -71,6 +75,10 @@ class Weights:
     def matrix(self) -> Tensor:
         """W, not to be modified."""
         return self.W
+
+    def decayed(self) -> Tensor:
+        """What weight decay makes small: W, or W − I."""
+        return self.W - torch.eye(*self.W.shape, device=self.W.device) if self.to_identity else self.W
 
 
 @dataclass
@@ -113,6 +121,10 @@ class SampleSpaceWeights:
     def matrix(self) -> Tensor:
         """W, formed anew: one product of N·d·n."""
         return (self.start * self.c).addmm_(self.A.T, self.x)
+
+    def decayed(self) -> Tensor:
+        """What weight decay makes small: W."""
+        return self.matrix()
 
 
 def first_layer(W: Tensor, x: Tensor, form: Literal["auto", "features", "samples"]) -> Weights | SampleSpaceWeights:

@@ -47,6 +47,10 @@ class PdADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of p_{l+1} = q_l")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the layer equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    decay: Literal["zero", "identity"] = Field(
+        "zero",
+        description="what μ pulls hidden weights to; identity suits a warm start, first and last layer go to zero",
+    )
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
     )
@@ -169,7 +173,11 @@ class PdADMM(Optimizer[State]):
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
-            weights = first_layer(weight, p, settings.first_layer) if index == 0 else Weights(weight.clone())
+            if index == 0:
+                weights = first_layer(weight, p, settings.first_layer)
+            else:
+                hidden = index < block.total - 1
+                weights = Weights(weight.clone(), to_identity=hidden and settings.decay == "identity")
             state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
             state.moved = state.moved.to(z.device)
             if index > 0:
@@ -324,7 +332,9 @@ class PdADMM(Optimizer[State]):
         following: list[tuple[Tensor | None, Wire]] = [(layer.p, layer.wire) for layer in state.layers[1:]]
         following.append((state.p_right, Wire()))
         for i, (layer, (p_next, wire)) in enumerate(zip(state.layers, following, strict=True)):
-            objective[i] = state.nu / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(layer.W)
+            objective[i] = state.nu / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(
+                layer.weights.decayed()
+            )
             if layer.q is None:
                 risk = loss_sum(layer.z, state.y)
                 objective[i] += risk
@@ -413,12 +423,15 @@ def batched(layers: Sequence[LayerState], size: int) -> list[Group]:
     z, r, q = (_joined(layers[:-1], name) for name in ("z", "r", "q"))
     inner = layers[1:-1]
     b, moved = _joined(inner, "b").unsqueeze(1), _joined(inner, "moved").view(-1, 1, 1)
-    W = _joined([layer.weights for layer in inner], "W")
+    weights: list[Any] = [layer.weights for layer in inner]
+    W, to_identity = _joined(weights, "W"), weights[0].to_identity
     groups = [Group(layers[0], [], p[0], layers[1].wire)]
     for start in range(0, len(inner), size):
         stop = min(start + size, len(inner))
         some, after = slice(start, stop), slice(start + 1, stop + 1)  # of what goes in, and of what comes out
-        layer = LayerState(Weights(W[some]), b[some], p[some], z[after], r[after], q[after], moved=moved[some])
+        layer = LayerState(
+            Weights(W[some], to_identity), b[some], p[some], z[after], r[after], q[after], moved=moved[some]
+        )
         groups.append(Group(layer, [q[some], z[some]], p[after], Wire()))
     return groups[::-1]
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.estimate import Statistic
-from pdadmm_bench.stats.target import WARM_START, reach_of_row
+from pdadmm_bench.stats.target import reach_of_row
 
 Kind = Literal["accuracy", "time", "bytes", "loss", "iterations"]
 
@@ -78,7 +78,7 @@ class Metric:
         value = row.get(self.name) if row["status"] in COMPLETE else None
         if value is None or math.isnan(value):
             return None
-        return value + (row.get(WARM_START) or 0.0) if self.name == "time_train_s" else float(value)
+        return float(value)
 
     def _to_target(self, row: Row) -> float | None:
         reach = reach_of_row(row)

@@ -1,6 +1,6 @@
 """Time to a target accuracy, where a run that never got there is a miss and stays in the count.
 
-The clock is the training clock; seconds of a warm start are added to it, wherever a row or a history has them.
+The clock is the training clock, on which a warm start is charged: a history with one begins later than 0 s.
 Iteration 0 is the start, before any training, and reaches nothing.
 """
 
@@ -12,9 +12,6 @@ from dataclasses import dataclass
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.estimate import Estimate, aggregate
-
-#: Seconds that made the starting weights, on rows of runs with a warm start; not on the clock of the run itself.
-WARM_START = "time_warm_start_s"
 
 #: Runs that never tried, or were not allowed to: no miss of the optimizer.
 UNTRIED = ("skipped", "interrupted")
@@ -49,33 +46,26 @@ class TimeToTarget:
         return f"{self.reached} of {self.runs} reached"
 
 
-def reach(history: Sequence[Mapping[str, float]], target: float, warm_start_s: float = 0.0) -> Reach:
+def reach(history: Sequence[Mapping[str, float]], target: float) -> Reach:
     """When the steps of a run first had a validation accuracy of ``target``.
 
     Args:
         history: steps with ``iteration``, cumulative ``train_seconds`` and, where evaluated, ``acc_val``.
         target: validation accuracy, a fraction of 1.
-        warm_start_s: seconds before iteration 0 that are not in ``train_seconds`` yet.
     """
     steps = [step for step in history if step["iteration"] > 0]
     hit = next((step for step in steps if step.get("acc_val", -math.inf) >= target), None)
-    spent = warm_start_s + max((step["train_seconds"] for step in steps), default=0.0)
+    spent = max((step["train_seconds"] for step in steps), default=0.0)
     if hit is None:
         return Reach(None, None, spent)
-    return Reach(hit["train_seconds"] + warm_start_s, int(hit["iteration"]), spent)
+    return Reach(hit["train_seconds"], int(hit["iteration"]), spent)
 
 
 def reach_of_row(row: Row) -> Reach | None:
     """The same from a row's own target; None for a run without a target, skipped, or stopped by the user."""
     if row.get("time_target_accuracy") is None or row["status"] in UNTRIED:
         return None
-    warm = row.get(WARM_START) or 0.0
-    seconds = row["time_to_target_s"]
-    return Reach(
-        None if seconds is None else seconds + warm,
-        row.get("time_to_target_iterations"),
-        (row.get("time_train_s") or 0.0) + warm,
-    )
+    return Reach(row["time_to_target_s"], row.get("time_to_target_iterations"), row.get("time_train_s") or 0.0)
 
 
 def time_to_target(reaches: Iterable[Reach]) -> TimeToTarget:

@@ -38,6 +38,8 @@ OTHERS = [
     admm("pdadmm-q", (1, 1, 1, 4), 5),
     admm("pdadmm-q", (5, 1, 1), 5, set={"levels": 1000, "low": -2, "high": 2}),
     admm("pdadmm-q", (5, 2), 5, set={"quantize": "q", "high": 5}),
+    admm("pdadmm", (3, 1, 3), 5, set={"decay": "identity"}, warm_start="2:3,4:2"),
+    admm("dladmm", (4, 3), 5, set={"mu": 0.5}, warm_start="3:4"),
 ]
 REAL = [
     admm("pdadmm", (3, 4), 50, eval_every=10),

@@ -37,9 +37,10 @@ def start(name: str, layers: int = 5, hidden: int = 16, **values):
     return optimizer, optimizer.init(data, weights, block, Links(wire=optimizer.wire("auto")))
 
 
+@pytest.mark.parametrize("decay", ["zero", "identity"])
 @pytest.mark.parametrize("layers", [2, 5, 9])
-def test_lagrangian_never_rises_inside_the_theorem_region(layers):
-    optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3)
+def test_lagrangian_never_rises_inside_the_theorem_region(layers, decay):
+    optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3, decay=decay)
     values = []
     for _ in range(200):
         optimizer.step(state)
@@ -149,11 +150,22 @@ def test_dladmm_objective_never_rises_within_the_sweeps():
     assert max(values) <= 1e-9
 
 
+def test_hidden_weights_decay_toward_what_they_are_told():
+    for decay, distances in (("zero", [0, 0, 0, 0]), ("identity", [0, 1, 1, 0])):
+        _, state = start("pdadmm", layers=4, hidden=16, rho=0.05, nu=1e-9, mu=10.0, decay=decay)
+        optimizer, _ = start("pdadmm", layers=4, hidden=16, rho=0.05, nu=1e-9, mu=10.0, decay=decay)
+        optimizer.step(state)  # one exact step goes all the way where nothing but the decay pulls
+        for layer, one in zip(state.layers, distances, strict=True):
+            wanted = one * torch.eye(*layer.W.shape, dtype=layer.W.dtype)
+            torch.testing.assert_close(layer.W, wanted, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("decay", ["zero", "identity"])
 @pytest.mark.parametrize("size", [2, 3, 100])
-def test_batches_of_equal_layers_take_the_same_steps(size, monkeypatch):
+def test_batches_of_equal_layers_take_the_same_steps(size, decay, monkeypatch):
     monkeypatch.setattr(pdadmm, "GROUP_VALUES", size * 40 * 16)
-    optimizer, state = start("pdadmm", layers=9, rho=0.05, nu=0.01)
-    single, alone = start("pdadmm", layers=9, rho=0.05, nu=0.01)
+    optimizer, state = start("pdadmm", layers=9, rho=0.05, nu=0.01, decay=decay)
+    single, alone = start("pdadmm", layers=9, rho=0.05, nu=0.01, decay=decay)
     single.deterministic = True
     for _ in range(20):
         optimizer.step(state)
