@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from pdadmm_bench import __version__
+from pdadmm_bench.cli.baseline import baseline
 from pdadmm_bench.cli.command import ModelCommand
 from pdadmm_bench.cli.compare import compare
 from pdadmm_bench.cli.doctor import doctor
@@ -20,6 +21,7 @@ from pdadmm_bench.cli.list import list_
 from pdadmm_bench.cli.predict import predict
 from pdadmm_bench.cli.prepare import prepare
 from pdadmm_bench.cli.profile import profile
+from pdadmm_bench.cli.regress import regress
 from pdadmm_bench.cli.report import report
 from pdadmm_bench.cli.rerun import rerun
 from pdadmm_bench.cli.run import run
@@ -35,12 +37,13 @@ DEBUG = "PDADMM_BENCH_DEBUG"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
-    "ui": ui,
+    "ui": ui, "regress": regress,
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
 for verb in (scale, predict, compare, profile, report):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
+app.add_typer(baseline, name="baseline")
 
 
 def _version(wanted: bool) -> None:
