@@ -3,7 +3,7 @@
 Runs of both sides are made side by side, since nothing of them is timed. Times are taken in rounds: each starts a fresh
 process per side, because a process may be fast or slow by the luck of its memory's layout, and measures pairs, base and
 head right after each other on the same core, in an order that changes from pair to pair. Rounds go on for benchmarks
-whose interval is still wide.
+whose interval still holds the threshold.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ from pdadmm_bench.cli.gate_sides import HEAD, Checkout, Probe
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import read_toml
-from pdadmm_bench.regress import intervals
+from pdadmm_bench.regress import checks
 from pdadmm_bench.regress.evidence import Benchmark, data_of, names, run_of, seed_of, setting_of
 from pdadmm_bench.regress.thresholds import Gate
 from pdadmm_bench.suite.file import Suite, find, read
 
-MEASUREMENT_S = 0.03
+MEASUREMENT_S = 0.04
 """A measurement is as many iterations as take about this long: shorter than most of a busy machine's interruptions."""
-LEAST_ITERATIONS, MOST_ITERATIONS = 5, 50
-PAIRS, ROUNDS, MOST_ROUNDS = 12, 3, 12
-"""Pairs in a round, rounds for every benchmark, and rounds after which one whose interval stays wide is given up."""
-NARROW = 0.5
-"""An interval is narrow when no side of it is longer than this part of the threshold."""
+LEAST_ITERATIONS, MOST_ITERATIONS = 8, 60
+PAIRS, ROUNDS, MOST_ROUNDS = 12, 3, 10
+"""Pairs in a round, rounds for every benchmark, and rounds after which one that is not decided is given up."""
 RECORDED_ROUNDS, RECORDED = 3, 5
 """For a baseline: processes, and measurements of each benchmark in each of them."""
 
@@ -85,13 +83,13 @@ def load(name: str, seeds: int | None = None) -> GateSuite:
 def collect(suite: GateSuite, sides: Sequence[Checkout], output: Output, tell: Tell) -> list[dict[str, Benchmark]]:
     """The runs of every benchmark on every side; one that a side does not know has no runs there."""
     specs = [flat for flats in suite.runs.values() for flat in flats]
-    for side in sides:
-        with Probe(side) as probe:  # apart, since what it takes to make features would count as peak memory of a run
-            probe.check_code()
-            probe.call("prepare", specs=specs, output=_options(output))
     tell(f"{len(specs)} runs" + (f" of each of {len(sides)} sides" if len(sides) > 1 else ""))
     with ExitStack() as stack:
         probes = [stack.enter_context(Probe(side)) for side in sides]
+        for side in sides:
+            with Probe(side) as probe:  # apart, since what it takes to make features would count as a run's peak memory
+                probe.check_code()
+                probe.call("prepare", specs=specs, output=_options(output))
         for probe in probes:
             probe.check_code()
             probe.ask("run", specs=specs, output=_options(output))
@@ -127,13 +125,18 @@ def record_times(suite: GateSuite, side: Checkout, output: Output, tell: Tell) -
 
 
 def time_in_turn(
-    suite: GateSuite, base: Checkout, output: Output, tell: Tell, only: Sequence[str] | None = None
+    suite: GateSuite,
+    base: Checkout,
+    output: Output,
+    tell: Tell,
+    only: Sequence[str] | None = None,
+    rounds: int = ROUNDS,
 ) -> Pairs:
-    """Seconds of an iteration of base and head, in pairs."""
+    """Seconds of an iteration of base and head, in pairs; at least so many ``rounds``."""
     pairs: Pairs = {name: [] for name in (suite.timed if only is None else only)}
     stopwatch = _Stopwatch(suite, output)
     for number in range(MOST_ROUNDS):
-        left = [name for name, found in pairs.items() if number < ROUNDS or not _narrow(suite, name, found)]
+        left = [name for name, found in pairs.items() if number < rounds or not _decided(suite, name, found)]
         if not left:
             break
         tell(f"times in turn, round {number + 1}: {len(left)} benchmarks")
@@ -153,12 +156,8 @@ def _pair(stopwatch: _Stopwatch, name: str, base: Probe, head: Probe, turn: int)
     return seconds[id(base)], seconds[id(head)]
 
 
-def _narrow(suite: GateSuite, name: str, pairs: Sequence[tuple[float, float]]) -> bool:
-    ratios = sorted(head / base for base, head in pairs)
-    middle = ratios[len(ratios) // 2]
-    low, high = intervals.of_median(ratios)
-    most = NARROW * suite.gate.of(setting_of(suite.runs[name][0])).time_percent / 100
-    return max(middle - low, high - middle) <= most * middle
+def _decided(suite: GateSuite, name: str, pairs: Sequence[tuple[float, float]]) -> bool:
+    return checks.decided(pairs, suite.gate.of(setting_of(suite.runs[name][0])))
 
 
 class _Stopwatch:

@@ -31,6 +31,7 @@ from pdadmm_bench.track import view_command
 
 QUICK_SEEDS = 3
 PLANTED_POINTS = 1.0
+CALIBRATION_ROUNDS = 6
 COLOURS = {"worse": "red", "better": "green", "not comparable": "yellow", "missing": "yellow", "new": "cyan"}
 
 
@@ -218,7 +219,8 @@ def calibrated(question: Question, comparisons: int, output: Output) -> int:
     try:
         while len(found) < comparisons:
             tell(f"{len(found)} of {comparisons} comparisons")
-            pairs = gate.time_in_turn(suite, HEAD, output, tell)
+            # More than a null comparison takes: a slowdown that is planted afterwards may need them.
+            pairs = gate.time_in_turn(suite, HEAD, output, tell, rounds=CALIBRATION_ROUNDS)
             found += [{"benchmark": name, "pairs": values} for name, values in pairs.items()]
             if output.json_file:
                 write_atomic(output.json_file, json.dumps(found) + "\n")
@@ -234,7 +236,8 @@ def _report_calibration(suite: GateSuite, head: dict[str, Benchmark], found: lis
     def limits(name: str) -> Thresholds:
         return suite.gate.of(setting_of(suite.runs[name][0]))
 
-    times = of_times([(item["pairs"], limits(item["benchmark"])) for item in found])
+    comparisons = [(item["pairs"], limits(item["benchmark"])) for item in found]
+    times = of_times(comparisons, least=gate.ROUNDS * gate.PAIRS, step=gate.PAIRS)
     typer.echo(f"machine class: {_class()}")
     typer.echo(
         f"times: {times.comparisons} comparisons of this code with itself, {times.false_alarms} called worse, "

@@ -47,14 +47,17 @@ class Calibration:
         return intervals.at_most(self.false_alarms, self.comparisons)
 
 
-def of_times(comparisons: Sequence[tuple[Pairs, Thresholds]]) -> Calibration:
-    """From null comparisons, each the pairs of seconds of one benchmark; raises ``ValueError`` for none."""
+def of_times(comparisons: Sequence[tuple[Pairs, Thresholds]], least: int, step: int) -> Calibration:
+    """From null comparisons, each the pairs of seconds of one benchmark; raises ``ValueError`` for none.
+
+    Each is judged as the gate does it: after ``least`` pairs, then after every ``step`` more while it is not decided.
+    """
     if not comparisons:
         raise ValueError("a calibration needs comparisons")
-    null = [checks.time_in_turn(pairs, limits) for pairs, limits in comparisons]
+    null = [_looked_at(pairs, limits, least, step) for pairs, limits in comparisons]
     caught = {}
     for percent in range(1, MOST_PERCENT + 1):
-        found = [checks.time_in_turn(slower(pairs, percent), limits) for pairs, limits in comparisons]
+        found = [_looked_at(slower(pairs, percent), limits, least, step) for pairs, limits in comparisons]
         caught[percent] = float(np.mean([finding.outcome == "worse" for finding in found]))
         if percent >= 20 and caught[percent] == 1:
             break
@@ -65,6 +68,14 @@ def of_times(comparisons: Sequence[tuple[Pairs, Thresholds]]) -> Calibration:
         half_width=float(np.median([((f.high or 0) - (f.low or 0)) / 2 for f in null])),
         caught=caught,
     )
+
+
+def _looked_at(pairs: Pairs, limits: Thresholds, least: int, step: int) -> checks.Finding:
+    """The finding at which the gate stops to measure."""
+    for count in range(least, len(pairs), step):
+        if checks.decided(pairs[:count], limits):
+            return checks.time_in_turn(pairs[:count], limits)
+    return checks.time_in_turn(pairs, limits)
 
 
 def slower(pairs: Pairs, percent: float) -> list[tuple[float, float]]:

@@ -153,6 +153,13 @@ def time_in_turn(pairs: Sequence[tuple[float, float]], thresholds: Thresholds) -
     return _relative("time", [b / a for a, b in pairs], limit, f"of {_seconds([a for a, _ in pairs])}, in turn")
 
 
+def decided(pairs: Sequence[tuple[float, float]], thresholds: Thresholds) -> bool:
+    """Whether more pairs would be of no use: the interval lies on one side of the threshold."""
+    found = time_in_turn(pairs, thresholds)
+    assert found.low is not None and found.high is not None and found.threshold is not None
+    return found.low > found.threshold or found.high < found.threshold
+
+
 def time_recorded(base: Sequence[float], head: Sequence[float], thresholds: Thresholds) -> Finding:
     """Seconds of an iteration against seconds recorded another day: the ratio of the medians.
 

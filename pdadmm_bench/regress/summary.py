@@ -89,7 +89,7 @@ def markdown(report: Report) -> str:
     table = [_row(heads), _row(["---"] * 2 + ["---:"] * len(columns))]
     for line in report.lines:
         found = [line.finding(check) for check in columns]
-        table.append(_row([f"`{line.name}`", line.verdict, *(_marked(finding) for finding in found)]))
+        table.append(_row([_cell(f"`{line.name}`"), line.verdict, *(_marked(finding) for finding in found)]))
     parts.append("\n".join(["<details><summary>every benchmark</summary>", "", *table, "", "</details>"]))
     parts.append(
         "Effect of the head against the base with its 99 % interval, accuracy in points; a verdict needs the whole "
