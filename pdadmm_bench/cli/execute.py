@@ -129,7 +129,10 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
     )
     name = f"{problem.name} {specs[0].model.layers}×{specs[0].model.hidden}"
     config = {"runs": [spec.flat() for spec in specs], **output.model_dump(mode="json")}
-    tracker = Tracker.open(output.tracking_uri, output.experiment, name, config, environment(), warn=live.warn)
+    files = [output.json_file] if output.json_file else []
+    tracker = Tracker.open(
+        output.tracking_uri, output.experiment, name, config, environment(), files=files, warn=live.warn
+    )
     session = _Session(live, tracker, output)
     with live, tracker:
         if output.json_file:  # not before: rows of an earlier run outlive a run that cannot start

@@ -27,6 +27,7 @@ from pdadmm_bench.cli.rerun import rerun
 from pdadmm_bench.cli.run import run
 from pdadmm_bench.cli.scale import scale
 from pdadmm_bench.cli.suite import suite
+from pdadmm_bench.cli.sync import sync
 from pdadmm_bench.cli.ui import ui
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import Unreachable, UserError
@@ -41,7 +42,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (scale, predict, compare, profile, report):  # their options are no settings of a run
+for verb in (scale, predict, compare, profile, report, sync):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
 

@@ -216,7 +216,7 @@ class Session:
                 if claim.left_behind:
                     self._tracker.abandon(claim.left_behind, planned.key)
                 with contextlib.suppress(UserError):  # a full disk; the row will tell
-                    claim.note(self._tracker.run_id)
+                    claim.note(self._tracker.parent)
             return Running(planned, claim, concurrency=self._jobs), elsewhere
         return None, elsewhere
 
@@ -261,7 +261,8 @@ class Session:
         if running.planned.spec.gpus == 1:
             running.began = time.monotonic()  # starting the process is paid once
         if self._tracker:
-            running.observer = self._tracker.observer_of(running.planned.key)
+            key = running.planned.key
+            running.observer = self._tracker.observer_of(key, self._results.files(key))
             running.observer.started(running.planned.spec, running.facts)
 
     def _over(self, slot: Slot, running: Running, outcome: tuple[str, str] | None) -> None:

@@ -159,9 +159,10 @@ def _tracker(
     with results.alone():
         tracker = SuiteTracker.resume(
             _uri(suite, results, output), output.experiment, f"suite {suite.name}", config, environment(),
-            run_id=None if request.force else results.parent(suite.version), tags=tags, warn=view.warn,
+            results=results.folder, parent=None if request.force else results.parent(suite.version), tags=tags,
+            warn=view.warn,
         )  # fmt: skip
-        results.note_parent(suite.version, tracker.run_id)
+        results.note_parent(suite.version, tracker.parent)
     with tracker:
         yield tracker
 

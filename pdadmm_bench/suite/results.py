@@ -7,7 +7,8 @@
       runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
       claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
       claims/<key>.json the parent run in MLflow while it is being made; what is left behind by a killed process
-      mlflow.json       the parent run in MLflow
+      mlflow.json       the parent run in MLflow, by its tag ``record``
+      mlflow-unsent/    what MLflow could not take (pdadmm_bench.track.spool)
 
 Rows of earlier code or settings stay in ``runs/`` under their own keys.
 """
@@ -76,6 +77,10 @@ class Results:
             report(f"{path} {problem}: the run is made again, the file is kept beside it")
         return row
 
+    def files(self, key: str) -> list[Path]:
+        """The files that the row of the run ``key`` is in, or will be."""
+        return [self._path("runs", key), self.folder / "rows.json"]
+
     def write(self, key: str, row: Row) -> None:
         """Keep ``row`` as that of the run ``key``; a file there that is not a row of ours is moved aside, not lost."""
         path = self._path("runs", key)
@@ -122,9 +127,9 @@ class Results:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def note_parent(self, version: str, run_id: str) -> None:
+    def note_parent(self, version: str, parent: str) -> None:
         """Note the MLflow parent run, so that the next start continues it."""
-        note = {"suite_version": version, "parent": run_id}
+        note = {"suite_version": version, "parent": parent}
         write_atomic(self.folder / "mlflow.json", json.dumps(note, indent=1) + "\n")
 
     def _path(self, kind: str, key: str) -> Path:

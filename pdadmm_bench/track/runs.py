@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pdadmm_bench.core.errors import TrackingError
+from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.track import store
+from pdadmm_bench.track.record import ENDS, Record, code_tags, describe, dump, now
+from pdadmm_bench.track.spool import FOLDER, Spool, tell
+from pdadmm_bench.track.upload import History, Upload
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
 
-#: Columns of a finished row that become metrics, for MLflow's comparison table and parallel coordinates.
-SUMMARY = (
-    "acc_test_final", "acc_test_at_best_val", "acc_val_best", "time_iteration_median_s", "time_train_s",
-    "time_to_target_s", "memory_peak_bytes",
-)  # fmt: skip
-
-#: How a row's status reads in MLflow, which knows three ends only; the tag ``status`` keeps the exact word.
-ENDS = {"diverged": "FAILED", "oom": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
-
 _FLUSH_SECONDS, _RETRY_SECONDS = 5.0, 30.0
-# Limits of MLflow: a longer value would be cut without a word, a larger batch or a longer digest refused.
-_METRICS, _PARAMS, _VALUE, _TAG, _DIGEST = 1000, 100, 6000, 8000, 36
 
 
 def _warn(message: str) -> None:
@@ -40,110 +32,225 @@ class Tracker:
     """The parent run of one invocation; open it in the parent process, before any worker starts.
 
     As a context manager it closes the parent and whatever child is still open: KILLED after Ctrl-C, FAILED after
-    another exception, else by the rows that were finished.
+    another exception, else by the rows that were finished. A server that is away costs a warning: what it could not
+    take is kept in the folder ``unsent``, tried once more at the end, and left for ``pdadmm-bench sync``.
+
+    Args:
+        asked: the store as the user named it, for the command that uploads what is left.
+        files: where the rows are kept that these runs leave.
     """
 
     def __init__(
-        self, client: Any, uri: str, experiment_id: str, run_id: str, environment: Mapping[str, Any],
-        warn: Callable[[str], None] = _warn,
+        self, upload: Upload, record: Record, spool: Spool, environment: Mapping[str, Any],
+        *, asked: str | None = None, files: Sequence[Path] = (), warn: Callable[[str], None] = _warn,
     ):  # fmt: skip
-        self.client, self.uri, self.experiment_id, self.run_id = client, uri, experiment_id, run_id
-        self.environment = dict(environment)
+        self.upload, self.record, self.spool, self.environment = upload, record, spool, dict(environment)
         self.problem: str | None = None
         """The first thing that could not be written, if any."""
-        self._warn = warn
+        self.warn = warn
+        self.files = list(files)
+        self._asked = asked
         self._children: list[TrackedRun] = []
-        self._tags: dict[str, set[str]] = {}
+        self._not_before = 0.0
         self._closed = False
 
     @classmethod
     def open(
         cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
-        *, warn: Callable[[str], None] = _warn,
+        *, unsent: Path = Path(FOLDER), files: Sequence[Path] = (), warn: Callable[[str], None] = _warn,
     ) -> Tracker:  # fmt: skip
-        """Create store, experiment and parent run; raises :class:`TrackingError` when any of it cannot be written."""
-        uri = store.uri_or_default(uri)
-        store.check(uri)
-        store.quiet()
-        file = store.database(uri)
-        try:
-            with store.alone(file):
-                client = store.client(uri)
-                experiment_id = store.create_experiment(client, experiment, file)
-                run = client.create_run(experiment_id, run_name=name, tags=_code_tags(environment))
-            tracker = cls(client, uri, experiment_id, run.info.run_id, environment, warn)
-            tracker._begin(config)
-        except TrackingError:
-            raise
-        except Exception as error:
-            raise store.unusable(uri, error) from error
+        """Create store, experiment and parent run.
+
+        Raises :class:`TrackingError` when any of it cannot be written; a server that does not answer is warned about.
+        """
+        tracker = cls._new(uri, experiment, name, config, environment, unsent, files, warn)
+        tracker._begin()
         return tracker
 
-    def _begin(self, config: Mapping[str, Any]) -> None:
+    @classmethod
+    def _new(
+        cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
+        unsent: Path, files: Sequence[Path], warn: Callable[[str], None], *, known_as: str | None = None,
+    ) -> Tracker:  # fmt: skip
+        used = store.uri_or_default(uri)
+        record = Record(
+            id=known_as or uuid.uuid4().hex,
+            tried=known_as is not None,
+            store=store.public(used),
+            experiment=experiment,
+            name=name,
+            began=now(),
+            tags=code_tags(environment),
+            texts={"config.json": store.public(dump(dict(config))), "environment.json": dump(dict(environment))},
+        )
+        upload = Upload(used, experiment)
+        return cls(upload, record, Spool(unsent), environment, asked=uri, files=files, warn=warn)
+
+    def _begin(self) -> None:
         try:
-            self.client.log_text(self.run_id, store.public(_dump(dict(config))), "config.json")
-            self.client.log_text(self.run_id, _dump(self.environment), "environment.json")
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self.client.set_terminated(self.run_id, "FAILED")
-            raise
+            store.check(self.upload.uri)
+            self.upload.open(self.record)
+        except BaseException as error:
+            if isinstance(error, Exception) and store.is_away(self.upload.uri, error):
+                with contextlib.suppress(UserError):  # told at the close
+                    self.spool.keep(self.record)
+                self._tell("creating a run", error)
+                return
+            if self.record.run_id:
+                with contextlib.suppress(Exception):
+                    self.client.set_terminated(self.record.run_id, "FAILED")
+            if isinstance(error, TrackingError) or not isinstance(error, Exception):
+                raise
+            raise store.unusable(self.upload.uri, error) from error
+
+    @property
+    def client(self) -> Any:
+        """MLflow's own client of the store."""
+        return self.upload.client
+
+    @property
+    def run_id(self) -> str | None:
+        """The parent's id in MLflow; None while the server has not been reached."""
+        return self.record.run_id
+
+    @property
+    def experiment_id(self) -> str:
+        """The id of the experiment."""
+        return self.upload.experiment_id
 
     def observer(self) -> TrackedRun:
         """The observer of one training run, which becomes a child run when it starts."""
-        child = TrackedRun(self)
+        child = TrackedRun(self, files=self.files)
         self._children.append(child)
         return child
 
-    def attempt(self, doing: str, action: Callable[[], None]) -> bool:
-        """Whether ``action`` succeeded; the first failure is warned about, none is raised."""
+    def attempt(self, doing: str, action: Callable[[], object]) -> bool:
+        """Whether ``action`` succeeded; the first failure is warned about, none is raised.
+
+        After a failure to reach a server, nothing is attempted for half a minute: its time-outs would add up.
+        """
+        if time.monotonic() < self._not_before:
+            return False
         try:
             action()
         except Exception as error:
-            if self.problem is None:
-                self.problem = (
-                    f"{doing} in MLflow failed ({store.sentence(error)}); training goes on, result rows are kept"
-                )
-                self._warn(self.problem)
+            self._tell(doing, error)
             return False
         return True
 
-    def tag_parent(self, tags: Mapping[str, str]) -> None:
-        """Add a child's tags to the parent's, which list every value that occurs."""
-        from mlflow.entities import RunTag
+    def finish(self, doing: str, record: Record, send: Callable[[], object]) -> bool:
+        """Whether the end of ``record`` was sent; it is on disk before, so that no end of this process can lose it."""
+        with contextlib.suppress(UserError):  # told at the close
+            self.spool.keep(record)
+        unknown = record.run_id is None  # then somebody who finds the record may be making its run
 
-        for key, value in tags.items():
-            self._tags.setdefault(key, set()).add(value)
-        joined = [RunTag(key, _fit(", ".join(sorted(self._tags[key])), _TAG)) for key in tags]
-        self.client.log_batch(self.run_id, tags=joined)
+        def carefully() -> None:
+            with self.spool.alone() if unknown else contextlib.nullcontext():
+                send()
+
+        sent = self.attempt(doing, carefully)
+        if sent:
+            self.spool.drop(record)
+        return sent
+
+    def open_parent(self) -> str:
+        """The id of the parent run in MLflow, created now where the server was away when the invocation began."""
+        if self.record.run_id is None:
+            with self.spool.alone():
+                self.upload.open(self.record)
+        assert self.record.run_id is not None
+        return self.record.run_id
+
+    def _tell(self, doing: str, error: BaseException) -> None:
+        if store.is_away(self.upload.uri, error):
+            self._not_before = time.monotonic() + _RETRY_SECONDS
+        if self.problem is None:
+            self.problem = (
+                f"the MLflow store {self.record.store} cannot be used ({doing}: {store.sentence(error)}); "
+                f"training goes on, and what MLflow could not take is kept in {self.spool}"
+            )
+            self.warn(self.problem)
 
     def close(self, status: str | None = None) -> None:
         """End the parent with an MLflow ``status`` (default: by the finished rows), open children with the same."""
         if self._closed:
             return
         self._closed = True
-        status = status or self._end()
-        # A store that refuses one child's end refuses the others': one time-out is enough.
-        if all(child.settle(status) for child in self._children):
-            self.attempt("writing the summary", self._summarise)
-        self.attempt("ending the run", lambda: self.client.set_terminated(self.run_id, status))
+        self._not_before = 0.0
+        end = status or self._end()
+        late = [child for child in self._children if not child.sent]
+        for child in late:
+            child.settle(end)
+        told: dict[Path, list[Row]] = {}
+        for child in late:
+            if child.sent and child.row:
+                for file in child.files:
+                    told.setdefault(file, []).append(child.row)
+        self._tell_files(told)
+        if self._left():
+            self.attempt("sending what was kept", self._resend)
+        self.record.rows = [row for row, _ in self._runs()]
+        self.record.over(None, end)
+        sent = self.finish("ending the run", self.record, self._finish)
+        if lost := [child for child in late if not child.sent and child.record and not self.spool.has(child.record)]:
+            self.warn(f"{self.spool} cannot be written: MLflow lacks {len(lost)} runs, of which only the rows are kept")
+        elif left := len(self._left()):
+            what, them = ("run is", "it") if left == 1 else ("runs are", "them")
+            self.warn(f"{left} {what} not, or not wholly, in MLflow; {self.sync_command()} uploads {them}")
+        elif not sent:
+            self.warn(f"the summary of these runs is not in MLflow; {self.sync_command()} uploads it")
+        elif self.problem:
+            self.warn("MLflow could be written again in the end, and has every run")
+        self.spool.tidy()
+
+    def _finish(self) -> None:
+        self.open_parent()
+        self._summarise()
+        self.client.set_terminated(self.run_id, self.record.end, self.record.ended)
+
+    def _summarise(self) -> None:
+        self.upload.summarise(self.record, self._runs(), self.warn)
+
+    def _left(self) -> list[Record]:
+        """The runs of this parent that are on disk only."""
+        try:
+            return [record for record in self.spool.records(self.record.id) if record.parent is not None]
+        except UserError as error:
+            self.warn(str(error))
+            return []
+
+    def _resend(self) -> None:
+        """Send the runs that are on disk, of earlier starts too."""
+        parent = self.open_parent()
+        told: dict[Path, list[Row]] = {}
+        try:
+            with self.spool.alone():
+                for record in self._left():
+                    record.parent_run_id = parent
+                    self.upload.finish(record, self.warn)
+                    for file in self.spool.files(record) if record.row else []:
+                        told.setdefault(file, []).append(record.row or {})
+                    self.spool.drop(record)
+        finally:
+            self._tell_files(told)
+
+    def _tell_files(self, rows: Mapping[Path, Sequence[Row]]) -> None:
+        try:
+            tell(rows)
+        except UserError as error:
+            self.warn(str(error))
 
     def _end(self) -> str:
         ends = {child.end for child in self._children}
         return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
 
-    def _summarise(self) -> None:
-        from pdadmm_bench.report.summary import summary_markdown
+    def _runs(self) -> Sequence[tuple[Row, History]]:
+        """The rows of the parent's summary, with the steps of those that are drawn in one picture."""
+        return [(child.row, child.record.history) for child in self._children if child.row and child.record]
 
-        runs = [(child.row, child.history) for child in self._children if child.row is not None]
-        rows = [row for row, _ in runs]
-        table = summary_markdown(rows)
-        self.client.log_text(self.run_id, _dump(rows), "rows.json")
-        self.client.log_text(self.run_id, table, "summary.md")
-        self.client.set_tag(self.run_id, "mlflow.note.content", _fit(table, _TAG))
-        if len(runs) > 1:
-            from pdadmm_bench.report.convergence import comparison_figure
-
-            self.client.log_figure(self.run_id, comparison_figure(runs), "comparison.png")
+    def sync_command(self) -> str:
+        """The command that uploads what is left."""
+        return store.command("sync", self._asked)
 
     def __enter__(self) -> Tracker:
         return self
@@ -160,19 +267,19 @@ class Tracker:
 class TrackedRun:
     """A child run: one training run as the runner's observer sees it. None of its methods raises for the store."""
 
-    def __init__(self, tracker: Tracker):
-        self.run_id: str | None = None
+    def __init__(self, tracker: Tracker, tags: Mapping[str, str] | None = None, files: Sequence[Path] = ()):
+        self.record: Record | None = None
+        """What the run is in MLflow; None until it starts."""
         self.row: Row | None = None
-        self.history: list[dict[str, float]] = []
-        self._tracker, self._client = tracker, tracker.client
-        self._params: dict[str, Any] = {}
-        self._tags: dict[str, str] = {}
-        self._facts: dict[str, Any] = {}
-        self._config: dict[str, Any] = {}
-        self._buffer: list[Any] = []
-        self._attachments: dict[str, str] = {}
+        self.sent = False
+        """Whether its end is in MLflow."""
+        self._tracker, self._tags, self.files = tracker, dict(tags or {}), files
         self._next_flush = 0.0
-        self._described = self._settled = False
+
+    @property
+    def run_id(self) -> str | None:
+        """The id in MLflow; None where it is not there yet."""
+        return self.record.run_id if self.record else None
 
     @property
     def end(self) -> str | None:
@@ -181,141 +288,51 @@ class TrackedRun:
 
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         """Open the child run with its parameters, tags, dataset and configuration."""
-        self._facts = dict(facts)
-        settings = {key: value for key, value in spec.flat().items() if key != "set"}  # resolved in optimizer_*
-        resolved = {key: value for key, value in facts.items() if key.startswith(("optimizer_", "dist_"))}
-        self._config = {**spec.model_dump(), "resolved": resolved}
-        twice = ("optimizer_name", "optimizer_preset")
-        self._params = {key: value for key, value in (settings | resolved).items() if key not in twice}
-        tags = {
-            "dataset": spec.data.dataset,
-            "optimizer": spec.optimizer,
-            "device": facts.get("dist_device", spec.device),
-            "workers": facts.get("dist_workers", spec.gpus),
-        }
-        self._tags = {key: str(value) for key, value in tags.items()}
-        self._name = f"{spec.optimizer} {spec.data.dataset} seed {spec.seed}"
-        self._tracker.attempt("creating a run", self._open)
+        tracker = self._tracker
+        self.record = Record(
+            id=facts.get("run_id") or uuid.uuid4().hex,
+            store=tracker.record.store,
+            experiment=tracker.record.experiment,
+            parent=tracker.record.id,
+            began=now(),
+            files=tracker.spool.relative(self.files),
+            **describe(spec, facts, tracker.environment),
+        )
+        self.record.tags |= self._tags
+        tracker.attempt("creating a run", lambda: self._under_parent(tracker.upload.open))
         self._next_flush = time.monotonic() + _FLUSH_SECONDS
 
     def stepped(self, step: Mapping[str, float]) -> None:
         """Buffer the step; every few seconds the buffer is written."""
-        from mlflow.entities import Metric
-
-        now = time.time_ns() // 1_000_000
-        iteration = int(step["iteration"])
-        for key, value in step.items():
-            if key != "iteration" and value is not None:
-                # MLflow stores infinity as the largest double, which ruins the axis of every chart.
-                self._buffer.append(Metric(key, value if math.isfinite(value) else math.nan, now, iteration))
+        assert self.record is not None
+        self.record.steps.append((now(), {key: value for key, value in step.items() if value is not None}))
         if time.monotonic() >= self._next_flush:
-            written = self._tracker.attempt("writing metrics", self._flush)
+            tracker = self._tracker
+            written = tracker.attempt("writing metrics", lambda: self._under_parent(tracker.upload.send_steps))
             self._next_flush = time.monotonic() + (_FLUSH_SECONDS if written else _RETRY_SECONDS)
 
     def attach(self, name: str, text: str) -> None:
         """Keep ``text``, such as the log of a worker that failed, as the artifact ``name`` of the finished run."""
-        self._attachments[name] = text
+        if self.record is not None:
+            self.record.attachments[name] = text
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """Write what is left, the row and the plot, and end the run; ``row`` learns its MLflow ids."""
-        self.row, self.history = row, [dict(step) for step in history]
-        row["mlflow_parent_run_id"] = self._tracker.run_id
+        self.row = row
         self.settle("FINISHED")
 
-    def settle(self, status: str) -> bool:
-        """End the run by its row, or with ``status`` if it has none; False when the store refuses (try again later)."""
-        if self._settled or not self._params:
-            return True
-        attempt = self._tracker.attempt
-        if not attempt("writing metrics", lambda: self._complete(status)):
-            return False
-        if self.row is not None:
-            attempt("writing artifacts", self._artifacts)
-        end = self.end or status
-        self._settled = attempt("ending a run", lambda: self._client.set_terminated(self.run_id, end))
-        return self._settled
-
-    def _open(self) -> None:
-        """Create the run and describe it; does only what is still to do, so that it can be repeated."""
-        from mlflow.entities import Param
-
-        tracker = self._tracker
-        if self.run_id is None:
-            tags = {**self._tags, **_code_tags(tracker.environment), "mlflow.parentRunId": tracker.run_id}
-            run = self._client.create_run(tracker.experiment_id, run_name=self._name, tags=tags)
-            self.run_id = run.info.run_id
-        if not self._described:
-            params = [Param(key, _fit(value, _VALUE)) for key, value in self._params.items() if value is not None]
-            for start in range(0, len(params), _PARAMS):
-                self._client.log_batch(self.run_id, params=params[start : start + _PARAMS])
-            if "dataset_sha256" in self._facts:
-                self._client.log_inputs(self.run_id, [_dataset(self._tags["dataset"], self._facts)])
-            tracker.tag_parent(self._tags)
-            self._client.log_text(self.run_id, _dump(self._config), "config.json")
-            self._client.log_text(self.run_id, _dump(tracker.environment), "environment.json")
-            self._described = True
-
-    def _flush(self) -> None:
-        self._open()
-        while self._buffer:
-            self._client.log_batch(self.run_id, metrics=self._buffer[:_METRICS])
-            del self._buffer[:_METRICS]
-
-    def _complete(self, status: str) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        self._flush()
-        row = self.row or {"status": "interrupted" if status == "KILLED" else "error"}
-        row["mlflow_run_id"] = self.run_id
-        now = time.time_ns() // 1_000_000
-        self._client.log_batch(
-            self.run_id,
-            metrics=[Metric(key, row[key], now, 0) for key in SUMMARY if row.get(key) is not None],
-            tags=[RunTag(key, _fit(row[key], _TAG)) for key in ("status", "status_reason") if row.get(key) is not None],
+    def settle(self, status: str) -> None:
+        """End the run by its row, or with ``status`` if it has none."""
+        record, tracker = self.record, self._tracker
+        if self.sent or record is None:
+            return
+        record.over(self.row, self.end or status)
+        upload = tracker.upload
+        self.sent = tracker.finish(
+            "writing a run", record, lambda: self._under_parent(lambda it: upload.finish(it, tracker.warn))
         )
 
-    def _artifacts(self) -> None:
-        from pdadmm_bench.report.convergence import convergence_figure
-
-        assert self.row is not None
-        for name, text in {"row.json": _dump(self.row), **self._attachments}.items():
-            self._client.log_text(self.run_id, text, name)
-        if self.history:
-            self._client.log_figure(self.run_id, convergence_figure(self.history, self.row), "convergence.png")
-        if (self.row["dist_workers"] or 1) > 1 and self.row.get("dist_per_worker"):
-            from pdadmm_bench.report.workers import workers_figure
-
-            self._client.log_figure(self.run_id, workers_figure(self.row), "workers.png")
-
-
-def _code_tags(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Where the code comes from, under our names and under those MLflow's UI shows as source and version."""
-    values = {
-        "commit": environment.get("env_commit"),
-        "dirty": environment.get("env_dirty"),
-        "mlflow.source.name": "pdadmm-bench",
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": environment.get("env_commit"),
-    }
-    return {key: str(value) for key, value in values.items() if value is not None}
-
-
-def _dataset(name: str, facts: Mapping[str, Any]) -> Any:
-    """The dataset as an MLflow input; its digest is the SHA-256 as far as MLflow has room, a tag holds all of it."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    sha256 = str(facts["dataset_sha256"])
-    source = {"card": name, "version": facts.get("dataset_version"), "obtained_from": facts.get("dataset_source")}
-    profile = {key: value for key, value in facts.items() if key.startswith("dataset_")}
-    dataset = Dataset(name, sha256[:_DIGEST], "card", json.dumps(source), profile=json.dumps(profile))
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training"), InputTag("sha256", sha256)])
-
-
-def _fit(value: Any, limit: int) -> str:
-    """``value`` as text within MLflow's limit; a cut is marked and names the artifacts that hold all of it."""
-    text, mark = str(value), " … (cut; see config.json and row.json)"
-    return text if len(text) <= limit else text[: limit - len(mark)] + mark
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
+    def _under_parent(self, send: Callable[[Record], object]) -> None:
+        assert self.record is not None
+        self.record.parent_run_id = self._tracker.open_parent()
+        send(self.record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -39,7 +40,12 @@ def uri_or_default(uri: str | None = None) -> str:
 
 def view_command(uri: str | None = None) -> str:
     """The command that opens the MLflow UI on the store that :func:`uri_or_default` gives for ``uri``."""
-    return "pdadmm-bench ui" + (f" --tracking-uri {shlex.quote(public(uri))}" if uri else "")
+    return command("ui", uri)
+
+
+def command(verb: str, uri: str | None) -> str:
+    """The command line of ``verb`` on the store that :func:`uri_or_default` gives for ``uri``."""
+    return f"pdadmm-bench {verb}" + (f" --tracking-uri {shlex.quote(public(uri))}" if uri else "")
 
 
 def database(uri: str) -> Path | None:
@@ -139,10 +145,28 @@ def public(text: str) -> str:
 
 def sentence(error: BaseException) -> str:
     """The first line of an error's origin, without secrets, short enough for one line of output."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause  # MLflow, requests and urllib3 each wrap the one thing a user can act on
+    error = list(_causes(error))[-1]  # MLflow, requests and urllib3 each wrap the one thing a user can act on
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return public(line if len(line) <= 300 else f"{line[:300]}…")
+
+
+def is_away(uri: str, error: BaseException) -> bool:
+    """Whether ``error`` says that the server at ``uri`` cannot be reached now, which may be otherwise later."""
+    if database(uri) is not None:
+        return False
+    from requests import exceptions as http
+
+    network = (ConnectionError, TimeoutError, socket.gaierror, http.ConnectionError, http.Timeout, http.RetryError)
+    unreachable = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
+    return any(isinstance(it, network) or getattr(it, "errno", None) in unreachable for it in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """``error``, what it came from, and so on to the origin."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 @contextlib.contextmanager

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.track import store
-from pdadmm_bench.track.runs import ENDS, TrackedRun, Tracker, _code_tags, _dump, _fit, _warn
+from pdadmm_bench.track.record import ENDS, code_tags, record_of
+from pdadmm_bench.track.runs import TrackedRun, Tracker, _warn
+from pdadmm_bench.track.spool import FOLDER
+from pdadmm_bench.track.upload import PARENT, RECORD, History
 
-#: Tags of children that the parent lists.
-_COLLECTED = ("dataset", "optimizer", "device", "workers")
 #: The tag of a child that names the run within the suite.
-_KEY = "run_key"
+KEY = "run_key"
 
 
 class SuiteTracker(Tracker):
-    """As :class:`Tracker`, for many runs: their histories are let go when they were written.
+    """As :class:`Tracker`, for many runs: what was sent of them, or is on disk, is let go.
 
-    Made by :meth:`resume`; ``rows`` gives the rows of the whole suite, for the parent's summary and end.
+    Made by :meth:`resume`; ``rows`` gives the rows of the whole suite, for the parent's summary and end. What the store
+    could not take is kept among the suite's results.
     """
 
     rows: Callable[[], Sequence[Row]] = staticmethod(list)
@@ -28,53 +32,59 @@ class SuiteTracker(Tracker):
     @classmethod
     def resume(
         cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
-        *, run_id: str | None, tags: Mapping[str, str], warn: Callable[[str], None] = _warn,
+        *, results: Path, parent: str | None, tags: Mapping[str, str], warn: Callable[[str], None] = _warn,
     ) -> SuiteTracker:  # fmt: skip
-        """Go on with the parent ``run_id`` where it is in the store and not done, else begin a new one.
+        """Go on with ``parent`` (see :attr:`parent`) where it is in the store and not done, else begin a new one.
 
-        Raises :class:`TrackingError` when the store cannot be used.
+        Raises :class:`TrackingError` when the store cannot be used; a server that is away is only warned about.
         """
-        found = cls._going_on(store.uri_or_default(uri), experiment, run_id) if run_id else None
-        if found is None:
-            tracker = cls.open(uri, experiment, name, config, environment, warn=warn)
-        else:
-            client, run = found
-            tracker = cls(client, store.uri_or_default(uri), run.info.experiment_id, str(run_id), environment, warn)
-            earlier = {key: run.data.tags[key].split(", ") for key in _COLLECTED if key in run.data.tags}
-            tracker._tags = {key: set(values) for key, values in earlier.items()}
+        unsent = results / FOLDER
+        tracker = cls._new(uri, experiment, name, config, environment, unsent, (), warn, known_as=parent)
         assert isinstance(tracker, cls)
+        if parent and tracker._done():
+            tracker = cls._new(uri, experiment, name, config, environment, unsent, (), warn)
+            assert isinstance(tracker, cls)
         tracker.child_tags = dict(tags)
-        everything = {**_code_tags(environment), **tags}
-        tracker.attempt("tagging the suite", lambda: tracker._tag(everything))
+        tracker.record.tags |= tags
+        going_on = tracker.run_id is not None
+        tracker._begin()
+        if going_on:
+            everything = {**code_tags(environment), **tags}
+            tracker.attempt("tagging the suite", lambda: tracker.upload.tag(tracker.open_parent(), everything))
         return tracker
 
-    @classmethod
-    def _going_on(cls, uri: str, experiment: str, run_id: str) -> tuple[Any, Any] | None:
-        store.check(uri)
-        store.quiet()
+    @property
+    def parent(self) -> str:
+        """The name of the parent run, known before it is in MLflow."""
+        return self.record.id
+
+    def _done(self) -> bool:
+        """Whether the run in the store is finished; if not, it is marked as running again."""
+        uri = self.upload.uri
         try:
-            from mlflow.exceptions import MlflowException
-
-            with store.alone(store.database(uri)):
-                client = store.client(uri)
-                try:
-                    run = client.get_run(run_id)
-                except MlflowException:
-                    return None
-                there = client.get_experiment(run.info.experiment_id)
-                if run.info.lifecycle_stage != "active" or there.name != experiment or run.info.status == "FINISHED":
-                    return None
-                client.update_run(run_id, status="RUNNING")
-        except TrackingError:
-            raise
+            store.check(uri)
+            found = self.upload.find(self.record.id)
+            if found and found[0].info.status == "FINISHED":
+                return True
+            if found:
+                self.record.run_id, self.record.described = found[0].info.run_id, True
+                self.client.update_run(self.run_id, status="RUNNING")
+        except TrackingError as error:
+            if not store.is_away(uri, error):
+                raise
         except Exception as error:
-            raise store.unusable(uri, error) from error
-        return client, run
+            if not store.is_away(uri, error):
+                raise store.unusable(uri, error) from error
+        return False
 
-    def observer_of(self, key: str) -> TrackedRun:
-        """The observer of one more run, which the suite knows as ``key``."""
-        self._children = [child for child in self._children if not child._settled]
-        child = SuiteRun(self, key)
+    def observer_of(self, key: str, files: Sequence[Path] = ()) -> TrackedRun:
+        """The observer of one more run, which the suite knows as ``key`` and keeps the row of in ``files``."""
+        self._children = [
+            child
+            for child in self._children
+            if not child.sent and not (child.row and child.record and self.spool.has(child.record))
+        ]
+        child = TrackedRun(self, {**self.child_tags, KEY: key}, files)
         self._children.append(child)
         return child
 
@@ -82,8 +92,8 @@ class SuiteTracker(Tracker):
         """End the child of ``parent`` that a killed process left running when it made the run ``key``."""
 
         def end() -> None:
-            for run_id in self._left_running(parent, key):
-                self._kill(run_id)
+            for run in self._left_running(parent, key):
+                self._kill(run.info.run_id)
 
         self.attempt("ending a run", end)
 
@@ -91,59 +101,38 @@ class SuiteTracker(Tracker):
         """Bring such a child to its end where ``row`` is its row, written just before the process was killed."""
 
         def end() -> None:
-            for run_id in self._left_running(parent, key):
-                if row.get("mlflow_run_id") in (None, run_id):
-                    child = SuiteRun(self, key)
-                    self._children.append(child)
-                    child.adopt(run_id, row)
+            for run in self._left_running(parent, key):
+                if run.data.tags.get(RECORD) == row["run_id"]:
+                    record = record_of(row, self.record.store, self.record.experiment, parent)
+                    record.run_id, record.described = run.info.run_id, True
+                    record.parent_run_id = run.data.tags[PARENT]
+                    self.upload.finish(record, self.warn)
+                    row.update(record.row or {})
                 else:
-                    self._kill(run_id)
+                    self._kill(run.info.run_id)
 
         self.attempt("ending a run", end)
 
-    def _left_running(self, parent: str, key: str) -> list[str]:
-        condition = f"tags.mlflow.parentRunId = '{parent}' AND tags.{_KEY} = '{key}' AND attributes.status = 'RUNNING'"
-        return [run.info.run_id for run in self.client.search_runs([self.experiment_id], condition)]
+    def _left_running(self, parent: str, key: str) -> list[Any]:
+        runs = []
+        for found in self.upload.find(parent):
+            condition = (
+                f"tags.`{PARENT}` = '{found.info.run_id}' AND tags.{KEY} = '{key}' AND attributes.status = 'RUNNING'"
+            )
+            runs += self.client.search_runs([self.experiment_id], condition)
+        return runs
 
     def _kill(self, run_id: str) -> None:
-        self.client.set_tag(run_id, "status", "interrupted")
-        self.client.set_tag(run_id, "status_reason", "the process that made it was killed")
+        self.upload.tag(run_id, {"status": "interrupted", "status_reason": "the process that made it was killed"})
         self.client.set_terminated(run_id, "KILLED")
-
-    def _tag(self, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        self.client.log_batch(self.run_id, tags=[RunTag(key, _fit(value, 8000)) for key, value in tags.items()])
 
     def _end(self) -> str:
         ends = {ENDS.get(row["status"], "FINISHED") for row in self.rows()}
         return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
 
-    def _summarise(self) -> None:
-        from pdadmm_bench.report.summary import summary_markdown
+    def _runs(self) -> Sequence[tuple[Row, History]]:
+        return [(row, []) for row in self.rows()]
 
-        rows = list(self.rows())
-        if rows:
-            table = summary_markdown(rows)
-            self.client.log_text(self.run_id, _dump(rows), "rows.json")
-            self.client.log_text(self.run_id, table, "summary.md")
-            self.client.set_tag(self.run_id, "mlflow.note.content", _fit(table, 8000))
-
-
-class SuiteRun(TrackedRun):
-    """A run of a suite, which carries the tags of the suite."""
-
-    _tracker: SuiteTracker
-
-    def __init__(self, tracker: SuiteTracker, key: str):
-        super().__init__(tracker)
-        self._key = key
-
-    def adopt(self, run_id: str, row: Row) -> None:
-        """Go on with a run that another process began, at its end."""
-        self.run_id, self._described, self._params = run_id, True, {"adopted": True}
-        self.finished(row, [])
-
-    def _open(self) -> None:
-        self._tags |= {**self._tracker.child_tags, _KEY: self._key}
-        super()._open()
+    def sync_command(self) -> str:
+        """The command that uploads what is left."""
+        return f"{super().sync_command()} {shlex.quote(str(Path(str(self.spool)).parent))}"

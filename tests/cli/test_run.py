@@ -271,7 +271,6 @@ PLACES = {
     ("--json", "folder"): "folder cannot be written: it is not a regular file",
     ("--json", os.devnull): "it is not a regular file",
     ("--tracking-uri", "sqlite:///file/mlflow.db"): "file/mlflow.db cannot be written",
-    ("--tracking-uri", "http://127.0.0.1:9"): "127.0.0.1:9 cannot be used",
     ("--tracking-uri", "mlruns"): "not a store MLflow can write",
     ("--data-root", "file"): "the data root file (--data-root) is not a folder",
 }
