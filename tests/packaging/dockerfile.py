@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 1200
 _PATH = re.compile(r"(?<![\w.])/(?:src|wheels|opt/venv|artifacts|cache|data|results)\b")
 """Folders of the image, which a step made here has below the folder that stands for the image's root."""
 
@@ -90,7 +91,9 @@ def perform(name: str, root: Path, settings: dict[str, str], lent: str | None = 
             copy(sources, folder / below(target, root), is_folder=target.endswith("/"))
         elif step.word == "RUN":
             command = ["bash", "-euc", below(step.value, root)]
-            answer = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
+            answer = subprocess.run(
+                command, cwd=folder, env=variables, capture_output=True, text=True, timeout=PATIENCE_S
+            )
             assert answer.returncode == 0, f"{step.value}\n{answer.stdout}{answer.stderr}"
             for packages in root.glob("opt/venv/lib/python*/site-packages") if lent else ():
                 (packages / "lent.pth").write_text(f"{lent}\n", encoding="utf-8")
