@@ -18,6 +18,7 @@ from pdadmm_bench.cli.gate_sides import HEAD, Checkout, Probe
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import read_toml
+from pdadmm_bench.data.load import look_for
 from pdadmm_bench.regress import checks
 from pdadmm_bench.regress.evidence import Benchmark, data_of, names, run_of, seed_of, setting_of
 from pdadmm_bench.regress.thresholds import Gate
@@ -86,8 +87,9 @@ def collect(suite: GateSuite, sides: Sequence[Checkout], output: Output, tell: T
     tell(f"{len(specs)} runs" + (f" of each of {len(sides)} sides" if len(sides) > 1 else ""))
     with ExitStack() as stack:
         probes = [stack.enter_context(Probe(side)) for side in sides]
-        for side in sides:
-            with Probe(side) as probe:  # apart, since what it takes to make features would count as a run's peak memory
+        # In processes apart, since what it takes to make features would count as peak memory of a run.
+        for side in () if _in_cache(suite, output) else sides:
+            with Probe(side) as probe:
                 probe.check_code()
                 probe.call("prepare", specs=specs, output=_options(output))
         for probe in probes:
@@ -95,6 +97,12 @@ def collect(suite: GateSuite, sides: Sequence[Checkout], output: Output, tell: T
             probe.ask("run", specs=specs, output=_options(output))
         answers = [probe.answer() for probe in probes]
     return [_benchmarks(suite, answer) for answer in answers]
+
+
+def _in_cache(suite: GateSuite, output: Output) -> bool:
+    """Whether the rows of every run have been computed before."""
+    datas = {spec.data.model_dump_json(): spec.data for spec in suite.suite.specs.values()}
+    return all(look_for(data, data_root=output.data_root, cache=output.cache).ready for data in datas.values())
 
 
 def _benchmarks(suite: GateSuite, answers: Iterable[dict[str, Any]]) -> dict[str, Benchmark]:

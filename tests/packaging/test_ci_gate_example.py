@@ -54,7 +54,7 @@ def call(python: Path, project: Path, *arguments: str) -> subprocess.CompletedPr
 
 @pytest.mark.slow
 def test_a_sign_error_in_the_own_optimizer_is_caught(python: Path, project: Path) -> None:
-    """Against the last commit: so that code has to come from the revision, and Adam has to be the same on both sides."""
+    """Against the last commit, so the base has to be of the revision, and Adam the same on both sides."""
     source = project / OPTIMIZER
     text = source.read_text(encoding="utf-8")
     assert text.count(STEP) == 1

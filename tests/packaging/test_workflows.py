@@ -63,7 +63,7 @@ def test_the_linter_finds_a_mistake(tmp_path: Path) -> None:
 
 @each
 def test_scripts_are_sound(path: Path) -> None:
-    """By shellcheck; an expression of GitHub's in a script would be an injection, so it goes through the environment."""
+    """By shellcheck; an expression of GitHub's in a script could inject code, so it goes through the environment."""
     for step in steps(path):
         if "run" in step:
             assert "${{" not in step["run"], step

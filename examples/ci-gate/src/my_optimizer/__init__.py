@@ -1,0 +1,1 @@
+"""An optimizer of one's own, gated by pdadmm-bench."""
