@@ -20,7 +20,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import look_for
 from pdadmm_bench.regress import checks
-from pdadmm_bench.regress.evidence import Benchmark, data_of, names, run_of, seed_of, setting_of
+from pdadmm_bench.regress.evidence import Benchmark, asked, data_of, names, run_of, seed_of, setting_of
 from pdadmm_bench.regress.thresholds import Gate
 from pdadmm_bench.suite.file import Suite, find, read
 
@@ -49,11 +49,7 @@ class GateSuite:
     @property
     def timed(self) -> list[str]:
         """The benchmarks whose time is measured: of one worker, and not excepted."""
-        return [
-            name
-            for name, flats in self.runs.items()
-            if flats[0]["gpus"] == 1 and self.gate.of(setting_of(flats[0])).time
-        ]
+        return [name for name, flats in self.runs.items() if flats[0]["gpus"] == 1 and self.gate.of(flats[0]).time]
 
     def packages(self) -> list[str]:
         """The top packages whose code the benchmarks are."""
@@ -76,14 +72,14 @@ def load(name: str, seeds: int | None = None) -> GateSuite:
     called = names([setting_of(group[0]) for group in flats])
     runs = {name: group[:seeds] for name, group in zip(called, flats, strict=True)}
     for group in flats:
-        gate.of(setting_of(group[0]))
+        gate.of(group[0])
     gate.check_used()
     return GateSuite(suite.name, suite, gate, runs)
 
 
 def collect(suite: GateSuite, sides: Sequence[Checkout], output: Output, tell: Tell) -> list[dict[str, Benchmark]]:
     """The runs of every benchmark on every side; one that a side does not know has no runs there."""
-    specs = [flat for flats in suite.runs.values() for flat in flats]
+    specs = [asked(flat) for flats in suite.runs.values() for flat in flats]
     tell(f"{len(specs)} runs" + (f" of each of {len(sides)} sides" if len(sides) > 1 else ""))
     with ExitStack() as stack:
         probes = [stack.enter_context(Probe(side)) for side in sides]
@@ -165,7 +161,7 @@ def _pair(stopwatch: _Stopwatch, name: str, base: Probe, head: Probe, turn: int)
 
 
 def _decided(suite: GateSuite, name: str, pairs: Sequence[tuple[float, float]]) -> bool:
-    return checks.decided(pairs, suite.gate.of(setting_of(suite.runs[name][0])))
+    return checks.decided(pairs, suite.gate.of(suite.runs[name][0]))
 
 
 class _Stopwatch:
@@ -190,7 +186,7 @@ class _Stopwatch:
 
     def _ask(self, name: str, probe: Probe, iterations: int, core: int | None) -> float:
         spec = self._suite.runs[name][0]
-        seconds: float = probe.call("time", spec=spec, iterations=iterations, core=core, output=self._options)
+        seconds: float = probe.call("time", spec=asked(spec), iterations=iterations, core=core, output=self._options)
         return seconds
 
 

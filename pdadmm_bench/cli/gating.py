@@ -23,7 +23,7 @@ from pdadmm_bench.regress import baseline as files
 from pdadmm_bench.regress import summary
 from pdadmm_bench.regress.baseline import Baseline
 from pdadmm_bench.regress.calibration import CAUGHT, of_accuracies, of_times
-from pdadmm_bench.regress.evidence import Benchmark, setting_of
+from pdadmm_bench.regress.evidence import Benchmark, in_full
 from pdadmm_bench.regress.judge import Circumstances, Line, Report, judge
 from pdadmm_bench.regress.machine import machine_class
 from pdadmm_bench.regress.thresholds import Thresholds
@@ -124,7 +124,7 @@ def _without_baseline(question: Question, suite: GateSuite) -> Report:
 def _judged(
     suite: GateSuite, base: dict[str, Benchmark], head: dict[str, Benchmark], circumstances: Circumstances
 ) -> list[Line]:
-    return judge(base, head, suite.gate.of, circumstances)
+    return judge(base, head, lambda setting: suite.gate.of(in_full(setting)), circumstances)
 
 
 def _too_wide(suite: GateSuite, lines: list[Line]) -> list[str]:
@@ -234,7 +234,7 @@ def calibrated(question: Question, comparisons: int, output: Output) -> int:
 
 def _report_calibration(suite: GateSuite, head: dict[str, Benchmark], found: list[dict[str, Any]]) -> None:
     def limits(name: str) -> Thresholds:
-        return suite.gate.of(setting_of(suite.runs[name][0]))
+        return suite.gate.of(suite.runs[name][0])
 
     comparisons = [(item["pairs"], limits(item["benchmark"])) for item in found]
     times = of_times(comparisons, least=gate.ROUNDS * gate.PAIRS, step=gate.PAIRS)

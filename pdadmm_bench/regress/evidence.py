@@ -15,9 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.stats.metrics import COMPLETE
 
 REPEATED = ("seed", "split_seed")
+CALLED = ("dataset", "layers", "hidden", "optimizer", "gpus")
+"""What a benchmark is called by."""
+DEFAULTS = RunSpec().flat()
+"""Settings of this value are left out, so that a new option makes no other benchmark of the old ones."""
 
 #: Columns of a row that are kept: what is judged, and what explains it.
 _KEPT = ("status", "status_reason", "iterations", "dist_sent_bytes")
@@ -65,8 +70,18 @@ class Benchmark:
 
 
 def setting_of(flat: Mapping[str, Any]) -> Setting:
-    """A run's flat settings without its seeds."""
-    return {name: value for name, value in flat.items() if name not in REPEATED}
+    """A run's flat settings without its seeds and without defaults."""
+    return {name: value for name, value in asked(flat).items() if name not in REPEATED}
+
+
+def asked(flat: Mapping[str, Any]) -> Setting:
+    """Flat settings as far as they are no defaults: what another revision, without the newest options, understands."""
+    return {name: value for name, value in flat.items() if name in CALLED or value != DEFAULTS[name]}
+
+
+def in_full(setting: Mapping[str, Any]) -> Setting:
+    """A setting with the defaults."""
+    return {**DEFAULTS, **setting}
 
 
 def seed_of(flat: Mapping[str, Any]) -> str:
@@ -96,15 +111,16 @@ def names(settings: Sequence[Setting]) -> list[str]:
     found = []
     for name, setting in zip(short, settings, strict=True):
         alike = [other for other, its in zip(settings, short, strict=True) if its == name]
-        differing = [key for key in setting if len({json.dumps(other.get(key)) for other in alike}) > 1]
-        found.append(" ".join([name, *(f"{key}={_text(setting[key])}" for key in differing)]))
+        keys = dict.fromkeys(key for other in alike for key in other)
+        differing = [key for key in keys if len({_value(other, key) for other in alike}) > 1]
+        found.append(" ".join([name, *(f"{key}={_value(setting, key)}" for key in differing)]))
     return found
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What differs between two settings, or facts about data, as ``iterations 40 → 50``."""
     return [
-        f"{key} {_text(before.get(key))} → {_text(after.get(key))}"
+        f"{key} {_value(before, key)} → {_value(after, key)}"
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
     ]
@@ -116,7 +132,8 @@ def _short(setting: Setting) -> str:
     return name if setting["gpus"] == 1 else f"{name} {setting['gpus']} workers"
 
 
-def _text(value: Any) -> str:
+def _value(setting: Mapping[str, Any], key: str) -> str:
+    value = setting.get(key, DEFAULTS.get(key))
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value[:10]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.regress import checks, intervals, summary
 from pdadmm_bench.regress.calibration import of_accuracies, of_times, slower
-from pdadmm_bench.regress.evidence import Benchmark, Run, names, run_of, setting_of
+from pdadmm_bench.regress.evidence import Benchmark, Run, asked, in_full, names, run_of, setting_of
 from pdadmm_bench.regress.judge import Circumstances, Line, Report, judge, line_of
 from pdadmm_bench.regress.machine import machine_class
 from pdadmm_bench.regress.thresholds import Gate, Thresholds
@@ -122,6 +122,15 @@ def test_iterations_to_a_part_of_the_base_s_best() -> None:
 def test_another_benchmark_is_not_comparable() -> None:
     found = line(side(*TEN, setting={**SETTING, "iterations": 50}), side(*TEN, setting={**SETTING, "iterations": 40}))
     assert (found.verdict, found.reason) == ("not comparable", "the benchmark changed: iterations 50 → 40")
+    found = line(side(*TEN, setting={**SETTING, "iterations": 50}), side(*TEN))
+    assert found.reason == "the benchmark changed: iterations 50 → 200"
+
+
+def test_a_default_is_no_part_of_a_benchmark() -> None:
+    """So a new option changes no version, and an older revision understands what it is asked."""
+    flat = run_spec({"dataset": "sbm", "optimizer": "pdadmm", "layers": 4, "hidden": 32, "gpus": 1}).flat()
+    assert asked(flat) == SETTING == {"dataset": "sbm", "layers": 4, "hidden": 32, "optimizer": "pdadmm", "gpus": 1}
+    assert in_full(SETTING) == flat
 
 
 def test_the_hash_of_rows_counts_where_one_machine_made_both() -> None:
@@ -251,7 +260,7 @@ def test_thresholds_of_a_benchmark() -> None:
 def test_a_gate_table_that_cannot_be_meant(table: dict[str, Any], message: str) -> None:
     def check() -> None:
         gate = Gate(table, "mine.toml")
-        gate.of(SETTING)
+        gate.of(in_full(SETTING))
         gate.check_used()
 
     with pytest.raises(UserError, match=message):
