@@ -44,10 +44,10 @@ class Upload:
     def __init__(self, uri: str, experiment: str):
         self.uri, self.experiment = uri, experiment
         self._collected: set[tuple[str, str, str]] = set()
+        store.quiet()  # before anything of MLflow is imported
 
     @cached_property
     def client(self) -> Any:
-        store.quiet()
         with store.alone(store.database(self.uri)):
             return store.client(self.uri)
 
