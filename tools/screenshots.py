@@ -244,18 +244,19 @@ def report(folder: Path, pictures: Path) -> None:
 
 
 def hover(window: Browser, plots: str, seconds: float = 60.0) -> str:
-    """Point at the last value of the first curve among ``plots``; returns the label that plotly shows there."""
-    marker = f"document.querySelectorAll('{plots} .scatterlayer .trace:first-child .point')"
+    """Point at the last value of the first curve in the first of ``plots``; returns the label that plotly shows."""
+    plot = f"document.querySelector('{plots} [data-plot]')"
+    place = f"""
+    const points = {plot}.querySelectorAll(".scatterlayer .trace:first-child .point");
+    if (!points.length) return null;
+    const box = [...points].at(-1).getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2];
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if place := window.run(
-            f"const all = {marker}; if (!all.length) return null;"
-            "const box = [...all].at(-1).getBoundingClientRect();"
-            "return [box.x + box.width / 2, box.y + box.height / 2]"
-        ):
-            window.point_at(*place)
-            label = window.run(f"return document.querySelector('{plots} .hoverlayer')?.textContent ?? ''")
-            if label:
+        if found := window.run(place):
+            window.point_at(*found)
+            if label := window.run(f"return {plot}.querySelector('.hoverlayer')?.textContent"):
                 return str(label)
         time.sleep(0.3)
     raise TimeoutError(f"no label appeared in {plots}")

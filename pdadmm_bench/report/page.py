@@ -64,7 +64,7 @@ def _plots(picture: Picture) -> list[str]:
 
 
 def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
-    line = {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}
+    line: dict[str, Any] = {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}
     markers = panel.kind != "steps" and len(curve.x) <= 12
     trace: dict[str, Any] = {
         "x": curve.x, "y": curve.y, "name": curve.label, "line": line, "mode": "lines+markers" if markers else "lines",
@@ -72,7 +72,8 @@ def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
         "customdata": [_behind(curve, panel, place) for place in range(len(curve.x))],
     }  # fmt: skip
     if panel.kind == "steps":
-        trace["line"]["shape"] = "hv"
+        place = len(panel.curves) - 1 - panel.curves.index(curve)
+        line |= {"shape": "hv", "width": 2 + place}  # the lower one of two equal curves is seen
     if panel.kind == "points":
         known = list(zip(curve.y, curve.low, curve.high, strict=True))
         trace["error_y"] = {
@@ -108,7 +109,7 @@ def _layout(panel: Panel) -> dict[str, Any]:
         "yaxis": y,
         "margin": {"l": 60, "r": 10, "t": 40, "b": 45},
         "showlegend": True,
-        "legend": {"font": {"size": 11}},
+        "legend": {"font": {"size": 11}, "orientation": "h", "x": 0, "y": -0.25},
         "hovermode": "closest",
         "template": "plotly_white",
     }

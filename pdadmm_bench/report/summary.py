@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.rows import Row, shared
-from pdadmm_bench.stats.estimate import Estimate
+from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
 
@@ -41,8 +41,8 @@ class SummaryLine:
     label: str
     """The optimizer, and after it whatever else tells this line from the others."""
     setting: dict[str, Any]
-    accuracy: Estimate | None
-    """Mean test accuracy at the best validation accuracy, with its 95 % t-interval."""
+    accuracy: Estimate
+    """Mean test accuracy at the best validation accuracy, with its 95 % bootstrap interval."""
     iteration_s: Estimate | None
     """Median seconds per iteration and the 5th and 95th percentile over iterations, each the median over runs."""
     target: TimeToTarget | None
@@ -66,7 +66,8 @@ def summary_table(rows: Iterable[Row]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="test accuracy: mean ± 95 % interval over seeds", title_style="dim", title_justify="left")
+    title = "test accuracy: mean [95 % bootstrap interval] over seeds, from five on"
+    table = Table(title=title, title_style="dim", title_justify="left")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("optimizer", "runs") else "right")
     for line in summarise(rows):
@@ -99,11 +100,12 @@ def _cells(line: SummaryLine) -> tuple[str, ...]:
     )
 
 
-def _accuracy(estimate: Estimate | None) -> str:
-    if estimate is None or estimate.value is None:
+def _accuracy(estimate: Estimate) -> str:
+    if estimate.value is None:
         return "–"
-    half = "" if estimate.high is None else f" ± {100 * (estimate.high - estimate.value):.1f}"
-    return f"{100 * estimate.value:.1f}{half} % (n={estimate.n})"
+    low, high = estimate.low, estimate.high
+    ends = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * estimate.value:.1f} %{ends} (n={estimate.n})"
 
 
 def _duration(estimate: Estimate | None) -> str:
@@ -151,25 +153,12 @@ def _line(rows: Sequence[Row], label: str) -> SummaryLine:
     return SummaryLine(
         label=label,
         setting=_setting(rows[0]),
-        accuracy=_mean([row["acc_test_at_best_val"] for row in complete]),
+        accuracy=aggregate((row["acc_test_at_best_val"] for row in complete), "mean"),
         iteration_s=_iteration_time([row for row in complete if not shared(row)]),
         target=_target_of(rows, alone),
         statuses=dict(Counter(row["status"] for row in rows)),
         timed=bool(alone),
     )
-
-
-def _mean(values: Sequence[float | None]) -> Estimate | None:
-    known = [value for value in values if value is not None]
-    if not known:
-        return None
-    mean, n = statistics.fmean(known), len(known)
-    if n == 1:
-        return Estimate(mean, None, None, n)
-    from scipy import stats
-
-    half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(known) / math.sqrt(n)
-    return Estimate(mean, mean - half, mean + half, n)
 
 
 def _iteration_time(rows: Sequence[Row]) -> Estimate | None:

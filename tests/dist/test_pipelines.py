@@ -47,6 +47,7 @@ def test_bytes_are_counted_as_sent(findings: Findings, case: Case) -> None:
     padded = ROWS + -ROWS % (case.spec.microbatches or microbatches_for(workers))
     tensor = padded * HIDDEN * BYTES[case.spec.precision]
     assert row["dist_wire"] == case.spec.precision
+    assert row["dist_schedule"] == case.spec.schedule
     assert row["dist_sent_bytes"] == 2 * (workers - 1) * tensor
     ends = (0, workers - 1)
     for worker in json.loads(row["dist_per_worker"]):

@@ -8,6 +8,8 @@ import pytest
 
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.rows import first_values
+from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data import cards
 from pdadmm_bench.data.cards import card_names, load_card
 
@@ -18,6 +20,11 @@ def test_parameters():
     assert (card.loader.parameters.nodes, card.loader.parameters.homophily) == (500, 0.25)
     assert (card.sizes.nodes, card.sizes.edges) == (500, 5000)
     assert load_card("pubmed-sbm[signal=0.5]").sizes == load_card("pubmed").sizes
+
+
+@pytest.mark.parametrize("name", ["cora", " sbm[ nodes=500, homophily = 0.25 ]", "sbm[]", "sbm[nodes=90,classes=3,]"])
+def test_a_row_has_the_name_of_the_card_before_anything_was_loaded(name):
+    assert first_values(run_spec({"dataset": name}))["dataset_name"] == load_card(name).name
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_row_has_every_fixed_name_and_the_history_every_iteration():
     assert recorder.rows == [result.row]
     assert recorder.facts["weights_initial_sha256"] == result.row["weights_initial_sha256"]
     assert result.row["model_parameters"] == 8 * 9 + 8 * 9 + 3 * 9
+    assert result.row["dist_schedule"] is None
 
 
 def test_only_steps_are_on_the_training_clock():

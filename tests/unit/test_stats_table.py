@@ -60,6 +60,26 @@ def test_golden_table() -> None:
     assert (table.unpaired_a, table.unpaired_b) == (Counter(), Counter())
 
 
+def test_times_of_runs_side_by_side_are_not_compared() -> None:
+    a, b = runs("adam", SECONDS, [1.0] * 7), runs("pdadmm", SECONDS, [0.5] * 7)
+    for row in a:
+        row["env_concurrency"] = 2
+    (accuracy,) = compared(a, b, ACCURACY).lines
+    (seconds,) = compared(a, b, SECONDS).lines
+    assert accuracy.comparison.pairs == 7
+    assert (seconds.comparison.pairs, seconds.comparison.verdict) == (0, "too few pairs")
+    assert "side by side with other runs" in seconds.comparison.reason
+
+
+def test_a_schedule_tells_runs_apart_only_where_there_is_a_pipeline() -> None:
+    def asked(schedule: str, **columns: Any) -> dict[str, Any]:
+        return settings(a_row({"gpus": 2, "schedule": schedule}, **columns))
+
+    assert asked("1f1b", dist_schedule=None) == asked("gpipe", dist_schedule=None)
+    assert asked("1f1b", dist_schedule="1f1b") != asked("gpipe", dist_schedule="gpipe")
+    assert asked("1f1b") != asked("gpipe")  # rows of before they said
+
+
 def test_itself_shows_no_difference() -> None:
     rows = runs("adam", ACCURACY, A) + runs("pdadmm", ACCURACY, B) + runs("sgd", ACCURACY, [0.5, None])
     table = compared(rows, rows, ACCURACY, SECONDS, "time_to_target_s", "memory_peak_bytes")

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.rows import first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.optim import contenders
+from pdadmm_bench.report.assemble import assemble
+from pdadmm_bench.report.pictures import pictures
 from pdadmm_bench.runner import make_optimizer
-from pdadmm_bench.suite.file import Suite, find, read
+from pdadmm_bench.suite.file import Suite, find, names, read
 
 SMALL = 'dataset = "sbm[nodes=300,classes=3,features=12]"\n'
 
@@ -238,6 +241,40 @@ def test_a_suite_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytes
         find("smok")
     with pytest.raises(UserError, match=r"no such suite file: elsewhere/smoke\.toml"):
         find("elsewhere/smoke.toml")
+
+
+def test_what_lies_beside_the_suites_is_not_called_one() -> None:
+    assert "speed" not in names() and set(names()) >= {"smoke", "accuracy", "scaling", "ci", "paper-g"}
+    with pytest.raises(UserError, match="unknown suite 'nowhere'") as refused:
+        find("nowhere")
+    assert "speed" not in str(refused.value)
+    with pytest.raises(UserError, match=r"speed\.toml is no suite, since its entries have names: pdadmm-bench profile"):
+        read(find("speed"))
+
+
+def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
+    """With made-up numbers, since what is asked here is which runs there are."""
+    rows = []
+    for spec in read(find("smoke")).specs.values():
+        wire = {"pdadmm-q": "uint8"}.get(spec.optimizer, "fp32" if spec.wire == "auto" else spec.wire)
+        values = {
+            **first_values(spec), "status": "ok", "mlflow_run_id": str(len(rows)), "dist_device": "cpu",
+            "acc_test_at_best_val": 0.5, "time_iteration_median_s": 1.0, "time_train_s": 9.0, "dist_wire": wire,
+            "dist_sent_bytes": 8, "time_target_accuracy": spec.target, "time_to_target_s": 9.0,
+        }  # fmt: skip
+        rows.append(make_row(values))
+    report = assemble(rows, [])
+    assert report.missing == []
+    assert {table.name.rstrip("-12") for table in report.tables} == {
+        "accuracy", "iteration-time", "speedup-by-workers", "speedup-by-depth", "speedup-by-width", "time-to-target",
+        "profile", "communication",
+    }  # fmt: skip
+    communication = next(table for table in report.tables if table.name == "communication")
+    assert {line[-3].value for line in communication.rows} == {"fp32", "bf16", "uint8"}
+    step = {"iteration": 1, "train_seconds": 1.0, "acc_val": 0.5, "objective": 1.0, "primal_residual": 1.0}
+    drawn = pictures(rows, {str(run): [step] for run in range(len(rows))}, report.points)
+    assert {name.split("-")[0] for name in drawn} == {"convergence", "speedup", "profile"}
+    assert len(drawn["speedup"].panels) == 3
 
 
 def test_the_shipped_suites_are_what_they_say() -> None:

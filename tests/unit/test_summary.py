@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.report.summary import seconds, summarise, summary_markdown, summary_table
+from pdadmm_bench.stats.estimate import aggregate
 
 
 def a_row(seed: int = 0, status: str = "ok", **values: object) -> Row:
@@ -19,18 +20,16 @@ def a_row(seed: int = 0, status: str = "ok", **values: object) -> Row:
 
 
 def test_mean_and_interval_over_seeds() -> None:
-    (line,) = summarise(a_row(seed, acc_test_at_best_val=value) for seed, value in enumerate((0.80, 0.82, 0.84)))
-    assert line.accuracy is not None
-    assert (line.accuracy.value, line.accuracy.n) == (pytest.approx(0.82), 3)
-    # t(0.975, 2) = 4.3027; the standard error is 0.02 / √3
-    assert line.accuracy.high - line.accuracy.value == pytest.approx(4.302653 * 0.02 / 3**0.5, rel=1e-6)
-    assert line.accuracy.value - line.accuracy.low == pytest.approx(line.accuracy.high - line.accuracy.value)
+    accuracies = (0.80, 0.81, 0.82, 0.83, 0.84)
+    rows = [a_row(seed, acc_test_at_best_val=value) for seed, value in enumerate(accuracies)]
+    (line,) = summarise(rows)
+    assert line.accuracy == aggregate(accuracies, "mean")
+    assert "82.0 % [80.2, 83.8] (n=5)" in summary_markdown(rows)
 
 
-def test_one_run_has_no_interval() -> None:
-    (line,) = summarise([a_row(acc_test_at_best_val=0.8)])
-    assert line.accuracy is not None
-    assert line.accuracy.low is line.accuracy.high is None
+def test_few_runs_have_no_interval() -> None:
+    (line,) = summarise(a_row(seed, acc_test_at_best_val=0.8 + 0.01 * seed) for seed in range(4))
+    assert line.accuracy.n == 4 and line.accuracy.low is line.accuracy.high is None
     assert "80.0 % (n=1)" in summary_markdown([a_row(acc_test_at_best_val=0.8)])
 
 
@@ -42,7 +41,6 @@ def test_failed_runs_are_counted_and_their_numbers_left_out() -> None:
         a_row(3, "interrupted", acc_test_at_best_val=0.2),
     ]
     (line,) = summarise(rows)
-    assert line.accuracy is not None
     assert (line.accuracy.value, line.accuracy.n) == (0.8, 1)
     assert line.statuses == {"ok": 1, "diverged": 1, "error": 1, "interrupted": 1}
     assert "1 ok, 1 diverged, 1 error, 1 interrupted" in summary_markdown(rows)
@@ -50,7 +48,7 @@ def test_failed_runs_are_counted_and_their_numbers_left_out() -> None:
 
 def test_a_setting_that_only_failed_keeps_its_line() -> None:
     (line,) = summarise([a_row(status="oom")])
-    assert line.accuracy is line.iteration_s is line.target is None
+    assert line.accuracy.value is line.iteration_s is line.target is None
     assert "| pdadmm | – | – | – | 1 oom |" in summary_markdown([a_row(status="oom")])
 
 
