@@ -1,0 +1,113 @@
+"""``regress`` and ``baseline`` as a user calls them: what they say, what they write, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from mlflow import MlflowClient
+from shell import Cli
+
+SUITE = """
+summary = "small"
+[defaults]
+dataset = "sbm[nodes=300,classes=3,features=12]"
+hops = 1
+num_val = 50
+num_test = 50
+layers = 2
+hidden = 8
+iterations = 4
+threads = 1
+[[entry]]
+optimizer = "sgd"
+seeds = 2
+"""
+MINE = ("--suite", "mine.toml")
+
+
+@pytest.fixture
+def suite(folder: Path) -> Path:
+    (folder / "mine.toml").write_text(SUITE)
+    return folder
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_no_baseline_passes_and_says_so(cli: Cli, suite: Path) -> None:
+    answer = cli("regress", *MINE, "--quick", "--markdown", "gate.md", "--junit", "gate.xml")
+    assert answer.code == 0
+    assert "no baseline yet, so this passes and nothing was run" in answer.out
+    assert "new            sgd 2×8 sbm" in answer.out
+    assert "machine class: " in answer.err
+    assert "no baseline yet" in (suite / "gate.md").read_text()
+    assert ElementTree.parse(suite / "gate.xml").find("testsuite").get("skipped") == "1"  # type: ignore[union-attr]
+
+
+def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: Path) -> None:
+    """One recording for what follows from it: the same code passes, and another machine's times are refused."""
+    shutil.copy(migrated, suite / "mlflow.db")
+    answer = cli("baseline", "record", *MINE, "--no-time")
+    assert answer.code == 0, answer.err
+    (path,) = suite.glob("reports/baselines/*/mine.json")
+    assert path.parent.name in answer.err and str(path.relative_to(suite)) in answer.out
+    assert "1 benchmarks, recorded" in cli("baseline", "show").out
+    shown = cli("baseline", "show", *MINE).out
+    assert "sgd 2×8 sbm" in shown and path.parent.name in shown
+
+    answer = cli("regress", *MINE, "--json", "gate.json")
+    assert answer.code == 0, answer
+    assert "no times: the baseline has none" in answer.out
+    assert {row["effect"] for row in json.loads((suite / "gate.json").read_text()) if row["check"] == "accuracy"} == {0}
+    client = MlflowClient(f"sqlite:///{suite / 'mlflow.db'}")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.run_name == "regress mine"
+    assert run.data.params["verdict/sgd 2x8 sbm"] == "ok"
+    assert run.data.metrics["sgd 2x8 sbm/accuracy/effect"] == 0
+    assert run.data.tags["regress_exit_code"] == "0"
+
+    other = suite / "reports/baselines/somewhere/mine.json"
+    other.parent.mkdir()
+    path.rename(other)
+    change(other, machine_class="somewhere")
+    (suite / "mine.toml").write_text(SUITE.replace("iterations = 4", "iterations = 5"))
+    answer = cli("regress", *MINE, "--quick")
+    assert "times and peak memory refused: recorded on another machine class, somewhere" in answer.out
+    assert (answer.code, "the benchmark changed: iterations 4 → 5" in answer.out) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("regress", "--suite", "cii"), "unknown suite 'cii': did you mean ci"),
+        (("regress", *MINE, "--against", "nowhere"), "not a git repository"),
+        (("regress", *MINE, "--calibrate", "--quick"), "leave out --against and --quick"),
+        (("regress", *MINE, "--junit", "mine.toml/gate.xml"), "is not a folder"),
+        (("baseline", "show", *MINE), "no baseline of mine in reports/baselines"),
+    ],
+)
+def test_what_is_refused(cli: Cli, suite: Path, arguments: tuple[str, ...], message: str) -> None:
+    answer = cli(*arguments, *(("--quiet",) if arguments[0] == "regress" else ()))
+    assert message in answer.error
+
+
+def test_revisions_that_cannot_be_compared(cli: Cli, suite: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=suite, check=True)
+    against = ("regress", *MINE, "--quick", "--quiet", "--against")
+    assert "--against nowhere: no such revision here" in cli(*against, "nowhere").error
+    assert "no such revision here" in cli(*against, "--all").error
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "empty"], cwd=suite, check=True)
+    assert "none of pdadmm_bench is run from the repository" in cli(*against, "HEAD").error
+
+
+def test_a_wrong_threshold_is_refused_before_anything_runs(cli: Cli, suite: Path) -> None:
+    (suite / "mine.toml").write_text(SUITE + "[gate]\ntime_percents = 5\n")
+    assert "did you mean time_percent" in cli("regress", *MINE, "--quiet").error
