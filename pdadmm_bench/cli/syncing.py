@@ -70,7 +70,8 @@ def upload(spools: Sequence[Spool], kept: Sequence[Kept], experiment: str, track
         return 0
     if tracking_uri is None:
         check_store(spools, uri)
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
         bar = bars.add_task(f"to {store.public(uri)}", total=total)
         outcome = Sync(
             uri, experiment, warn=lambda text: bars.console.print(f"warning: {text}", markup=False),
