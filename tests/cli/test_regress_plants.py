@@ -151,7 +151,7 @@ def test_an_extra_boundary_tensor(cli: Cli, head: None, plant: Plant) -> None:
     """It changes no number of the training, so nothing but the count of bytes can tell."""
     recorded(cli, WORKERS)
     plant(BOUNDARY, ITS_RECEIVE)
-    answer = cli("regress", "--suite", "mine.toml", "--quick")
+    answer = cli("regress", "--suite", "mine.toml", "--quick", "--dist-timeout", "10")
     assert answer.code == 1, answer
     line = verdict(answer, "pdadmm 4×8 sbm 2 workers")
     rows, units = 3 * 20, 8
