@@ -10,9 +10,9 @@ READY := $(VENV)/.ready
 run: venv
 	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all --threads 1
 
-# One thread each: the tests start workers of their own, and tiny products only suffer from more.
+# In two processes, each with one thread: the tests start workers of their own, and tiny products only suffer from more.
 test: venv lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: venv
 	$(BIN)/ruff check .
