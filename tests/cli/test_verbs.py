@@ -33,7 +33,7 @@ SLOW = {"torch", "mlflow", "numpy", "matplotlib", "rich", "pydantic", "torch_geo
         (["info", "pubmed"], SLOW - {"pydantic", "rich"}),
         (["run", "--layers", "1"], SLOW - {"pydantic"}),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
 )
 def test_what_is_not_needed_is_not_imported(arguments: list[str], light: set[str]) -> None:
     code = (
