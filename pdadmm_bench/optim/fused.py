@@ -39,7 +39,7 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _import_inductor() -> None:
-    """Import what torch.compile needs, without what setuptools, imported on the way, has to say about distutils."""
+    """Import what torch.compile needs, without the warnings of setuptools, imported on the way."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?i).*distutils")
+        warnings.simplefilter("ignore")
         import torch.utils.cpp_extension  # noqa: F401

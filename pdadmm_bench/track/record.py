@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.core.spec import run_spec
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
@@ -111,6 +110,8 @@ def record_of(row: Row, store: str, experiment: str, parent: str) -> Record:
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for a row whose settings cannot be read.
     """
+    from pdadmm_bench.core.spec import run_spec
+
     spec = run_spec(json.loads(row["spec"]))
     environment = {key: row[key] for key in row if key.startswith("env_") and key not in _OF_SUITES}
     began = int(datetime.fromisoformat(row["created"]).timestamp() * 1000)

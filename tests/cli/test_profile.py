@@ -32,7 +32,7 @@ targets = { ratio_to_floor = { most = 1.1 } }
 
 
 def test_a_process_measures_in_turn_and_writes_a_flat_row(tmp_path: Path) -> None:
-    arguments = ("profile", *SHAPE, "--repeats", "4", "--json", "rows.json")
+    arguments = ("profile", *SHAPE, "--repeats", "5", "--json", "rows.json")
     answer = finish(start(*arguments, cwd=tmp_path, cache=tmp_path))
     assert answer.code == 0, answer.err
     assert answer.err == ""
@@ -49,7 +49,7 @@ def test_a_process_measures_in_turn_and_writes_a_flat_row(tmp_path: Path) -> Non
         assert row[f"{figure}_low"] <= row[figure] <= row[f"{figure}_high"]
     assert {
         "status": "ok",
-        "n": 4,
+        "n": 5,
         "optimizer_name": "pdadmm",
         "dist_threads": 1,
         "schema_version": 1,
