@@ -12,7 +12,7 @@ run: venv
 
 # In two processes, each with one thread: the tests start workers of their own, and tiny products only suffer from more.
 test: venv lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: venv
 	$(BIN)/ruff check .

@@ -16,18 +16,6 @@ TOOLS = Path(__file__).resolve().parents[1] / "tools"
 REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
 
 
-#: Folders whose files share what is dear to make.
-TOGETHER = ("dist", "packaging")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are made in several processes, those of a file stay in one, and so do those that share a fixture."""
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else item.path.stem))
-
-
 @pytest.fixture(autouse=True)
 def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every test starts without a data root or overlay and with an empty cache."""
