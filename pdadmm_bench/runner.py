@@ -224,7 +224,7 @@ class _Run:
             return mlp.initial_layers(self.spec.model, self.sizes, self.spec.seed, self.block)
         model = self.spec.model.model_copy(update={"layers": stages[0][0]})
         sizes = mlp.widths(model, self.sizes[0], self.sizes[-1])
-        everything = Block(0, model.layers, model.layers)
+        everything = Block.whole(model.layers)
         return mlp.initial_layers(model, sizes, self.spec.seed, everything) if self.group.rank == 0 else []
 
     def _warm_start(self) -> list[mlp.Layer]:

@@ -15,6 +15,7 @@ from pdadmm_bench.core.errors import unknown
 from pdadmm_bench.core.typed import Typed, build
 
 Initialisation = Literal["normal", "he", "identity"]
+Deepening = Literal["function", "authors"]
 
 
 class DataSpec(Typed):
@@ -51,7 +52,7 @@ class RunSpec(Typed):
         "none", pattern=r"^(none|\d+:\d+(,\d+:\d+)*)$",
         description="shallower networks trained first, layers:iterations, as in 2:60 or 2:200,5:10; or none",
     )  # fmt: skip
-    deepening: Literal["function", "authors"] = Field(
+    deepening: Deepening = Field(
         "function", description="what a warm start keeps: the network's function, or all but its output layer"
     )
     iterations: int = Field(200, ge=1, description="iterations (sweeps or full-batch steps)")

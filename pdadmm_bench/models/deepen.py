@@ -9,13 +9,11 @@ which trains the output layer anew after each deepening.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 
+from pdadmm_bench.core.spec import Deepening
 from pdadmm_bench.models.mlp import Layer
-
-Deepening = Literal["function", "authors"]
 
 
 def deepened(layers: Sequence[Layer], total: int, kind: Deepening = "function") -> list[Layer]:

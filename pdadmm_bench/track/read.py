@@ -14,6 +14,7 @@ from typing import Any
 from pdadmm_bench.core.errors import TrackingError, UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, read_rows
 from pdadmm_bench.track import store
+from pdadmm_bench.track.upload import PARENT
 
 ARTIFACT = "row.json"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -107,14 +108,14 @@ def _run(client: Any, name: str) -> Any | None:
 def _runs(client: Any, name: str) -> list[Any]:
     """The training runs of a run, of an invocation, or of an experiment; the oldest first."""
     if (run := _run(client, name)) is not None:
-        is_child = "mlflow.parentRunId" in run.data.tags
-        children = f"tags.mlflow.parentRunId = '{name}'"
+        is_child = PARENT in run.data.tags
+        children = f"tags.{PARENT} = '{name}'"
         return [run] if is_child else _search(client, run.info.experiment_id, children)
     experiments = {experiment.name: experiment for experiment in client.search_experiments()}
     if name not in experiments:
         raise unknown("rows file, run or experiment", name, experiments)
     runs = _search(client, experiments[name].experiment_id, "")
-    return [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in runs if PARENT in run.data.tags]
 
 
 def _search(client: Any, experiment_id: str, condition: str) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 #: How a row's status reads in MLflow, which knows three ends only; the tag ``status`` keeps the exact word.
 ENDS = {"diverged": "FAILED", "oom": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
+
+
+def parent_end(rows: Iterable[Row]) -> str:
+    """How a parent run ends in MLflow by its ``rows``: as the worst of them."""
+    ends = {ENDS.get(row["status"], "FINISHED") for row in rows}
+    return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
+
 
 #: What a row knows about the placement of its run before training.
 _PLACEMENT = ("dist_workers", "dist_device", "dist_threads", "dist_partition", "dist_wire")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.track import store
-from pdadmm_bench.track.record import ENDS, Record, code_tags, describe, dump, now
+from pdadmm_bench.track.record import ENDS, Record, code_tags, describe, dump, now, parent_end
 from pdadmm_bench.track.spool import FOLDER, Spool, tell
 from pdadmm_bench.track.upload import History, Upload
 
@@ -241,8 +241,7 @@ class Tracker:
             self.warn(str(error))
 
     def _end(self) -> str:
-        ends = {child.end for child in self._children}
-        return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
+        return parent_end(child.row for child in self._children if child.row is not None)
 
     def _runs(self) -> Sequence[tuple[Row, History]]:
         """The rows of the parent's summary, with the steps of those that are drawn in one picture."""

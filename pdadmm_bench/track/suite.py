@@ -10,7 +10,7 @@ from typing import Any
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.track import store
-from pdadmm_bench.track.record import ENDS, code_tags, record_of
+from pdadmm_bench.track.record import code_tags, parent_end, record_of
 from pdadmm_bench.track.runs import TrackedRun, Tracker, _warn
 from pdadmm_bench.track.spool import FOLDER
 from pdadmm_bench.track.upload import PARENT, RECORD, History
@@ -127,8 +127,7 @@ class SuiteTracker(Tracker):
         self.client.set_terminated(run_id, "KILLED")
 
     def _end(self) -> str:
-        ends = {ENDS.get(row["status"], "FINISHED") for row in self.rows()}
-        return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
+        return parent_end(self.rows())
 
     def _runs(self) -> Sequence[tuple[Row, History]]:
         return [(row, []) for row in self.rows()]

@@ -14,7 +14,7 @@ from typing import Any
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.track import store
-from pdadmm_bench.track.record import ENDS, Record, now, record_of
+from pdadmm_bench.track.record import Record, now, parent_end, record_of
 from pdadmm_bench.track.report import histories
 from pdadmm_bench.track.spool import Spool, tell
 from pdadmm_bench.track.upload import PARENT, Upload
@@ -182,12 +182,10 @@ class Sync:
         _forget_other_store(record, upload)
         upload.open(record)
         rows = [self._learned.get(row["run_id"], row) for row in record.rows]
-        ends = {ENDS.get(row["status"], "FINISHED") for row in rows}
-        by_rows = next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
         drawn = {} if "suite" in record.tags else histories(rows, self._uri)
         upload.summarise(record, [(row, drawn.get(str(row.get("mlflow_run_id")), [])) for row in rows], self._warn)
         if record.end is None:
-            record.over(None, by_rows if rows else "KILLED")
+            record.over(None, parent_end(rows) if rows else "KILLED")
         upload.client.set_terminated(record.run_id, record.end, record.ended or now())
 
     def _learn(self, row: Row | None, files: Iterable[Path]) -> None:
