@@ -162,4 +162,10 @@ def cautions(specs: Sequence[RunSpec]) -> list[str]:
         texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
     if first.compile and (reason := missing_compiler(choose_device(first.device, first.gpus))):
         texts.add(f"--compile: {reason}, so nothing is compiled; the rows say so (optimizer_compiled)")
+    settings = (first.data.feature_scale, first.model.init, first.warm_start)
+    if first.preset == "published" and settings != ("none", "normal", "none"):
+        texts.add(
+            "the published hyperparameters were chosen for other starting points; beside --preset published give "
+            "--feature-scale none --init normal --warm-start none"
+        )
     return sorted(texts)

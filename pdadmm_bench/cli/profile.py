@@ -24,7 +24,7 @@ def profile(
     classes: Annotated[int | None, typer.Option(help="generated data: classes [default: 40]")] = None,
     layers: Annotated[int | None, typer.Option(help="linear layers [default: 10]")] = None,
     hidden: Annotated[int | None, typer.Option(help="units per hidden layer [default: 256]")] = None,
-    init: Annotated[str | None, typer.Option(help="normal, he or identity [default: he, on a dataset normal]")] = None,
+    init: Annotated[str | None, typer.Option(help="normal, he or identity [default: he]")] = None,
     optimizer: Annotated[str | None, typer.Option(help="what is profiled [default: pdadmm]")] = None,
     preset: Annotated[str | None, typer.Option(help="its hyperparameters: default, published or none")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="hyperparameter rho=1e-3; repeatable")] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pdadmm_bench.cli.workers import run_in_workers
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, check_writable, read_rows, write_rows
-from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry
 from pdadmm_bench.report.summary import seconds
@@ -99,7 +98,7 @@ def spec_of(row: Row) -> RunSpec:
         )
     if not row.get("spec"):
         raise UserError("the row does not carry its settings (spec), so the run cannot be repeated")
-    settings = {**json.loads(row["spec"]), "preset": "none", "set": _hyperparameters(row)}
+    settings = {**recorded_spec(row["spec"]), "preset": "none", "set": _hyperparameters(row)}
     settings |= {"device": row["dist_device"], "threads": row.get("dist_threads"), "gpus": row["dist_workers"]}
     if row["dist_workers"] > 1 and row.get("dist_partition"):
         settings["partition"] = row["dist_partition"]

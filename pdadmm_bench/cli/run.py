@@ -20,6 +20,7 @@ def run(
     init: str | None = None,
     hops: int | None = None,
     normalize: bool | None = None,
+    feature_scale: str | None = None,
     split: str | None = None,
     split_seed: int | None = None,
     train_per_class: int | None = None,

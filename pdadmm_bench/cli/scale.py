@@ -55,7 +55,7 @@ def scale(
     if json_file:
         check_writable(json_file)
     counts, depths, schedules = _numbers("workers", workers), _numbers("layers", layers), schedule.split(",")
-    common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "init": "he"}
+    common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "warm_start": "none"}
     common |= {"threads": threads or max(1, cores() // max(counts)), "dataset": dataset or "sbm"}
     measurements: list[Measurement] = []
     for depth in depths:

@@ -64,6 +64,8 @@ def make_row(values: Mapping[str, Any]) -> Row:
 
 def first_values(spec: RunSpec) -> dict[str, Any]:
     """Row values of a new run before anything of it was tried: its id and time, what was asked for, and where."""
+    from pdadmm_bench.core.protocol import protocol  # needs pydantic, which readers of rows do not
+
     return {
         "run_id": uuid.uuid4().hex,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,8 +78,9 @@ def first_values(spec: RunSpec) -> dict[str, Any]:
         "model_layers": spec.model.layers,
         "model_hidden": spec.model.hidden,
         "model_init": spec.model.init,
-        "model_warm_start": None if spec.warm_start == "none" else f"{spec.warm_start} {spec.deepening}",
+        "model_warm_start": f"{spec.stages_text()} {spec.deepening}" if spec.stages() else None,
         "dist_workers": spec.gpus,
+        "env_protocol": protocol(spec),
         **environment(),
     }
 

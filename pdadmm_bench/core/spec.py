@@ -6,6 +6,7 @@ grid of them. Paths, tracking and display options are not part of it, since they
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ class DataSpec(Typed):
     num_test: int = Field(1000, ge=1, description="test nodes of the random split")
     hops: int = Field(4, ge=0, le=64, description="K of [x, Ãx, …, Ã^K x]")
     normalize: bool = Field(False, description="row-normalise x before the hops")
+    feature_scale: Literal["unit", "none"] = Field(
+        "unit", description="unit: all features divided by the root mean square of the training rows"
+    )
 
 
 class ModelSpec(Typed):
@@ -36,7 +40,7 @@ class ModelSpec(Typed):
 
     layers: int = Field(10, ge=2, le=10_000, description="linear layers, the output layer included")
     hidden: int = Field(256, ge=1, le=1_000_000, description="units of every hidden layer")
-    init: Initialisation = Field("normal", description="starting weights, the same for every optimizer of a seed")
+    init: Initialisation = Field("he", description="starting weights, the same for every optimizer of a seed")
 
 
 class RunSpec(Typed):
@@ -49,8 +53,9 @@ class RunSpec(Typed):
     set: dict[str, Any] = Field({}, description="hyperparameters over the preset")
     seed: int = Field(0, ge=0, description="seed of the starting weights")
     warm_start: str = Field(
-        "none", pattern=r"^(none|\d+:\d+(,\d+:\d+)*)$",
-        description="shallower networks trained first, layers:iterations, as in 2:60 or 2:200,5:10; or none",
+        "auto", pattern=r"^(auto|none|\d+:\d+(,\d+:\d+)*)$",
+        description="shallower networks trained first, layers:iterations, as in 2:60 or 2:200,5:10; or none; "
+        "auto: two layers for as many iterations as the run has, if it has more layers",
     )  # fmt: skip
     deepening: Deepening = Field(
         "function", description="what a warm start keeps: the network's function, or all but its output layer"
@@ -88,15 +93,30 @@ class RunSpec(Typed):
 
     def stages(self) -> list[tuple[int, int]]:
         """(layers, iterations) of the networks of the warm start, the shallowest first."""
+        if self.warm_start == "auto":
+            return [(2, self.iterations)] if self.model.layers > 2 else []
         if self.warm_start == "none":
             return []
         pairs = (stage.split(":") for stage in self.warm_start.split(","))
         return [(int(layers), int(iterations)) for layers, iterations in pairs]
 
+    def stages_text(self) -> str:
+        """The warm start as it is written down, never ``auto``."""
+        return ",".join(f"{layers}:{iterations}" for layers, iterations in self.stages()) or "none"
+
     def flat(self) -> dict[str, Any]:
         """Every setting by its own name, without the grouping into data and model."""
         values = self.model_dump()
         return {**values.pop("data"), **values.pop("model"), **values}
+
+
+EARLIER = {"feature_scale": "none", "warm_start": "none"}
+"""What runs did whose rows are older than the setting."""
+
+
+def recorded_spec(text: str) -> dict[str, Any]:
+    """The flat settings in a row's ``spec``, as they were when the run was made."""
+    return {**EARLIER, **json.loads(text)}
 
 
 def run_spec(values: dict[str, Any]) -> RunSpec:

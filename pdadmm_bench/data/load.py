@@ -43,7 +43,7 @@ def load_problem(
     offline: bool = False,
     report: Callable[[str], None] = _to_stderr,
 ) -> Problem:
-    """The rows ``spec`` asks for, from the cache of features or computed and cached.
+    """The rows ``spec`` asks for, from the cache of features or computed and cached, and scaled as it says.
 
     Args:
         spec: dataset, split, hops.
@@ -55,8 +55,12 @@ def load_problem(
     Raises :class:`UserError` for what cannot be asked for or a cache that cannot be written, and its kind
     :class:`DataError` for files that are missing or not what the card says.
     """
-    card = load_card(spec.dataset)
-    places = places_for(data_root, cache, offline, report)
+    problem = _load(spec, load_card(spec.dataset), places_for(data_root, cache, offline, report), report)
+    problem.facts["dataset_feature_scale"] = spec.feature_scale
+    return problem.unit_scaled() if spec.feature_scale == "unit" else problem
+
+
+def _load(spec: DataSpec, card: Card, places: Places, report: Callable[[str], None]) -> Problem:
     choice = _choice(card, spec)
     digests = known_digests(card, places)
     if digests is not None:

@@ -127,6 +127,19 @@ class SampleSpaceWeights:
         return self.matrix()
 
 
+Decay = Literal["zero", "identity"]
+DECAY_DESCRIPTION = "what μ pulls hidden weights to; identity suits a warm start, first and last layer go to zero"
+
+
+def layer_weights(
+    index: int, total: int, W: Tensor, x: Tensor, form: Literal["auto", "features", "samples"], decay: Decay
+) -> Weights | SampleSpaceWeights:
+    """The weights of layer ``index`` of ``total`` with input x (N, d), starting from ``W``, which is not modified."""
+    if index == 0:
+        return first_layer(W, x, form)
+    return Weights(W.clone(), to_identity=decay == "identity" and index < total - 1)
+
+
 def first_layer(W: Tensor, x: Tensor, form: Literal["auto", "features", "samples"]) -> Weights | SampleSpaceWeights:
     """The weights of the layer whose input x (N, d) is fixed, starting from ``W``, which is not modified.
 

@@ -24,7 +24,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Decay, Descent, SampleSpaceWeights, Weights, layer_weights
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import Scratch, row_blocks
 
@@ -35,6 +35,7 @@ class DlADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    decay: Decay = Field("zero", description=DECAY_DESCRIPTION)
     first_layer: Literal["auto", "features", "samples"] = Field(
         "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
     )
@@ -86,13 +87,12 @@ class DlADMM(Optimizer[State]):
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
         """Feed-forward start with u = 0 and every residual zero."""
+        settings = self.hyperparameters
         p = links.left.take(len(problem.train.x)) if links.left else problem.train.x
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
-            weights = (
-                first_layer(weight, p, self.hyperparameters.first_layer) if index == 0 else Weights(weight.clone())
-            )
+            weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
             state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
             if index > 0:
                 state.activation = p.clone()
@@ -188,7 +188,8 @@ class DlADMM(Optimizer[State]):
         """The Lagrangian (``objective``), ‖z_L − a_{L-1} W_Lᵀ − b_L‖² (``primal_residual``) and the training loss."""
         objective, primal, loss = (per_layer(len(state.layers), state.y.device) for _ in range(3))
         for i, layer in enumerate(state.layers):
-            objective[i] = self.penalty(layer) / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(layer.W)
+            objective[i] = self.penalty(layer) / 2 * square(layer.r)
+            objective[i] += self.hyperparameters.mu / 2 * square(layer.weights.decayed())
             if layer.activation is not None:
                 objective[i] += self.hyperparameters.nu / 2 * square(layer.p - layer.activation)
             if layer.u is not None:

@@ -27,7 +27,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Decay, Descent, SampleSpaceWeights, Weights, layer_weights
 from pdadmm_bench.optim.fused import fused
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import BLOCK_VALUES, Scratch, row_blocks, temporary
@@ -47,10 +47,7 @@ class PdADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of p_{l+1} = q_l")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the layer equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    decay: Literal["zero", "identity"] = Field(
-        "zero",
-        description="what μ pulls hidden weights to; identity suits a warm start, first and last layer go to zero",
-    )
+    decay: Decay = Field("zero", description=DECAY_DESCRIPTION)
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
     )
@@ -173,11 +170,7 @@ class PdADMM(Optimizer[State]):
         states: list[LayerState] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
-            if index == 0:
-                weights = first_layer(weight, p, settings.first_layer)
-            else:
-                hidden = index < block.total - 1
-                weights = Weights(weight.clone(), to_identity=hidden and settings.decay == "identity")
+            weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
             state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
             state.moved = state.moved.to(z.device)
             if index > 0:

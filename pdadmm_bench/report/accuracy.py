@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.lines import Line, columns, gather, headings, once, setting_cells
 from pdadmm_bench.report.tables import Cell, Column, Table, cell
@@ -94,4 +95,4 @@ def _notes(lines: Sequence[Line], best: set[int]) -> list[str]:
     ]
     if any(len(once(line.rows)) < LEAST_FOR_INTERVAL for line in lines):
         notes.append(f"fewer than {LEAST_FOR_INTERVAL} seeds give no interval")
-    return notes
+    return [*notes, protocol_note([row.get("env_protocol") for line in lines for row in line.rows])]

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import COMPLETE
@@ -67,7 +68,9 @@ def summary_table(rows: Iterable[Row]) -> Table:
     from rich.text import Text
 
     title = "test accuracy: mean [95 % bootstrap interval] over seeds, from five on"
-    table = Table(title=title, title_style="dim", title_justify="left")
+    rows = list(rows)
+    caption = protocol_note([row.get("env_protocol") for row in rows])
+    table = Table(title=title, title_style="dim", title_justify="left", caption=caption, caption_justify="left")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("optimizer", "runs") else "right")
     for line in summarise(rows):

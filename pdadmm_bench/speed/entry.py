@@ -66,7 +66,7 @@ class Entry(Typed):
     classes: int = Field(40, ge=2)
     layers: int = 10
     hidden: int = 256
-    init: str | None = None
+    init: str = "he"
     optimizer: str = "pdadmm"
     preset: str = "default"
     set: dict[str, Any] = {}
@@ -91,7 +91,7 @@ class Entry(Typed):
     def spec(self, **changes: Any) -> RunSpec:
         """The run, with ``changes`` by their flat names; raises :class:`UserError` for what a run cannot have."""
         values = {name: getattr(self, name) for name in SETTINGS}
-        values |= {"dataset": self.dataset or "sbm", "init": self.init or ("normal" if self.dataset else "he")}
+        values |= {"dataset": self.dataset or "sbm", "init": self.init, "warm_start": "none"}
         return run_spec({**values, **changes})
 
     def specs(self) -> list[RunSpec]:

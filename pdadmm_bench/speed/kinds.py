@@ -131,8 +131,8 @@ class Accuracy(Entry):
     repeats: int = Field(5, ge=1)
     """Seeds: 0, 1, …."""
     iterations: int = Field(200, ge=1)
-    reference: dict[str, Any] = {"preset": "published"}
-    """Settings of the reference's run, by their flat names."""
+    reference: dict[str, Any] = {"preset": "published", "init": "normal", "feature_scale": "none"}
+    """Settings of the reference's run, by their flat names; unless told otherwise, those its authors chose."""
 
     @model_validator(mode="after")
     def _has_validation_rows(self) -> Accuracy:
@@ -150,10 +150,10 @@ class Accuracy(Entry):
         return [self.spec(), self.literal()]
 
     def measure(self, bench: Bench, found: Found) -> None:
-        problem, hits = self.problem(bench), 0
+        problem, their_problem, hits = self.problem(bench), bench.load(self.literal().data), 0
         for seed in range(self.repeats):
             bench.told(f"reference, seed {seed}", 2 * seed, 2 * self.repeats)
-            theirs = _steps(self.literal(seed), problem)
+            theirs = _steps(self.literal(seed), their_problem)
             end = theirs[-1]
             bench.told(f"{self.optimizer}, seed {seed}", 2 * seed + 1, 2 * self.repeats)
             ours = _steps(self.spec(seed=seed, iterations=self.iterations, target=end["acc_val"]), problem)

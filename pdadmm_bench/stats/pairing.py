@@ -16,9 +16,10 @@ from typing import Any
 
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.spec import recorded_spec
 
 #: The problem and the network: never what is compared.
-DATA = ("dataset", "hops", "normalize", "train_per_class", "num_val", "num_test")
+DATA = ("dataset", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test")
 NETWORK = ("layers", "hidden")
 
 #: Compared when the sides as a whole have nothing in common there; the rest, when they have not within one of these.
@@ -30,6 +31,7 @@ REPEATED = ("split_seed", "seed")
 #: The settings of a row without specification, by the columns that stand for them.
 COLUMNS = {
     "dataset": "dataset_name", "split": "dataset_split", "hops": "dataset_hops", "normalize": "dataset_normalize",
+    "feature_scale": "dataset_feature_scale",
     "layers": "model_layers", "hidden": "model_hidden", "init": "model_init", "optimizer": "optimizer_name",
     "gpus": "dist_workers", "device": "dist_device",
 }  # fmt: skip
@@ -76,7 +78,7 @@ def settings(row: Row) -> Settings:
     if not row.get("spec"):
         return {name: row.get(column) for name, column in COLUMNS.items()}
     try:
-        asked = dict(json.loads(row["spec"]))
+        asked = recorded_spec(row["spec"])
     except (TypeError, ValueError):
         raise UserError(f"row {row.get('run_id')}: its spec is not a JSON object: {row['spec']!r:.80}") from None
     chosen = asked.pop("set", None) or {}

@@ -25,6 +25,7 @@ from pdadmm_bench.core.typed import Typed, build, read_toml
 from pdadmm_bench.data.cards import card_names, load_card
 from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite.identity import configuration, effective
+from pdadmm_bench.suite.search import Search, draw
 
 FOLDER = "runners"
 MOST_RUNS = 100_000
@@ -141,17 +142,22 @@ class _Entry:
         self._what = f"entry {index + 1} of {name}:"
         self._excludes = [_Exclude(table, self._what) for table in own.pop("exclude", [])]
         self._sets: list[dict[str, Any]] = []
+        self._trials: dict[str, list[dict[str, Any]]] = {}
         for place, table in ((f"defaults of {name}:", file.defaults), (self._what, own)):
-            valid = (*AXES, "set", "local_only") + (("exclude",) if table is own else ())
+            valid = (*AXES, "set", "search", "local_only") + (("exclude",) if table is own else ())
             for key in table:
                 if key not in valid:
                     raise unknown(f"key in {place}", key, valid)
-            self._sets.append(_table(place, table.get("set", {})))
+            self._sets.append(_set_table(place, table.get("set", {})))
         merged = {**file.defaults, **own}
         merged.pop("set", None)
         self.local_only = merged.pop("local_only", False)
         if not isinstance(self.local_only, bool):
             raise UserError(f"{self._what} local_only={self.local_only!r} is not valid: give true or false")
+        search = merged.pop("search", None)
+        if search is not None:
+            _check_table(self._what, "search", search, "search = { trials = 16 }")
+        self._search = None if search is None else build(Search, search, f"{self._what} key of search:")
         self._axes = {COUNTED.get(key, key): self._values(key, value) for key, value in merged.items()}
         self._optimizers = self._axes.pop("optimizer", ["pdadmm"])
         for name in self._sets[1]:
@@ -162,7 +168,10 @@ class _Entry:
     def size(self) -> int:
         """How many combinations there are, before excludes."""
         common = math.prod(map(len, self._axes.values()))
-        return common * sum(math.prod(map(len, self._hyperparameters(name).values())) for name in self._optimizers)
+        trials = self._search.trials if self._search else 1
+        return common * sum(
+            trials * math.prod(map(len, self._hyperparameters(name).values())) for name in self._optimizers
+        )
 
     def specs(self, excludes: list[_Exclude]) -> Iterator[RunSpec]:
         """Every combination that no exclude takes away."""
@@ -174,9 +183,8 @@ class _Entry:
                 # Every exclude is asked: one that takes away the same runs as another is used too.
                 if True in {exclude.takes(spec) for exclude in (*self._excludes, *excludes)}:
                     continue
-                grid = self._hyperparameters(optimizer)
-                for chosen in itertools.product(*grid.values()):
-                    yield self._spec({**spec, "set": dict(zip(grid, chosen, strict=True))})
+                for chosen in self._grid(optimizer):
+                    yield self._spec({**spec, "set": chosen})
         for exclude in self._excludes:
             exclude.check_used()
 
@@ -202,6 +210,16 @@ class _Entry:
             for name in values:
                 load_card(str(name))
         return list({json.dumps(item, default=str): item for item in values}.values())
+
+    def _grid(self, optimizer: str) -> list[dict[str, Any]]:
+        """Every combination of ``set``, over every trial of a search."""
+        axes = self._hyperparameters(optimizer)
+        grid = [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())]
+        if self._search is None:
+            return grid
+        if optimizer not in self._trials:
+            self._trials[optimizer] = draw(optimizer, self._search)
+        return [{**trial, **values} for trial in self._trials[optimizer] for values in grid]
 
     def _hyperparameters(self, optimizer: str) -> dict[str, list[Any]]:
         """The axes of ``set`` for one optimizer: the entry's over the defaults', its own over everyone's."""
@@ -244,12 +262,16 @@ class _Exclude:
 DEFAULTS = RunSpec().flat()
 
 
-def _table(place: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{place} set is a table: set = {{ rho = 1e-3 }}, or set.adam = {{ lr = 1e-3 }}")
+def _set_table(place: str, value: Any) -> dict[str, Any]:
+    _check_table(place, "set", value, "set = { rho = 1e-3 }, or set.adam = { lr = 1e-3 }")
     for name in (key for key, item in value.items() if isinstance(item, dict)):
         registry.check(name)
     return value
+
+
+def _check_table(place: str, key: str, value: Any, example: str) -> None:
+    if not isinstance(value, dict):
+        raise UserError(f"{place} {key} is a table: {example}")
 
 
 def _graphs() -> list[str]:

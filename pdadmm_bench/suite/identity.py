@@ -37,10 +37,14 @@ def effective(spec: RunSpec) -> RunSpec:
     """``spec`` with the settings that do nothing in it at their defaults, so that they do not tell runs apart.
 
     A public split has no seed and no counts, one worker no partition and no schedule, and a method without a pipeline
-    no schedule either.
+    no schedule either. A network of two layers has no warm start.
     """
     defaults = RunSpec()
     idle: dict[str, Any] = {}
+    if not spec.stages():
+        idle |= {"deepening": defaults.deepening}
+    if spec.model.layers == 2:
+        idle |= {"warm_start": defaults.warm_start}
     if spec.gpus == 1:
         idle |= {"partition": defaults.partition}
     if spec.gpus == 1 or profile_of(spec).parallelism != "pipeline":

@@ -117,9 +117,9 @@ def record_of(row: Row, store: str, experiment: str, parent: str) -> Record:
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for a row whose settings cannot be read.
     """
-    from pdadmm_bench.core.spec import run_spec
+    from pdadmm_bench.core.spec import recorded_spec, run_spec
 
-    spec = run_spec(json.loads(row["spec"]))
+    spec = run_spec(recorded_spec(row["spec"]))
     environment = {key: row[key] for key in row if key.startswith("env_") and key not in _OF_SUITES}
     began = int(datetime.fromisoformat(row["created"]).timestamp() * 1000)
     measured = sum(row.get(key) or 0.0 for key in ("time_train_s", "time_evaluate_s", "time_log_s"))

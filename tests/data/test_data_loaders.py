@@ -36,7 +36,7 @@ def test_every_card_loads_its_raw_format(name, tiny, monkeypatch, capfd):
     monkeypatch.setattr(builtins, "input", lambda *_: pytest.fail("a loader asked a question"))
     lines: list[str] = []
     options = {"data_root": made.root, "offline": True, "report": lines.append}
-    problem = load_problem(DataSpec(dataset=name, hops=2, **SMALL), **options)
+    problem = load_problem(DataSpec(dataset=name, hops=2, feature_scale="none", **SMALL), **options)
     expected = reference(made.x, made.edges, 2)
     facts = problem.facts
     assert (facts["dataset_nodes"], facts["dataset_edges"]) == (len(made.x), 2 * len(made.edges))

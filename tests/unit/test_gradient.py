@@ -94,7 +94,7 @@ def test_bf16_training_follows_fp32(name: str) -> None:
     problem = Problem(
         name="toy", split="random", num_classes=4, sha256="", train=rows(200), val=rows(400), test=rows(400)
     )
-    values = {"optimizer": name, "device": "cpu", "threads": 1, "layers": 4, "hidden": 32, "init": "he"}
+    values = {"optimizer": name, "device": "cpu", "threads": 1, "layers": 4, "hidden": 32, "warm_start": "none"}
     rates = {"sgd": 0.1, "adam": 3e-3, "adagrad": 0.02, "adadelta": 1.0}
     exact, low = (
         run(run_spec({**values, "precision": precision, "iterations": 60, "set": {"lr": rates[name]}}), problem)

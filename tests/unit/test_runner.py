@@ -22,7 +22,8 @@ def problem(spread: float = 3.0) -> Problem:
 
 
 def spec(**values):
-    return run_spec({"layers": 3, "hidden": 8, "iterations": 10, "optimizer": "adam", "preset": "none", **values})
+    plain = {"layers": 3, "hidden": 8, "iterations": 10, "optimizer": "adam", "preset": "none", "warm_start": "none"}
+    return run_spec({**plain, **values})
 
 
 class Recorder:

@@ -1,0 +1,28 @@
+"""The protocol of the accuracy comparison, by its version, and what of a run departs from it (docs/protocol.md).
+
+The version is raised whenever a number made before is no longer comparable with one made after.
+"""
+
+from __future__ import annotations
+
+from pdadmm_bench.core.spec import RunSpec
+
+VERSION = 1
+FIXED = (
+    "split", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
+    "precision", "preset", "set",
+)  # fmt: skip
+"""What the protocol fixes: the rows, their features, the precision, and that hyperparameters are the chosen ones."""
+
+
+def protocol(spec: RunSpec) -> str:
+    """``1``, or ``1 but hops=2``: the version, and every setting in which the run departs from it."""
+    flat, fixed = spec.flat(), RunSpec().flat()
+    departures = [f"{name}={flat[name]}" for name in FIXED if flat[name] != fixed[name]]
+    return f"{VERSION} but {' '.join(departures)}" if departures else str(VERSION)
+
+
+def note(versions: list[str | None]) -> str:
+    """One line under a result about the protocols of its runs, None where a row is older than the protocol."""
+    named = sorted({"none (an older run)" if version is None else version for version in versions})
+    return f"protocol: {'; '.join(named)} (docs/protocol.md)"

@@ -1,0 +1,91 @@
+"""Make the presets ``runners/tuning/default/*.toml`` out of the rows of ``runners/tuning/search.toml``.
+
+    pdadmm-bench suite runners/tuning/search.toml -j 2
+    python tools/choose_defaults.py results/search/rows.json reports/tuning/search.csv
+
+Of each optimizer's trials from the common starting point, the one with the highest mean of the best validation
+accuracies over the searched graphs becomes its preset; a trial that failed on a graph counts as 0 there. Test accuracy
+is not read. The table has every trial, with the seconds that it took.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+
+from pdadmm_bench.core.rows import Row, read_rows
+
+COMMON = ("he", "auto")
+SAME_SPACE = {"pdadmm-q": "pdadmm"}
+"""Methods that take another's values, of which they are a form."""
+
+Trial = tuple[str, tuple[str, str], str]
+"""Optimizer, start (init, warm start) and hyperparameters as JSON."""
+
+
+def trials(rows: list[Row]) -> dict[Trial, dict[str, Row]]:
+    """The rows of each trial by their dataset."""
+    found: dict[Trial, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        spec = json.loads(row["spec"])
+        values = json.dumps(spec["set"], sort_keys=True)
+        found[row["optimizer_name"], (spec["init"], spec["warm_start"]), values][row["dataset_name"]] = row
+    return found
+
+
+def accuracy(row: Row) -> float:
+    """Best validation accuracy, 0 for a run that did not end well."""
+    return (row.get("acc_val_best") or 0.0) if row["status"] == "ok" else 0.0
+
+
+def write_table(path: Path, found: dict[Trial, dict[str, Row]], datasets: list[str]) -> None:
+    """Every trial with its validation accuracies and training seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        names = [f"{kind}_{dataset}" for kind in ("acc_val_best", "time_train_s") for dataset in datasets]
+        out.writerow(["optimizer", "init", "warm_start", "hyperparameters", *names])
+        for (optimizer, start, values), rows in sorted(found.items()):
+            accuracies = [f"{accuracy(rows[name]):.4f}" for name in datasets]
+            seconds = [f"{rows[name]['time_train_s']:.2f}" for name in datasets]
+            out.writerow([optimizer, *start, values, *accuracies, *seconds])
+
+
+def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: list[str]) -> None:
+    """The best trial of every optimizer from the common start, for any dataset, depth and width."""
+    best: dict[str, tuple[float, str, dict[str, Row]]] = {}
+    for (optimizer, start, values), rows in found.items():
+        score = mean(accuracy(rows[name]) for name in datasets)
+        if start == COMMON and score > best.get(optimizer, (-1.0,))[0]:
+            best[optimizer] = score, values, rows
+    for optimizer, like in SAME_SPACE.items():
+        best[optimizer] = best[like]
+    for optimizer, (_, values, rows) in best.items():
+        reached = ", ".join(f"{name} {100 * accuracy(rows[name]):.1f}" for name in datasets)
+        inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items())
+        lines = [
+            'source = "runners/tuning/search.toml, validation accuracy, tools/choose_defaults.py"',
+            "",
+            f"# best validation accuracy in % at 10 × 500, seed 0: {reached}"
+            + (f" (of {SAME_SPACE[optimizer]})" if optimizer in SAME_SPACE else ""),
+            "[[entry]]",
+            f"values = {{ {inline} }}",
+        ]
+        (folder / f"{optimizer}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main(path: Path, table: Path) -> None:
+    rows = read_rows(path)
+    datasets = sorted({row["dataset_name"] for row in rows})
+    found = {trial: by_name for trial, by_name in trials(rows).items() if len(by_name) == len(datasets)}
+    print(f"{len(rows)} rows, {len(found)} trials on all of {', '.join(datasets)}")
+    write_table(table, found, datasets)
+    write_presets(Path("runners/tuning/default"), found, datasets)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
