@@ -19,6 +19,7 @@ from statistics import mean
 
 from pdadmm_bench.core.rows import Row, read_rows
 
+PRESETS = Path("runners/tuning/default")
 COMMON = ("he", "auto")
 SAME_SPACE = {"pdadmm-q": "pdadmm"}
 """Methods that take another's values, of which they are a form."""
@@ -78,13 +79,14 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
         (folder / f"{optimizer}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main(path: Path, table: Path) -> None:
+def main(path: Path, table: Path, presets: Path = PRESETS) -> None:
+    """From the rows at ``path``: the table of trials and the presets."""
     rows = read_rows(path)
     datasets = sorted({row["dataset_name"] for row in rows})
     found = {trial: by_name for trial, by_name in trials(rows).items() if len(by_name) == len(datasets)}
     print(f"{len(rows)} rows, {len(found)} trials on all of {', '.join(datasets)}")
     write_table(table, found, datasets)
-    write_presets(Path("runners/tuning/default"), found, datasets)
+    write_presets(presets, found, datasets)
 
 
 if __name__ == "__main__":

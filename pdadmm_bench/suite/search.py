@@ -88,9 +88,7 @@ def _space(optimizer: str) -> dict[str, Dimension]:
         space[name] = build(Dimension, table, f"key of [{name}] in {path.name}:")
     for name, dimension in space.items():
         if dimension.per is not None and (dimension.per not in space or space[dimension.per].per is not None):
-            raise UserError(
-                f"{path.name}: {name} is per {dimension.per!r}, which is no hyperparameter of its own there"
-            )
+            raise UserError(f"{path.name}: {name} is per {dimension.per!r}, which has no table of its own")
     return space
 
 

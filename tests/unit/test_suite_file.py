@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.protocol import protocol
 from pdadmm_bench.core.rows import first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.cards import load_card
@@ -284,10 +285,15 @@ def test_the_shipped_suites_are_what_they_say() -> None:
     accuracy = flats(suites["accuracy"])
     graphs = {f["dataset"] for f in accuracy}
     assert graphs == suites["accuracy"].local_only >= {"cora", "citeseer", "pubmed", "photo", "ogbn-products"}
-    assert len(accuracy) == len(graphs) * len(contenders()) * 2 * 10
-    assert {(f["optimizer"], f["layers"], f["seed"]) for f in accuracy if f["dataset"] == "cora"} == set(
-        itertools.product(contenders(), (2, 10), range(10))
-    )
+    starts = [(2, "he", "auto"), (10, "he", "auto"), *((10, init, "none") for init in ("he", "identity", "normal"))]
+    for name, splits in (("cora", 1), ("photo", 5)):
+        found = [
+            (f["optimizer"], (f["layers"], f["init"], f["warm_start"]), f["seed"], f["split_seed"])
+            for f in accuracy
+            if f["dataset"] == name
+        ]
+        assert sorted(found) == sorted(itertools.product(contenders(), starts, range(10), range(splits)))
+    assert {protocol(spec) for spec in suites["accuracy"].specs.values()} == {"1"}
 
     paper = flats(suites["paper-g"])
     assert {(f["layers"], f["iterations"], f["hidden"]) for f in paper} == {(10, 200, 100), (10, 200, 500)}

@@ -1,0 +1,92 @@
+"""The protocol: what is fixed is named, features have one scale, presets come from validation accuracy alone."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from pdadmm_bench.core.protocol import note, protocol
+from pdadmm_bench.core.rows import first_values, make_row
+from pdadmm_bench.core.spec import EARLIER, recorded_spec, run_spec
+from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.data.problem import Problem, Rows
+
+SBM = "sbm[nodes=300,classes=3,features=12]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({}, "1"),
+        ({"init": "identity", "warm_start": "none", "layers": 3, "seed": 4}, "1"),
+        ({"hops": 2}, "1 but hops=2"),
+        ({"feature_scale": "none", "set": {"rho": 1.0}}, "1 but feature_scale=none set={'rho': 1.0}"),
+        ({"preset": "published", "precision": "bf16"}, "1 but precision=bf16 preset=published"),
+    ],
+)
+def test_a_run_names_its_protocol_and_where_it_departs(settings: dict, text: str) -> None:
+    assert protocol(run_spec(settings)) == text
+    assert first_values(run_spec(settings))["env_protocol"] == text
+
+
+def test_a_note_names_every_protocol_once() -> None:
+    assert note(["1", "1", None]) == "protocol: 1; none (an older run) (docs/protocol.md)"
+
+
+def test_rows_without_a_setting_were_made_before_there_was_one() -> None:
+    before = {name: value for name, value in run_spec({}).flat().items() if name not in EARLIER}
+    assert run_spec(recorded_spec(json.dumps(before))).data.feature_scale == "none"
+    assert run_spec(recorded_spec(json.dumps(before))).stages() == []
+    assert run_spec(recorded_spec(json.dumps(run_spec({}).flat()))) == run_spec({})
+
+
+def test_unit_features_have_a_mean_square_of_one_in_training() -> None:
+    raw, unit = (
+        load_problem(run_spec({"dataset": SBM, "feature_scale": scale}).data, report=lambda _: None)
+        for scale in ("none", "unit")
+    )
+    assert float(unit.train.x.square().mean()) == pytest.approx(1, rel=1e-5)
+    rms = unit.facts["dataset_feature_rms"]
+    for name, rows in unit.parts().items():
+        torch.testing.assert_close(rows.x * rms, raw.parts()[name].x)
+    assert (unit.facts["dataset_feature_scale"], raw.facts["dataset_feature_scale"]) == ("unit", "none")
+    assert unit.sha256 == raw.sha256
+
+
+def test_features_that_are_all_zero_stay_so() -> None:
+    rows = Rows(x=torch.zeros(3, 2), y=torch.tensor([0, 1, 0]))
+    problem = Problem(name="z", split="random", num_classes=2, sha256="", train=rows, val=rows, test=rows)
+    assert torch.equal(problem.unit_scaled().train.x, rows.x)
+
+
+def _row(optimizer: str, dataset: str, lr: float, acc_val: float, acc_test: float, **more) -> dict:
+    settings = {"dataset": dataset, "optimizer": optimizer, "set": {"lr": lr}, "preset": "none", **more}
+    values = {"status": "ok", "acc_val_best": acc_val, "acc_test_at_best_val": acc_test, "time_train_s": 1.0}
+    return make_row({**first_values(run_spec(settings)), **values})
+
+
+def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(tool, tmp_path, monkeypatch) -> None:
+    choose = tool("choose_defaults")
+    monkeypatch.setattr(choose, "SAME_SPACE", {})
+    rows = [
+        _row("adam", "cora", 0.1, 0.9, 0.1),
+        _row("adam", "pubmed", 0.1, 0.5, 0.1),
+        _row("adam", "cora", 0.2, 0.8, 0.9),  # the higher test accuracy, which nobody asks for
+        _row("adam", "pubmed", 0.2, 0.5, 0.9),
+        _row("adam", "cora", 0.3, 0.99, 0.9),  # best on one graph, failed on the other
+        {**_row("adam", "pubmed", 0.3, 0.99, 0.9), "status": "diverged"},
+        _row("adam", "cora", 0.4, 0.99, 0.9, init="identity", warm_start="none"),  # from another start
+        _row("adam", "pubmed", 0.4, 0.99, 0.9, init="identity", warm_start="none"),
+        _row("adam", "cora", 0.5, 0.99, 0.9),  # on one graph only
+    ]
+    path, table, presets = tmp_path / "rows.json", tmp_path / "reports" / "search.csv", tmp_path / "presets"
+    path.write_text(json.dumps(rows))
+    presets.mkdir()
+    choose.main(path, table, presets)
+    assert "lr = 0.1" in (presets / "adam.toml").read_text()
+    with table.open() as file:
+        kept = list(csv.DictReader(file))
+    assert [json.loads(line["hyperparameters"])["lr"] for line in kept] == [0.1, 0.2, 0.3, 0.4]
+    assert kept[2]["acc_val_best_pubmed"] == "0.0000"
+    assert "test" not in table.read_text()
