@@ -4,14 +4,16 @@
     python tools/choose_defaults.py results/search/rows.json reports/tuning/search.csv
 
 Of each optimizer's trials from the common starting point, the one with the highest mean of the best validation
-accuracies over the searched graphs becomes its preset; a trial that failed on a graph counts as 0 there. Test accuracy
-is not read. The table has every trial, with the seconds that it took.
+accuracies over the searched graphs becomes its preset for any graph; a trial that failed on a graph counts as 0 there.
+A searched graph's own best trial becomes its preset where it is better there by more than one standard error of a
+validation accuracy. Test accuracy is not read. The table has every trial, with the seconds that it took.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -57,26 +59,37 @@ def write_table(path: Path, found: dict[Trial, dict[str, Row]], datasets: list[s
 
 
 def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: list[str]) -> None:
-    """The best trial of every optimizer from the common start, for any dataset, depth and width."""
-    best: dict[str, tuple[float, str, dict[str, Row]]] = {}
+    """The best trials of every optimizer from the common start, for any depth and width."""
+    by_optimizer: dict[str, dict[str, dict[str, Row]]] = defaultdict(dict)
     for (optimizer, start, values), rows in found.items():
-        score = mean(accuracy(rows[name]) for name in datasets)
-        if start == COMMON and score > best.get(optimizer, (-1.0,))[0]:
-            best[optimizer] = score, values, rows
+        if start == COMMON:
+            by_optimizer[optimizer][values] = rows
     for optimizer, like in SAME_SPACE.items():
-        best[optimizer] = best[like]
-    for optimizer, (_, values, rows) in best.items():
-        reached = ", ".join(f"{name} {100 * accuracy(rows[name]):.1f}" for name in datasets)
-        inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items())
-        lines = [
-            'source = "runners/tuning/search.toml, validation accuracy, tools/choose_defaults.py"',
-            "",
-            f"# best validation accuracy in % at 10 × 500, seed 0: {reached}"
-            + (f" (of {SAME_SPACE[optimizer]})" if optimizer in SAME_SPACE else ""),
-            "[[entry]]",
-            f"values = {{ {inline} }}",
-        ]
-        (folder / f"{optimizer}.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        by_optimizer[optimizer] = by_optimizer[like]
+    for optimizer, tried in by_optimizer.items():
+        like = f" (of {SAME_SPACE[optimizer]})" if optimizer in SAME_SPACE else ""
+        common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
+        text = 'source = "runners/tuning/search.toml, validation accuracy, tools/choose_defaults.py"\n'
+        text += _entry(common, "", {name: tried[common][name] for name in datasets}, like)
+        for name in datasets:
+            own = max(tried, key=lambda values: accuracy(tried[values][name]))
+            if accuracy(tried[own][name]) > accuracy(tried[common][name]) + _standard_error(tried[own][name]):
+                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like)
+        (folder / f"{optimizer}.toml").write_text(text, encoding="utf-8")
+
+
+def _standard_error(row: Row) -> float:
+    share = accuracy(row)
+    return math.sqrt(share * (1 - share) / row["dataset_val_count"])
+
+
+def _entry(values: str, where: str, rows: dict[str, Row], like: str) -> str:
+    reached = ", ".join(f"{name} {100 * accuracy(row):.1f}" for name, row in rows.items())
+    inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items())
+    return (
+        f"\n# best validation accuracy in % at 10 × 500, seed 0: {reached}{like}\n"
+        f"[[entry]]\n{where}values = {{ {inline} }}\n"
+    )
 
 
 def main(path: Path, table: Path, presets: Path = PRESETS) -> None:

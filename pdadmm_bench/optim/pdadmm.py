@@ -54,6 +54,9 @@ class PdADMMHyperparameters(Typed):
     rho_schedule: Literal["constant", "authors"] = Field(
         "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
     )
+    relaxation: float = Field(
+        1.0, ge=1, lt=2, description="over-relaxation: q and u see αp + (1 − α)q instead of p, α being this"
+    )
     first_layer: Literal["auto", "features", "samples"] = Field(
         "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
     )
@@ -285,16 +288,21 @@ class PdADMM(Optimizer[State]):
         """z, then q, then u of a hidden layer, given the next layer's new p."""
         with self.part("z, q, u"):
             if state.fused and layer.u is None:
-                p, variables = wire.round(p_next), _variables(layer)
+                p, variables = self.relaxed(wire.round(p_next), layer.q), _variables(layer)
                 layer.moved.copy_(state.fused.z_q_u(p, layer.r, *variables, before=state.nu, nu=nu, rho=rho))
                 return
             layer.moved.zero_()
             for p, r, *variables in row_blocks(p_next, layer.r, *_variables(layer)):
                 restrict = None if layer.u is None else partial(self.restrict, layer)
-                p = wire.round(p)
+                p = self.relaxed(wire.round(p), variables[0])
                 layer.moved += z_q_u(
                     p, r, *variables, before=state.nu, nu=nu, rho=rho, restrict=restrict, scratch=state.scratch
                 )
+
+    def relaxed(self, p: Tensor, q: Tensor | None) -> Tensor:
+        """What q and u see of the next layer's p."""
+        alpha = self.hyperparameters.relaxation
+        return p if alpha == 1 or q is None else torch.lerp(q, p, alpha)
 
     def restrict(self, layer: LayerState, q: Tensor) -> Tensor:
         """A place for methods that restrict q; those keep u."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tomllib
 
 import pytest
 import torch
@@ -62,7 +63,13 @@ def test_features_that_are_all_zero_stay_so() -> None:
 
 def _row(optimizer: str, dataset: str, lr: float, acc_val: float, acc_test: float, **more) -> dict:
     settings = {"dataset": dataset, "optimizer": optimizer, "set": {"lr": lr}, "preset": "none", **more}
-    values = {"status": "ok", "acc_val_best": acc_val, "acc_test_at_best_val": acc_test, "time_train_s": 1.0}
+    values = {
+        "status": "ok",
+        "dataset_val_count": 500,
+        "acc_val_best": acc_val,
+        "acc_test_at_best_val": acc_test,
+        "time_train_s": 1.0,
+    }
     return make_row({**first_values(run_spec(settings)), **values})
 
 
@@ -84,7 +91,8 @@ def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(to
     path.write_text(json.dumps(rows))
     presets.mkdir()
     choose.main(path, table, presets)
-    assert "lr = 0.1" in (presets / "adam.toml").read_text()
+    chosen = tomllib.loads((presets / "adam.toml").read_text())["entry"]
+    assert chosen == [{"values": {"lr": 0.1}}, {"datasets": ["cora"], "values": {"lr": 0.3}}]
     with table.open() as file:
         kept = list(csv.DictReader(file))
     assert [json.loads(line["hyperparameters"])["lr"] for line in kept] == [0.1, 0.2, 0.3, 0.4]
