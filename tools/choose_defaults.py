@@ -22,12 +22,12 @@ from statistics import mean
 from pdadmm_bench.core.rows import Row, read_rows
 
 PRESETS = Path("runners/tuning/default")
-COMMON = ("he", "auto")
+COMMON = ("he", "warm")
 SAME_SPACE = {"pdadmm-q": "pdadmm"}
 """Methods that take another's values, of which they are a form."""
 
 Trial = tuple[str, tuple[str, str], str]
-"""Optimizer, start (init, warm start) and hyperparameters as JSON."""
+"""Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
 
 
 def trials(rows: list[Row]) -> dict[Trial, dict[str, Row]]:
@@ -36,7 +36,8 @@ def trials(rows: list[Row]) -> dict[Trial, dict[str, Row]]:
     for row in rows:
         spec = json.loads(row["spec"])
         values = json.dumps(spec["set"], sort_keys=True)
-        found[row["optimizer_name"], (spec["init"], spec["warm_start"]), values][row["dataset_name"]] = row
+        start = spec["init"], "warm" if row["model_warm_start"] else "cold"
+        found[row["optimizer_name"], start, values][row["dataset_name"]] = row
     return found
 
 
@@ -51,7 +52,7 @@ def write_table(path: Path, found: dict[Trial, dict[str, Row]], datasets: list[s
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
         names = [f"{kind}_{dataset}" for kind in ("acc_val_best", "time_train_s") for dataset in datasets]
-        out.writerow(["optimizer", "init", "warm_start", "hyperparameters", *names])
+        out.writerow(["optimizer", "init", "start", "hyperparameters", *names])
         for (optimizer, start, values), rows in sorted(found.items()):
             accuracies = [f"{accuracy(rows[name]):.4f}" for name in datasets]
             seconds = [f"{rows[name]['time_train_s']:.2f}" for name in datasets]
