@@ -5,15 +5,14 @@
 
 Of each optimizer's trials from the common starting point, the one with the highest mean of the best validation
 accuracies over the searched graphs becomes its preset for any graph; a trial that failed on a graph counts as 0 there.
-A searched graph's own best trial becomes its preset where it is better there by more than one standard error of a
-validation accuracy. Test accuracy is not read. The table has every trial, with the seconds that it took.
+A searched graph takes its own best trial. Test accuracy is not read. The table has every trial, with the seconds that
+it took.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -74,14 +73,9 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
         text += _entry(common, "", {name: tried[common][name] for name in datasets}, like)
         for name in datasets:
             own = max(tried, key=lambda values: accuracy(tried[values][name]))
-            if accuracy(tried[own][name]) > accuracy(tried[common][name]) + _standard_error(tried[own][name]):
+            if accuracy(tried[own][name]) > accuracy(tried[common][name]):
                 text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like)
         (folder / f"{optimizer}.toml").write_text(text, encoding="utf-8")
-
-
-def _standard_error(row: Row) -> float:
-    share = accuracy(row)
-    return math.sqrt(share * (1 - share) / row["dataset_val_count"])
 
 
 def _entry(values: str, where: str, rows: dict[str, Row], like: str) -> str:
