@@ -20,6 +20,7 @@ from pdadmm_bench.data.sources import CACHE_VARIABLE
 from pdadmm_bench.runner import run
 
 PROBLEM = {
+    "warm_start": "none",
     "dataset": "sbm[nodes=300,classes=3,features=12]",
     "hops": 1,
     "num_val": 50,
