@@ -1,7 +1,8 @@
 """The table of accuracies in README.md and docs/accuracy.md, from the rows in ``reports/accuracy``.
 
-    python tools/headline.py            # writes it
-    python tools/headline.py --check    # fails where a page has other numbers than the rows
+    python tools/headline.py results/accuracy    # takes the rows of the suite first
+    python tools/headline.py                     # writes it
+    python tools/headline.py --check             # fails where a page has other numbers than the rows
 
 The table stands between ``<!-- headline -->`` and ``<!-- /headline -->``. Mean test accuracy at the best validation
 accuracy, with the 95 % bootstrap interval and n; in bold is what the paired test over seeds shows to be better than
@@ -20,12 +21,14 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.accuracy import best_lines, mean_accuracy
 from pdadmm_bench.report.lines import Line, gather
 from pdadmm_bench.report.tables import Column, cell, text
+from pdadmm_bench.suite.results import Results
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "reports" / "accuracy" / "rows.json.gz"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "accuracy.md")
 BEGIN, END = "<!-- headline -->", "<!-- /headline -->"
 TITLES = {"cora": "Cora", "pubmed": "PubMed", "citeseer": "CiteSeer", "photo": "Photo", "cs": "CS"}
+LOCAL = ("mlflow_run_id", "dist_per_worker")
 ACCURACY = Column("", "accuracy")
 
 
@@ -33,6 +36,14 @@ def load() -> list[Row]:
     """The rows, from a compressed file of JSON."""
     rows: list[Row] = json.loads(gzip.decompress(ROWS.read_bytes()))
     return rows
+
+
+def take(folder: Path) -> None:
+    """Keep the rows of a suite's results folder, by problem, without what only their machine knows."""
+    rows = [{key: row[key] for key in row if key not in LOCAL} for row in Results(folder).every_row()]
+    rows.sort(key=lambda row: (row["dataset_name"], row["model_layers"], row["optimizer_name"], row["spec"]))
+    ROWS.parent.mkdir(parents=True, exist_ok=True)
+    ROWS.write_bytes(gzip.compress(json.dumps(rows, ensure_ascii=False).encode(), mtime=0))
 
 
 def headline(rows: list[Row]) -> str:
@@ -65,7 +76,10 @@ def placed(page: str, table: str) -> str:
     return pattern.sub(lambda _: f"{BEGIN}\n\n{table}\n\n{END}", page)
 
 
-def main(check: bool) -> int:
+def main(folder: Path | None = None, check: bool = False) -> int:
+    """1 where ``check`` finds another table on a page."""
+    if folder:
+        take(folder)
     table = headline(load())
     wrong = 0
     for path in PAGES:
@@ -80,4 +94,5 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    folders = [Path(word) for word in sys.argv[1:] if word != "--check"]
+    sys.exit(main(*folders, check="--check" in sys.argv))

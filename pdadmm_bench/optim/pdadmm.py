@@ -47,6 +47,10 @@ class PdADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of p_{l+1} = q_l")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the layer equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    mu_per: Literal["layer", "input"] = Field(
+        "layer",
+        description="input: μ times the number of a layer's inputs, as its penalty ν‖p Wᵀ − z‖² grows with them",
+    )
     decay: Decay = Field("zero", description=DECAY_DESCRIPTION)
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
@@ -75,6 +79,8 @@ class LayerState:
     z: Tensor
     r: Tensor
     """Carried residual p Wᵀ + b − z."""
+    mu: float = field(default=0.0, metadata={"state": False})
+    """Decay of this layer's weights."""
     q: Tensor | None = None
     u: Tensor | None = None
     """The dual, where a method restricts q; elsewhere it is ν(q − f(z))."""
@@ -174,7 +180,8 @@ class PdADMM(Optimizer[State]):
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
             weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
-            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            mu = settings.mu * (weight.shape[1] if settings.mu_per == "input" else 1)
+            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=mu)
             state.moved = state.moved.to(z.device)
             if index > 0:
                 state.wire = links.wire.fitted(p)
@@ -248,7 +255,7 @@ class PdADMM(Optimizer[State]):
                 with self.part("exchange"):
                     state.links.left.send(layer.p)
         with self.part("W"):
-            layer.weights.descend(state.descent, layer.p, layer.r, state.nu, self.hyperparameters.mu)
+            layer.weights.descend(state.descent, layer.p, layer.r, state.nu, layer.mu)
         with self.part("b"):
             mean = sub.column_mean(layer.r, state.scratch)
             layer.b -= mean
@@ -333,9 +340,7 @@ class PdADMM(Optimizer[State]):
         following: list[tuple[Tensor | None, Wire]] = [(layer.p, layer.wire) for layer in state.layers[1:]]
         following.append((state.p_right, Wire()))
         for i, (layer, (p_next, wire)) in enumerate(zip(state.layers, following, strict=True)):
-            objective[i] = state.nu / 2 * square(layer.r) + self.hyperparameters.mu / 2 * square(
-                layer.weights.decayed()
-            )
+            objective[i] = state.nu / 2 * square(layer.r) + layer.mu / 2 * square(layer.weights.decayed())
             if layer.q is None:
                 risk = loss_sum(layer.z, state.y)
                 objective[i] += risk
@@ -431,8 +436,9 @@ def batched(layers: Sequence[LayerState], size: int) -> list[Group]:
         stop = min(start + size, len(inner))
         some, after = slice(start, stop), slice(start + 1, stop + 1)  # of what goes in, and of what comes out
         layer = LayerState(
-            Weights(W[some], to_identity), b[some], p[some], z[after], r[after], q[after], moved=moved[some]
-        )
+            Weights(W[some], to_identity), b[some], p[some], z[after], r[after],
+            mu=inner[0].mu, q=q[after], moved=moved[some],
+        )  # fmt: skip
         groups.append(Group(layer, [q[some], z[some]], p[after], Wire()))
     return groups[::-1]
 
