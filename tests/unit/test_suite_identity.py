@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pdadmm_bench.core import presets
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite import identity
@@ -57,9 +58,9 @@ def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.M
 
 def test_settings_tell_runs_apart_and_their_origin_does_not() -> None:
     spec = run_spec({"dataset": "cora", "optimizer": "adam", "set": {"lr": 0.25}})
-    same = run_spec(
-        {"dataset": "cora", "optimizer": "adam", "preset": "none", "set": {"lr": 0.25, "weight_decay": 0.01}}
-    )
+    preset = presets.resolve("default", "adam", "cora", spec.model)
+    assert preset["weight_decay"] > 0
+    same = run_spec({"dataset": "cora", "optimizer": "adam", "preset": "none", "set": {**preset, "lr": 0.25}})
     assert configuration(spec) == configuration(same)
     for other in ({"seed": 1}, {"iterations": 3}, {"set": {"lr": 0.5}}, {"hops": 2}, {"threads": 2}, {"wire": "fp32"}):
         assert configuration(run_spec({**spec.flat(), **other})) != configuration(spec)
