@@ -18,18 +18,15 @@ import sys
 from pathlib import Path
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.accuracy import best_lines, mean_accuracy
-from pdadmm_bench.report.lines import Line, gather
-from pdadmm_bench.report.tables import Column, cell, text
+from pdadmm_bench.report import render
+from pdadmm_bench.report.accuracy import accuracy_table
 from pdadmm_bench.suite.results import Results
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = ROOT / "reports" / "accuracy" / "rows.json.gz"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "accuracy.md")
 BEGIN, END = "<!-- headline -->", "<!-- /headline -->"
-TITLES = {"cora": "Cora", "pubmed": "PubMed", "citeseer": "CiteSeer", "photo": "Photo", "cs": "CS"}
 LOCAL = ("mlflow_run_id", "dist_per_worker")
-ACCURACY = Column("", "accuracy")
 
 
 def load() -> list[Row]:
@@ -47,25 +44,11 @@ def take(folder: Path) -> None:
 
 
 def headline(rows: list[Row]) -> str:
-    """The table in Markdown: a line per network and optimizer, a column per graph."""
-    lines = gather(rows)
-    best = best_lines(lines)
-    found: dict[tuple[int, int, str], dict[str, Line]] = {}
-    for line in lines:
-        key = (line.setting["layers"], line.setting["hidden"], line.optimizer)
-        found.setdefault(key, {})[line.setting["dataset"]] = line
-    order = list(dict.fromkeys(line.optimizer for line in lines))
-    datasets = [name for name in TITLES if any(name in each for each in found.values())]
-    head = ["layers × units", "optimizer", *(TITLES[name] for name in datasets)]
-    table = [head, ["---", "---", *["---:"] * len(datasets)]]
-    for layers, hidden, optimizer in sorted(found, key=lambda key: (-key[0], key[1], order.index(key[2]))):
-        cells = []
-        for name in datasets:
-            line = found[layers, hidden, optimizer].get(name)
-            shown = text(cell(mean_accuracy(line)), ACCURACY) if line else "–"
-            cells.append(f"**{shown}**" if line and id(line) in best else shown)
-        table.append([f"{layers} × {hidden}", optimizer, *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+    """The report's own table of accuracies, in Markdown; raises ``ValueError`` for rows without any."""
+    table = accuracy_table(rows)
+    if table is None:
+        raise ValueError("no row has a test accuracy")
+    return render.markdown_body(table).strip()
 
 
 def placed(page: str, table: str) -> str:

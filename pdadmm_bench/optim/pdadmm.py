@@ -295,7 +295,8 @@ class PdADMM(Optimizer[State]):
         """z, then q, then u of a hidden layer, given the next layer's new p."""
         with self.part("z, q, u"):
             if state.fused and layer.u is None:
-                p, variables = self.relaxed(wire.round(p_next), layer.q), _variables(layer)
+                variables = _variables(layer)
+                p = self.relaxed(wire.round(p_next), variables[0])
                 layer.moved.copy_(state.fused.z_q_u(p, layer.r, *variables, before=state.nu, nu=nu, rho=rho))
                 return
             layer.moved.zero_()
@@ -306,10 +307,10 @@ class PdADMM(Optimizer[State]):
                     p, r, *variables, before=state.nu, nu=nu, rho=rho, restrict=restrict, scratch=state.scratch
                 )
 
-    def relaxed(self, p: Tensor, q: Tensor | None) -> Tensor:
+    def relaxed(self, p: Tensor, q: Tensor) -> Tensor:
         """What q and u see of the next layer's p."""
         alpha = self.hyperparameters.relaxation
-        return p if alpha == 1 or q is None else torch.lerp(q, p, alpha)
+        return p if alpha == 1 else torch.lerp(q, p, alpha)
 
     def restrict(self, layer: LayerState, q: Tensor) -> Tensor:
         """A place for methods that restrict q; those keep u."""

@@ -42,7 +42,12 @@ def _style(cell: Cell) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A heading, the table with the best in bold, and a list of notes."""
+    """A heading over :func:`markdown_body`."""
+    return f"## {table.title}\n\n{markdown_body(table)}"
+
+
+def markdown_body(table: Table) -> str:
+    """The table with the best in bold, and a list of notes."""
     lines = [
         [column.heading for column in table.columns],
         ["---:" if column.numeric else "---" for column in table.columns],
@@ -50,7 +55,7 @@ def markdown(table: Table) -> str:
     ]
     body = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
     notes = "".join(f"- {note}\n" for note in table.notes)
-    return f"## {table.title}\n\n{body}\n\n{notes}"
+    return f"{body}\n\n{notes}"
 
 
 def _texts(table: Table, mark: Callable[[str, Cell], str]) -> list[list[str]]:

@@ -17,8 +17,8 @@ from pdadmm_bench.scaling import generated_problem
 
 REPEATS = 15
 SETTINGS = (
-    "layers", "hidden", "optimizer", "preset", "set", "precision", "threads", "device", "compile", "cuda_graphs",
-    "deterministic",
+    "layers", "hidden", "init", "optimizer", "preset", "set", "precision", "threads", "device", "compile",
+    "cuda_graphs", "deterministic",
 )  # fmt: skip
 """Settings of an entry that are those of its run."""
 
@@ -91,7 +91,7 @@ class Entry(Typed):
     def spec(self, **changes: Any) -> RunSpec:
         """The run, with ``changes`` by their flat names; raises :class:`UserError` for what a run cannot have."""
         values = {name: getattr(self, name) for name in SETTINGS}
-        values |= {"dataset": self.dataset or "sbm", "init": self.init, "warm_start": "none"}
+        values |= {"dataset": self.dataset or "sbm", "warm_start": "none"}
         return run_spec({**values, **changes})
 
     def specs(self) -> list[RunSpec]:

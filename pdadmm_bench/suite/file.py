@@ -154,10 +154,10 @@ class _Entry:
         self.local_only = merged.pop("local_only", False)
         if not isinstance(self.local_only, bool):
             raise UserError(f"{self._what} local_only={self.local_only!r} is not valid: give true or false")
-        search = merged.pop("search", None)
-        if search is not None:
+        self._search: Search | None = None
+        if (search := merged.pop("search", None)) is not None:
             _check_table(self._what, "search", search, "search = { trials = 16 }")
-        self._search = None if search is None else build(Search, search, f"{self._what} key of search:")
+            self._search = build(Search, search, f"{self._what} key of search:")
         self._axes = {COUNTED.get(key, key): self._values(key, value) for key, value in merged.items()}
         self._optimizers = self._axes.pop("optimizer", ["pdadmm"])
         for name in self._sets[1]:

@@ -228,6 +228,6 @@ def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
     assert (row["status"], row["optimizer_compiled"]) == ("ok", False)
 
 
-def test_a_missing_compiler_is_noticed(monkeypatch):
-    monkeypatch.setattr(inductor.cpp, "cxx", (None, "/nowhere/g++"))
-    assert "no C++ compiler" in str(missing_compiler(torch.device("cpu")))
+def test_a_missing_compiler_is_noticed():
+    with inductor.patch({"cpp.cxx": (None, "/nowhere/g++")}):  # pytest's monkeypatch leaves no compiler behind
+        assert "no C++ compiler" in str(missing_compiler(torch.device("cpu")))
