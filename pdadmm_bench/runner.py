@@ -453,6 +453,8 @@ class _Run:
         return placement.summarise_work(self.group.gather(mine), self.work)
 
 
+NEAR_BEST = 0.99
+"""Share of a run's best validation accuracy that ``time_to_near_best_s`` is the training seconds to."""
 PARTS = ("train", "val", "test")
 TIMES = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
 
@@ -461,8 +463,13 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
     """Row values that the steps of a run give, however far it came; ``seconds`` are the clock's accumulators."""
     steps = [step for step in history if step["iteration"] > 0]
     evaluated = [step for step in steps if "acc_val" in step]
-    hit = next((step for step in evaluated if target is not None and step["acc_val"] >= target), None)
     best = max(evaluated, key=lambda step: step["acc_val"], default={})
+
+    def first(accuracy: float | None) -> Step:
+        reached = (step for step in evaluated if accuracy is not None and step["acc_val"] >= accuracy)
+        return next(reached, {})
+
+    hit, near = first(target), first(NEAR_BEST * best["acc_val"] if best else None)
     final = evaluated[-1] if evaluated else {}
     times = [step["iteration_seconds"] for step in steps]
     quantiles = np.quantile(times, [0.5, 0.05, 0.95]).tolist() if times else [None] * 3
@@ -476,8 +483,9 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
         "time_train_s": steps[-1]["train_seconds"] if steps else 0.0,
         "time_evaluate_s": seconds.get("evaluate", 0.0),
         "time_log_s": seconds.get("log", 0.0),
-        "time_to_target_s": hit["train_seconds"] if hit else None,
-        "time_to_target_iterations": hit["iteration"] if hit else None,
+        "time_to_target_s": hit.get("train_seconds"),
+        "time_to_target_iterations": hit.get("iteration"),
+        "time_to_near_best_s": near.get("train_seconds"),
         "time_target_accuracy": target,
     }
 

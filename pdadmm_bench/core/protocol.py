@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pdadmm_bench.core.spec import RunSpec
 
-VERSION = 1
+VERSION = 2
 FIXED = (
     "split", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
     "precision", "preset", "set",
@@ -16,7 +16,7 @@ FIXED = (
 
 
 def protocol(spec: RunSpec) -> str:
-    """``1``, or ``1 but hops=2``: the version, and every setting in which the run departs from it."""
+    """``2``, or ``2 but hops=1``: the version, and every setting in which the run departs from it."""
     flat, fixed = spec.flat(), RunSpec().flat()
     departures = [f"{name}={flat[name]}" for name in FIXED if flat[name] != fixed[name]]
     return f"{VERSION} but {' '.join(departures)}" if departures else str(VERSION)

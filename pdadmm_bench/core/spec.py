@@ -30,8 +30,8 @@ class DataSpec(Typed):
     num_test: int = Field(1000, ge=1, description="test nodes of the random split")
     hops: int = Field(4, ge=0, le=64, description="K of [x, Ãx, …, Ã^K x]")
     normalize: bool = Field(False, description="row-normalise x before the hops")
-    feature_scale: Literal["unit", "none"] = Field(
-        "unit", description="unit: all features divided by the root mean square of the training rows"
+    feature_scale: Literal["hop", "unit", "none"] = Field(
+        "hop", description="what is divided by its root mean square in training: each hop (Ã^k x), or unit: all at once"
     )
 
 

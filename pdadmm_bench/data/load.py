@@ -57,7 +57,9 @@ def load_problem(
     """
     problem = _load(spec, load_card(spec.dataset), places_for(data_root, cache, offline, report), report)
     problem.facts["dataset_feature_scale"] = spec.feature_scale
-    return problem.unit_scaled() if spec.feature_scale == "unit" else problem
+    if spec.feature_scale == "none":
+        return problem
+    return problem.unit_scaled(blocks=spec.hops + 1 if spec.feature_scale == "hop" else 1)
 
 
 def _load(spec: DataSpec, card: Card, places: Places, report: Callable[[str], None]) -> Problem:

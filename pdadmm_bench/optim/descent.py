@@ -10,13 +10,15 @@ nor the d features: :class:`SampleSpaceWeights`, one product of N·N·n instead 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from pdadmm_bench.core.block import Block
 from pdadmm_bench.dist.cost import in_sample_space
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.products import Products
@@ -76,6 +78,10 @@ class Weights:
         """W, not to be modified."""
         return self.W
 
+    def image(self, x: Tensor) -> Tensor:
+        """x Wᵀ for any rows x."""
+        return functional.linear(x, self.W)
+
     def decayed(self) -> Tensor:
         """What weight decay makes small: W, or W − I."""
         return self.W - torch.eye(*self.W.shape, device=self.W.device) if self.to_identity else self.W
@@ -98,6 +104,7 @@ class SampleSpaceWeights:
     gram: Tensor = field(metadata={"state": False})
     """K = x xᵀ (N, N)."""
     x: Tensor = field(metadata={"state": False})
+    evaluated: _Evaluated = field(default_factory=lambda: _Evaluated(), metadata={"state": False})
 
     @classmethod
     def of(cls, start: Tensor, x: Tensor) -> SampleSpaceWeights:
@@ -122,9 +129,43 @@ class SampleSpaceWeights:
         """W, formed anew: one product of N·d·n."""
         return (self.start * self.c).addmm_(self.A.T, self.x)
 
+    def image(self, x: Tensor) -> Tensor:
+        """x Wᵀ for any rows x, without W: what does not change of it is kept for rows that were asked for before."""
+        start_image, kernel = self.evaluated.of(x, lambda: (x @ self.start.T, x @ self.x.T))
+        return (start_image * self.c).addmm_(kernel, self.A)
+
     def decayed(self) -> Tensor:
         """What weight decay makes small: W."""
         return self.matrix()
+
+
+class _Evaluated:
+    """x W₀ᵀ and x x_trainᵀ of the few matrices x that a run evaluates. No part of the state, nor of its bytes."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
+
+    def of(self, x: Tensor, compute: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """What ``compute`` gave for this very tensor, which is kept with it so that its address stays its own."""
+        if x.data_ptr() not in self._found:
+            self._found[x.data_ptr()] = x, compute()
+        return self._found[x.data_ptr()][1]
+
+
+class Trained(Protocol):
+    """What a layer's variables have in every ADMM."""
+
+    weights: Weights | SampleSpaceWeights
+    b: Tensor
+
+
+def forward(layers: Sequence[Trained], x: Tensor, block: Block) -> Tensor:
+    """:func:`pdadmm_bench.models.mlp.forward` with the weights in whatever form they are."""
+    for index, layer in zip(block, layers, strict=True):
+        x = layer.weights.image(x).add_(layer.b)
+        if index < block.total - 1:
+            x = x.relu_()
+    return x
 
 
 Decay = Literal["zero", "identity"]

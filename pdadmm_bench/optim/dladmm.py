@@ -24,7 +24,15 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Decay, Descent, SampleSpaceWeights, Weights, layer_weights
+from pdadmm_bench.optim.descent import (
+    DECAY_DESCRIPTION,
+    Decay,
+    Descent,
+    SampleSpaceWeights,
+    Weights,
+    forward,
+    layer_weights,
+)
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import Scratch, row_blocks
 
@@ -201,3 +209,6 @@ class DlADMM(Optimizer[State]):
 
     def layers(self, state: State) -> list[Layer]:
         return [Layer(layer.W, layer.b) for layer in state.layers]
+
+    def predict(self, state: State, x: Tensor, block: Block) -> Tensor:
+        return forward(state.layers, x, block)

@@ -64,13 +64,14 @@ def test_W_goes_to_the_minimum_along_its_gradient_and_takes_the_residual_along(s
 @settings(max_examples=25, deadline=None)
 @given(seed=seeds, nu=penalties, mu=st.floats(0, 10), rows=st.integers(1, 12), features=st.integers(1, 30))
 def test_both_forms_of_the_first_layer_take_the_same_steps(seed, nu, mu, rows, features):
-    x, W, z = random(seed, (rows, features), (4, features), (rows, 4))
+    x, W, z, others = random(seed, (rows, features), (4, features), (rows, 4), (7, features))
     forms = [first_layer(W, x, "features"), first_layer(W, x, "samples")]
     assert isinstance(forms[1], SampleSpaceWeights)
     residuals = [x @ W.T - z for _ in forms]
     for _ in range(20):
         for weights, r in zip(forms, residuals, strict=True):
             weights.descend(exact(), x, r, nu, mu)
+        torch.testing.assert_close(forms[1].image(others), forms[0].image(others), rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(forms[1].matrix(), forms[0].matrix(), rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(residuals[1], residuals[0], rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(residuals[1], x @ forms[1].matrix().T - z, rtol=1e-6, atol=1e-8)

@@ -19,11 +19,11 @@ SBM = "sbm[nodes=300,classes=3,features=12]"
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({}, "1"),
-        ({"init": "identity", "warm_start": "none", "layers": 3, "seed": 4}, "1"),
-        ({"hops": 2}, "1 but hops=2"),
-        ({"feature_scale": "none", "set": {"rho": 1.0}}, "1 but feature_scale=none set={'rho': 1.0}"),
-        ({"preset": "published", "precision": "bf16"}, "1 but precision=bf16 preset=published"),
+        ({}, "2"),
+        ({"init": "identity", "warm_start": "none", "layers": 3, "seed": 4}, "2"),
+        ({"hops": 2}, "2 but hops=2"),
+        ({"feature_scale": "none", "set": {"rho": 1.0}}, "2 but feature_scale=none set={'rho': 1.0}"),
+        ({"preset": "published", "precision": "bf16"}, "2 but precision=bf16 preset=published"),
     ],
 )
 def test_a_run_names_its_protocol_and_where_it_departs(settings: dict, text: str) -> None:
@@ -42,17 +42,23 @@ def test_rows_without_a_setting_were_made_before_there_was_one() -> None:
     assert run_spec(recorded_spec(json.dumps(run_spec({}).flat()))) == run_spec({})
 
 
-def test_unit_features_have_a_mean_square_of_one_in_training() -> None:
-    raw, unit = (
-        load_problem(run_spec({"dataset": SBM, "feature_scale": scale}).data, report=lambda _: None)
-        for scale in ("none", "unit")
+@pytest.mark.parametrize(("scale", "blocks"), [("unit", 1), ("hop", 3)])
+def test_scaled_features_have_a_mean_square_of_one_in_training(scale: str, blocks: int) -> None:
+    raw, scaled = (
+        load_problem(run_spec({"dataset": SBM, "hops": 2, "feature_scale": name}).data, report=lambda _: None)
+        for name in ("none", scale)
     )
-    assert float(unit.train.x.square().mean()) == pytest.approx(1, rel=1e-5)
-    rms = unit.facts["dataset_feature_rms"]
-    for name, rows in unit.parts().items():
-        torch.testing.assert_close(rows.x * rms, raw.parts()[name].x)
-    assert (unit.facts["dataset_feature_scale"], raw.facts["dataset_feature_scale"]) == ("unit", "none")
-    assert unit.sha256 == raw.sha256
+    rms = torch.tensor([float(word) for word in str(scaled.facts["dataset_feature_rms"]).split()])
+    assert len(rms) == blocks
+    for block in scaled.train.x.chunk(blocks, dim=1):
+        assert float(block.square().mean()) == pytest.approx(1, rel=1e-5)
+    for name, rows in scaled.parts().items():
+        for block, before, factor in zip(
+            rows.x.chunk(blocks, 1), raw.parts()[name].x.chunk(blocks, 1), rms, strict=True
+        ):
+            torch.testing.assert_close(block * factor, before, rtol=1e-5, atol=1e-6)
+    assert (scaled.facts["dataset_feature_scale"], raw.facts["dataset_feature_scale"]) == (scale, "none")
+    assert scaled.sha256 == raw.sha256
 
 
 def test_features_that_are_all_zero_stay_so() -> None:

@@ -10,7 +10,7 @@ from pdadmm_bench.core.rows import FIXED
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.optim.adam import Adam
-from pdadmm_bench.runner import WARMUP_ITERATIONS, run
+from pdadmm_bench.runner import WARMUP_ITERATIONS, results_from, run
 
 
 def problem(spread: float = 3.0) -> Problem:
@@ -83,6 +83,16 @@ def test_target_stops_and_is_timed():
     assert row["acc_val_final"] >= 0.9
     assert row["iterations"] < 200
     assert row["time_to_target_s"] == pytest.approx(row["time_train_s"])
+
+
+def test_near_best_is_the_first_time_at_99_percent_of_the_best():
+    steps = [
+        {"iteration": i, "train_seconds": 2.0 * i, "acc_val": a} for i, a in enumerate([0.9, 0.5, 0.7, 0.791, 0.8])
+    ]
+    assert results_from(steps, None, {})["time_to_near_best_s"] == 8.0
+    steps[3]["acc_val"] = 0.792
+    assert results_from(steps, None, {})["time_to_near_best_s"] == 6.0
+    assert results_from(steps[:1], None, {})["time_to_near_best_s"] is None
 
 
 def test_missed_target_is_null_and_the_status_ok():
