@@ -86,8 +86,10 @@ def test_target_stops_and_is_timed():
 
 
 def test_near_best_is_the_first_time_at_99_percent_of_the_best():
+    accuracies = [0.9, 0.5, 0.7, 0.791, 0.8]
     steps = [
-        {"iteration": i, "train_seconds": 2.0 * i, "acc_val": a} for i, a in enumerate([0.9, 0.5, 0.7, 0.791, 0.8])
+        {"iteration": i, "train_seconds": 2.0 * i, "iteration_seconds": 2.0, "acc_val": accuracy}
+        for i, accuracy in enumerate(accuracies)
     ]
     assert results_from(steps, None, {})["time_to_near_best_s"] == 8.0
     steps[3]["acc_val"] = 0.792
