@@ -84,7 +84,7 @@ class Subject:
 
     def __init__(self, spec: RunSpec, problem: Problem):
         self.spec, self.problem, self.device = spec, problem, choose_device(spec.device)
-        self.optimizer: Optimizer[Any] = make_optimizer(spec)
+        self.optimizer: Optimizer[Any] = make_optimizer(spec, len(problem.train.x))
         if reason := self.optimizer.supports(spec):
             raise Unsupported(reason)
         try:

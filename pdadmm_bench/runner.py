@@ -37,7 +37,7 @@ from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.deepen import deepened
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, state_bytes
-from pdadmm_bench.optim.fused import missing_compiler
+from pdadmm_bench.optim.fused import compiling_pays, missing_compiler
 from pdadmm_bench.optim.replay import Replay
 
 WARMUP_ITERATIONS = 2
@@ -106,14 +106,18 @@ def threads_per_worker(spec: RunSpec) -> int:
     return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", spec.gpus)))
 
 
-def make_optimizer(spec: RunSpec) -> Optimizer:
-    """The spec's optimizer with preset and ``set`` applied; raises :class:`UserError` for a bad name, key or value."""
+def make_optimizer(spec: RunSpec, rows: int = 0) -> Optimizer:
+    """The spec's optimizer with preset and ``set`` applied; raises :class:`UserError` for a bad name, key or value.
+
+    With the number of training ``rows`` it is the one to be run: whether compiling pays depends on them.
+    """
     values = presets.resolve(spec.preset, spec.optimizer, spec.data.dataset, spec.model)
     optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
     optimizer.precision = spec.precision
     optimizer.deterministic = spec.deterministic
     device = choose_device(spec.device, spec.gpus)
-    optimizer.compile = spec.compile and optimizer.compiles and missing_compiler(device) is None
+    wanted = compiling_pays(spec, rows) if spec.compile is None else spec.compile
+    optimizer.compile = wanted and optimizer.compiles and missing_compiler(device) is None
     return optimizer
 
 
@@ -151,7 +155,6 @@ class _Run:
         start: Sequence[mlp.Layer] | None = None,
     ):
         self.spec, self.observers, self.now, self.group = spec, observers, now, group
-        self.optimizer = make_optimizer(spec)
         self.device = choose_device(spec.device, group.size)
         self.threads = threads_per_worker(spec)
         torch.set_num_threads(self.threads)
@@ -159,6 +162,7 @@ class _Run:
         torch.backends.cuda.matmul.allow_tf32 = spec.precision == "tf32"
         shell = group.broadcast(problem and placement.shell(problem, spec.model))
         self.sizes: list[int] = shell.sizes
+        self.optimizer = make_optimizer(spec, shell.rows)
         self.blocks = placement.blocks(spec, self.sizes, shell.rows, group.size)
         self.block = self.blocks[group.rank]
         self.start = start

@@ -32,7 +32,8 @@ def profile(
     threads: Annotated[int | None, typer.Option(help="CPU threads [default: as many as cores]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
     compile: Annotated[
-        bool | None, typer.Option("--compile", help="fuse elementwise updates with torch.compile")
+        bool | None,
+        typer.Option("--compile/--no-compile", help="fuse elementwise updates by a compiler [default: if it pays]"),
     ] = None,
     cuda_graphs: Annotated[
         bool | None, typer.Option("--cuda-graphs", help="replay iterations from a CUDA graph")

@@ -74,7 +74,9 @@ class RunSpec(Typed):
     precision: Literal["fp32", "tf32", "bf16"] = Field("fp32", description="of matrix products; state stays fp32")
     deterministic: bool = Field(False, description="same bits for every partition: equal layers are never batched")
     cuda_graphs: bool = Field(False, description="replay iterations from a CUDA graph (untested on a GPU so far)")
-    compile: bool = Field(False, description="fuse elementwise updates with torch.compile (seconds at the start)")
+    compile: bool | None = Field(
+        None, description="fuse elementwise updates with torch.compile (seconds at the start); default: where it pays"
+    )
 
     @model_validator(mode="after")
     def _workers_have_layers(self) -> RunSpec:

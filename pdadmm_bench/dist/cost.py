@@ -23,7 +23,7 @@ WIRE_BYTES = {"fp32": 4, "bf16": 2, "int16": 2, "uint8": 1}
 """Bytes per value of each wire format."""
 MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`pdadmm_bench.dist.exchange`)."""
-Z_Q_U_PASSES = 48
+Z_Q_U_PASSES = 50
 """Passes of the z-, q- and u-update of one hidden layer of pdADMM."""
 ROUNDING_PASSES = 12
 """Passes of rounding a tensor to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""

@@ -69,12 +69,12 @@ def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget
     """
     rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
     layers = [[torch.rand(rows, width, device=device) for _ in range(4)] for _ in range(LAYERS)]
-    scratch = Scratch()
+    scratch, shift = Scratch(), torch.zeros(width, device=device)
 
     def update() -> None:
         for layer in layers:
             for p, r, q, z in row_blocks(*layer):
-                z_q_u(p, r, q, z, before=0.01, nu=0.01, rho=0.05, scratch=scratch)
+                z_q_u(p, r, q, z, shift=shift, before=0.01, nu=0.01, rho=0.05, scratch=scratch)
 
     num_bytes = FLOAT_BYTES * rows * width * Z_Q_U_PASSES * LAYERS
     return num_bytes / _seconds(update, threads, device, budget)

@@ -46,6 +46,7 @@ class Descent:
             gap: p − v, overwritten by g.
             seen: the residual that the gradient is taken at, if another than ``r``.
         """
+        W = self.products.factor("kept", W)
         gradient = self.products.add(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
         image = self.products.mm(gradient, W.mT, out=self.scratch.like("image", r))
         self.move(p, gradient, r, image, sub.curvature(gradient, image, nu, rho))
@@ -70,6 +71,7 @@ class Weights:
         gradient = by.scratch.like("gradient", self.W).copy_(self.W)
         if self.to_identity:
             gradient.diagonal(dim1=-2, dim2=-1).sub_(1)
+        p = by.products.factor("kept", p)
         by.products.add(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
         image = by.products.mm(p, gradient.mT, out=by.scratch.like("image", r))
         by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))

@@ -12,6 +12,17 @@ from typing import Any
 
 import torch
 
+from pdadmm_bench.core.spec import RunSpec
+
+PAYS_VALUES = 4e9
+"""Values of hidden layers, counted in every iteration, from which compiling pays for itself. On the two cores of
+docs/results.md it saves 1.8 ns per value, and costs 3 s of a process with its kernels in the cache, 16 s without."""
+
+
+def compiling_pays(spec: RunSpec, rows: int) -> bool:
+    """Whether a run on ``rows`` training rows is long enough."""
+    return rows * spec.model.hidden * (spec.model.layers - 1) * spec.iterations >= PAYS_VALUES
+
 
 def missing_compiler(device: torch.device) -> str | None:
     """Why nothing can be compiled for ``device``, or None: a C++ compiler for CPUs, Triton for CUDA."""

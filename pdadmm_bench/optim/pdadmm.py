@@ -221,23 +221,23 @@ class PdADMM(Optimizer[State]):
                 first.v = left.receive()
         state.groups = state.groups or self.groups(layers)
         # Boundary layers first: their tensors then travel while the inner layers are updated.
-        self.update_p_W_b(first, [], state)
+        self.update_p_W(first, [], state)
         if last is not first:
-            self.update_p_W_b(last, _variables(layers[-2]), state)
+            self.update_p_W(last, _variables(layers[-2]), state)
         if right:
             with self.part("exchange"):
                 state.p_right = right.receive()
-            self.update_z_q_u(last, state.p_right, Wire(), nu, rho, state)
+            self.update_b_z_q_u(last, state.p_right, Wire(), nu, rho, state)
             with self.part("exchange"):
                 right.send(self.message(last, nu, rho, state.scratch))
         else:
-            self.update_z_output(last, state)
+            self.update_b_z_output(last, state)
         # Then from right to left: p of a layer reads q and z of the layer before as they were, and z, q, u of a layer
         # read the new p of the layer after.
         for group in state.groups:
             if group.before:
-                self.update_p_W_b(group.layer, group.before, state)
-            self.update_z_q_u(group.layer, group.p_next, group.wire, nu, rho, state)
+                self.update_p_W(group.layer, group.before, state)
+            self.update_b_z_q_u(group.layer, group.p_next, group.wire, nu, rho, state)
         if left:
             left.expect()
         state.rho, state.nu, state.factor, state.iteration = rho, nu, 1.0, state.iteration + 1
@@ -253,8 +253,8 @@ class PdADMM(Optimizer[State]):
             for index, (layer, following) in enumerate(pairwise(layers))
         ][::-1]
 
-    def update_p_W_b(self, layer: LayerState, before: Sequence[Tensor], state: State) -> None:
-        """p, W and b of a layer, ``before`` being q, z (and u) of the layer in this block that p is pulled to."""
+    def update_p_W(self, layer: LayerState, before: Sequence[Tensor], state: State) -> None:
+        """p and W of a layer, ``before`` being q, z (and u) of the layer in this block that p is pulled to."""
         self.refresh(layer, state)
         if before or layer.v is not None:
             with self.part("p"):
@@ -264,10 +264,6 @@ class PdADMM(Optimizer[State]):
                     state.links.left.send(layer.p)
         with self.part("W"):
             layer.weights.descend(state.descent, layer.p, layer.r, state.nu, layer.mu)
-        with self.part("b"):
-            mean = sub.column_mean(layer.r, state.scratch)
-            layer.b -= mean
-            layer.r -= mean
 
     def gap(self, layer: LayerState, before: Sequence[Tensor], state: State) -> Tensor:
         """p − v, v being what the layer before wants p to be."""
@@ -292,28 +288,42 @@ class PdADMM(Optimizer[State]):
         """p ← p − g/τ, and the residual with it."""
         state.descent.descend_p(layer.p, gap, layer.r, layer.W, state.nu, state.rho)
 
-    def update_z_output(self, layer: LayerState, state: State) -> None:
-        """z_L by exact root finding; then r = a − z."""
+    def update_b(self, layer: LayerState, state: State) -> Tensor:
+        """b, and what that takes off every row of r, which the next pass over r makes good."""
+        with self.part("b"):
+            shift = sub.column_mean(layer.r, state.scratch)
+            layer.b -= shift
+        return shift
+
+    def update_b_z_output(self, layer: LayerState, state: State) -> None:
+        """b, then z_L by exact root finding; then r = a − z."""
+        shift = self.update_b(layer, state)
         with self.part("z_L"):
-            a = layer.r.add_(layer.z)
+            a = layer.r.sub_(shift).add_(layer.z)
             sub.output_z(a, state.y, state.nu, layer.z, out=layer.z, scratch=state.scratch)
             layer.r.sub_(layer.z)
 
-    def update_z_q_u(self, layer: LayerState, p_next: Tensor, wire: Wire, nu: float, rho: float, state: State) -> None:
-        """z, then q, then u of a hidden layer, given the next layer's new p."""
+    def update_b_z_q_u(
+        self, layer: LayerState, p_next: Tensor, wire: Wire, nu: float, rho: float, state: State
+    ) -> None:
+        """b, then z, q and u of a hidden layer, given the next layer's new p."""
+        shift = self.update_b(layer, state)
         with self.part("z, q, u"):
             if state.fused and layer.u is None:
                 variables = _variables(layer)
                 p = self.relaxed(wire.round(p_next), variables[0])
-                layer.moved.copy_(state.fused.z_q_u(p, layer.r, *variables, before=state.nu, nu=nu, rho=rho))
+                layer.moved.copy_(
+                    state.fused.z_q_u(p, layer.r, *variables, shift=shift, before=state.nu, nu=nu, rho=rho)
+                )
                 return
             layer.moved.zero_()
             for p, r, *variables in row_blocks(p_next, layer.r, *_variables(layer)):
                 restrict = None if layer.u is None else partial(self.restrict, layer)
                 p = self.relaxed(wire.round(p), variables[0])
                 layer.moved += z_q_u(
-                    p, r, *variables, before=state.nu, nu=nu, rho=rho, restrict=restrict, scratch=state.scratch
-                )
+                    p, r, *variables, shift=shift, before=state.nu, nu=nu, rho=rho,
+                    restrict=restrict, scratch=state.scratch,
+                )  # fmt: skip
 
     def relaxed(self, p: Tensor, q: Tensor) -> Tensor:
         """What q and u see of the next layer's p."""
@@ -398,7 +408,7 @@ def gap_of(
 
 def z_q_u(
     p: Tensor, r: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None,
-    *, before: float, nu: float, rho: float,
+    *, shift: Tensor, before: float, nu: float, rho: float,
     restrict: Callable[[Tensor], Tensor] | None = None, scratch: Scratch | None = None,
 ) -> Tensor:  # fmt: skip
     """z, q and u of some rows of a hidden layer, in place, and the residual with them; ‖change of q‖².
@@ -409,6 +419,7 @@ def z_q_u(
     Args:
         p: (N, n) the next layer's new p; r: residual, to which z has to be added back; q, z: the layer's.
         u: the dual where it is kept, else ν(q − f(z)).
+        shift: (n,) what b's update takes off the rows of r.
         before: ν of the last q-update, which u came from; nu, rho: of this one.
         restrict: what a q restricted to a set has to go through.
     """
@@ -419,7 +430,7 @@ def z_q_u(
         u_by_nu = torch.sub(q, activation, out=temporary(scratch, "u", q))
         if before != nu:
             u_by_nu.mul_(before / nu)
-    a = r.add_(z)
+    a = r.sub_(shift).add_(z)
     sub.hidden_z(a, z, q, out=z, scratch=scratch)
     r.sub_(z)
     torch.clamp(z, min=0, out=activation)

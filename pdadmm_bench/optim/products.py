@@ -19,6 +19,10 @@ class Products:
         self._low = precision == "bf16"
         self._scratch = Scratch()
 
+    def factor(self, name: str, x: Tensor) -> Tensor:
+        """``x`` as products take it, for several of them; valid until the next ``factor`` of that name."""
+        return self._lowered(name, x) if self._low else x
+
     def mm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a b."""
         return out.copy_(self._product(a, b)) if self._low else torch.matmul(a, b, out=out)
@@ -39,6 +43,8 @@ class Products:
         return torch.matmul(self._lowered("left", a), self._lowered("right", b), out=out)
 
     def _lowered(self, name: str, x: Tensor) -> Tensor:
+        if x.dtype == torch.bfloat16:
+            return x
         if not x.is_contiguous():
             return self._lowered(name, x.mT).mT  # a transposed matrix is copied as it lies in memory
         return self._scratch.of(name, tuple(x.shape), x, torch.bfloat16).copy_(x)

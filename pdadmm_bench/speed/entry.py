@@ -73,7 +73,7 @@ class Entry(Typed):
     precision: str = "fp32"
     threads: int | None = None
     device: str = "auto"
-    compile: bool = False
+    compile: bool | None = None
     cuda_graphs: bool = False
     deterministic: bool = False
     repeats: int = Field(REPEATS, ge=1)
