@@ -21,6 +21,7 @@ from torch.nn import functional
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.dist.cost import in_sample_space
 from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.base import square
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import Scratch
 
@@ -85,8 +86,8 @@ class Weights:
         return functional.linear(x, self.W)
 
     def decayed(self) -> Tensor:
-        """What weight decay makes small: W, or W − I."""
-        return self.W - torch.eye(*self.W.shape, device=self.W.device) if self.to_identity else self.W
+        """What weight decay makes small: ‖W‖², or ‖W − I‖²."""
+        return square(self.W - torch.eye(*self.W.shape, device=self.W.device) if self.to_identity else self.W)
 
 
 @dataclass
@@ -137,8 +138,9 @@ class SampleSpaceWeights:
         return (start_image * self.c).addmm_(kernel, self.A)
 
     def decayed(self) -> Tensor:
-        """What weight decay makes small: W."""
-        return self.matrix()
+        """What weight decay makes small: ‖W‖² = c²‖W₀‖² + ⟨A, 2c·x W₀ᵀ + K A⟩."""
+        image = (self.gram @ self.A).double().addcmul_(self.start_image.double(), 2 * self.c.double())
+        return (self.c * self.start_norm).double().square() + (self.A.double() * image).sum()
 
 
 class _Evaluated:

@@ -197,7 +197,7 @@ class DlADMM(Optimizer[State]):
         objective, primal, loss = (per_layer(len(state.layers), state.y.device) for _ in range(3))
         for i, layer in enumerate(state.layers):
             objective[i] = self.penalty(layer) / 2 * square(layer.r)
-            objective[i] += self.hyperparameters.mu / 2 * square(layer.weights.decayed())
+            objective[i] += self.hyperparameters.mu / 2 * layer.weights.decayed()
             if layer.activation is not None:
                 objective[i] += self.hyperparameters.nu / 2 * square(layer.p - layer.activation)
             if layer.u is not None:

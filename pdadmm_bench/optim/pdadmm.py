@@ -359,7 +359,7 @@ class PdADMM(Optimizer[State]):
         following: list[tuple[Tensor | None, Wire]] = [(layer.p, layer.wire) for layer in state.layers[1:]]
         following.append((state.p_right, Wire()))
         for i, (layer, (p_next, wire)) in enumerate(zip(state.layers, following, strict=True)):
-            objective[i] = state.nu / 2 * square(layer.r) + layer.mu / 2 * square(layer.weights.decayed())
+            objective[i] = state.nu / 2 * square(layer.r) + layer.mu / 2 * layer.weights.decayed()
             if layer.q is None:
                 risk = loss_sum(layer.z, state.y)
                 objective[i] += risk
