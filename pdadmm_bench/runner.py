@@ -331,7 +331,7 @@ class _Run:
                 step[name] = sum(term for _, terms, _ in everyone for term in terms[name])
             if iteration % self.spec.eval_every == 0 or iteration == self.spec.iterations:
                 step |= self._evaluate(links)
-                self.optimizer.evaluated(self.state, step["loss_train"])
+                self.optimizer.evaluated(self.state, step)
         if any(interrupted for _, _, interrupted in everyone):
             self._observe(step)
             raise Stop("interrupted", "stopped by the user")

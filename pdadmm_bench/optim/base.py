@@ -148,8 +148,8 @@ class Optimizer(ABC, Generic[State]):
     def step(self, state: State) -> None:
         """One iteration: an ADMM sweep or a full-batch gradient step. Runs on the clock."""
 
-    def evaluated(self, state: State, training_cost: float) -> None:
-        """Told the mean training cross-entropy after each evaluation, the same on every worker; off the clock."""
+    def evaluated(self, state: State, step: Mapping[str, float]) -> None:
+        """Told what an evaluated iteration gave, such as ``loss_train``, the same on every worker; off the clock."""
 
     @abstractmethod
     def report(self, state: State) -> Report:

@@ -11,7 +11,7 @@ hidden layer holds p, z, r and q, and z, q, u are one pass over them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -22,10 +22,12 @@ from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.anderson import Anderson
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
 from pdadmm_bench.optim.descent import (
     DECAY_DESCRIPTION,
@@ -43,6 +45,10 @@ from pdadmm_bench.optim.wire import BFloat16, Wire
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
+BALANCE = 10.0
+"""Ratio of primal and dual residual at which ρ changes (Boyd et al., 2011, section 3.4.1)."""
+LEAST_RHO = 4.01
+"""ρ/ν that is not gone below: the theorem's 4, and a little."""
 GROUP_VALUES = BLOCK_VALUES
 """Values of an array up to which equal layers are batched: what elementwise work keeps in a cache."""
 BF16_REFRESH = 10
@@ -63,9 +69,12 @@ class PdADMMHyperparameters(Typed):
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
     )
-    rho_schedule: Literal["constant", "authors"] = Field(
-        "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
+    rho_schedule: Literal["constant", "authors", "balanced"] = Field(
+        "constant",
+        description="authors: ρ and ν × 10 (up to 1) when the training cost stalls; "
+        "balanced: ρ × 2 or / 2 when one of primal and dual residual is ten times the other",
     )
+    anderson: int = Field(0, ge=0, le=20, description="memory of safeguarded Anderson acceleration, 0 for none")
     relaxation: float = Field(
         1.0, ge=1, lt=2, description="over-relaxation: q and u see αp + (1 − α)q instead of p, α being this"
     )
@@ -134,8 +143,9 @@ class State:
     layers: list[LayerState]
     rho: float
     nu: float
-    factor: float
-    """What ρ and ν are multiplied by before the next q-update (the schedule's decision)."""
+    next_rho: float
+    """ρ and ν from the next q-update on (the schedule's decision)."""
+    next_nu: float
     costs: list[float]
     iteration: int
     """Iterations done; v of the block before is on its way from the first on."""
@@ -144,6 +154,7 @@ class State:
     descent: Descent = field(metadata={"state": False})
     p_right: Tensor | None = field(default=None, metadata={"state": False})
     fused: Fused | None = field(default=None, metadata={"state": False})
+    anderson: Anderson | None = field(default=None, metadata={"state": False})
     groups: list[Group] = field(default_factory=list, metadata={"state": False})
     """All layers but the last, from right to left."""
 
@@ -166,6 +177,11 @@ class PdADMM(Optimizer[State]):
         if rho > 4 * nu:
             return []
         return [f"rho={rho:g}, nu={nu:g} is outside the convergence theorem (rho > 4 nu): the Lagrangian may rise"]
+
+    def supports(self, spec: RunSpec) -> str | None:
+        if self.hyperparameters.anderson and spec.gpus > 1:
+            return "Anderson acceleration combines all layers, which are on one worker only"
+        return super().supports(spec)
 
     def steady(self) -> bool:
         return self.hyperparameters.rho_schedule == "constant" and self.refresh_period == 0
@@ -207,13 +223,34 @@ class PdADMM(Optimizer[State]):
         descent = Descent(self.step_size, Products(self.precision))
         passes = Fused(fused(gap_of), fused(z_q_u)) if self.compile else None
         return State(
-            states, settings.rho, settings.nu, 1.0, [], 0, problem.train.y, links, descent=descent, fused=passes
-        )
+            states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,
+            descent=descent, fused=passes, anderson=Anderson(settings.anderson) if settings.anderson else None,
+        )  # fmt: skip
 
     def step(self, state: State) -> None:
+        if state.anderson is None:
+            self.sweep(state)
+            return
+        state.groups = state.groups or self.groups(state.layers)
+        variables = [
+            tensor
+            for index, layer in enumerate(state.layers)
+            for tensor in (*layer.weights.variables(), layer.b, layer.z, layer.q, layer.p if index else None)
+            if tensor is not None
+        ]
+        before = torch.cat([tensor.reshape(-1) for tensor in variables])
+        self.sweep(state)
+        after = state.anderson.next(before, torch.cat([tensor.reshape(-1) for tensor in variables]))
+        for tensor, values in zip(variables, after.split([tensor.numel() for tensor in variables]), strict=True):
+            tensor.copy_(values.view(tensor.shape))
+        for layer in state.layers:
+            layer.r.copy_(layer.weights.image(layer.p).add_(layer.b).sub_(layer.z))
+
+    def sweep(self, state: State) -> None:
+        """One iteration of the method."""
         left, right, layers = state.links.left, state.links.right, state.layers
         first, last = layers[0], layers[-1]
-        rho, nu = state.rho * state.factor, state.nu * state.factor
+        rho, nu = state.next_rho, state.next_nu
         if right:
             right.expect()
         if left and state.iteration > 0:
@@ -240,7 +277,7 @@ class PdADMM(Optimizer[State]):
             self.update_b_z_q_u(group.layer, group.p_next, group.wire, nu, rho, state)
         if left:
             left.expect()
-        state.rho, state.nu, state.factor, state.iteration = rho, nu, 1.0, state.iteration + 1
+        state.rho, state.nu, state.iteration = rho, nu, state.iteration + 1
 
     def groups(self, layers: Sequence[LayerState]) -> list[Group]:
         """All layers but the last one by one, from right to left; inner ones in batches where they are small."""
@@ -345,13 +382,21 @@ class PdADMM(Optimizer[State]):
         """The step for a subproblem of curvature τ under the chosen rule."""
         return sub.exact_step(tau) if self.hyperparameters.step_rule == "exact" else sub.backtracking_step(tau)
 
-    def evaluated(self, state: State, training_cost: float) -> None:
+    def evaluated(self, state: State, step: Mapping[str, float]) -> None:
         if self.hyperparameters.rho_schedule == "constant":
             return
-        state.costs = [*state.costs[-2:], training_cost]
+        if self.hyperparameters.rho_schedule == "balanced":
+            primal, dual = step["primal_residual"] ** 0.5, step["dual_residual"] ** 0.5
+            if primal > BALANCE * dual:
+                state.next_rho = 2 * state.rho
+            elif dual > BALANCE * primal:
+                state.next_rho = max(state.rho / 2, LEAST_RHO * state.nu)
+            return
+        state.costs = [*state.costs[-2:], step["loss_train"]]
         falls = [before - after for before, after in pairwise(state.costs)]
         if len(falls) == 2 and max(falls) < RHO_MIN_DECREASE:
-            state.factor = max(1.0, min(RHO_FACTOR, RHO_CAP / state.rho))
+            factor = max(1.0, min(RHO_FACTOR, RHO_CAP / state.rho))
+            state.next_rho, state.next_nu = factor * state.rho, factor * state.nu
 
     def report(self, state: State) -> Report:
         """The Lagrangian (``objective``), Σ‖p_{l+1} − q_l‖² (``primal_residual``), Σ‖ρ Δq_l‖² (``dual_residual``)."""

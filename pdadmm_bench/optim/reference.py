@@ -10,7 +10,7 @@ Sources: arXiv 2009.02868 and 2105.09837; order of updates and equations as in :
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar, Literal
@@ -124,10 +124,10 @@ class Reference(Optimizer[State]):
             for layer, following in pairwise(layers):
                 layer.u = layer.u + rho * (following.p - layer.q)
 
-    def evaluated(self, state: State, training_cost: float) -> None:
+    def evaluated(self, state: State, step: Mapping[str, float]) -> None:
         if self.hyperparameters.rho_schedule == "constant":
             return
-        state.costs = [*state.costs[-2:], training_cost]
+        state.costs = [*state.costs[-2:], step["loss_train"]]
         falls = [before - after for before, after in pairwise(state.costs)]
         if len(falls) == 2 and max(falls) < RHO_MIN_DECREASE:
             factor = max(1.0, min(RHO_FACTOR, RHO_CAP / state.rho))

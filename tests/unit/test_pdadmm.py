@@ -109,15 +109,15 @@ def test_first_p_update_after_the_feed_forward_start_moves_nothing():
 def test_authors_schedule_raises_both_penalties_after_two_stalls_up_to_one():
     optimizer, state = start("pdadmm", rho=0.02, nu=0.01, rho_schedule="authors")
     for cost in (1.0, 0.5):
-        optimizer.evaluated(state, cost)
+        optimizer.evaluated(state, {"loss_train": cost})
     optimizer.step(state)
     assert state.rho == 0.02
     for cost in (0.4999, 0.4998):
-        optimizer.evaluated(state, cost)
+        optimizer.evaluated(state, {"loss_train": cost})
     optimizer.step(state)
     assert (state.rho, state.nu) == pytest.approx((0.2, 0.1))
     for cost in (0.4998, 0.4998):
-        optimizer.evaluated(state, cost)
+        optimizer.evaluated(state, {"loss_train": cost})
     optimizer.step(state)
     assert (state.rho, state.nu) == pytest.approx((1.0, 0.5))
 
