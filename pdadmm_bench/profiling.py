@@ -188,6 +188,7 @@ def profile(
             found.facts[f"{name}_skipped"] = str(reason)
         else:
             contenders[name] = Contender(rival, rival)
+            found.facts[f"{name}_products_flops"] = Floor(rival.eager).flops
     for done, seconds in enumerate(alternate(contenders, repeats), 1):
         found.add(**figures(seconds, floor.flops))
         told("iteration in turn with " + ", ".join(name for name in contenders if name != "iteration"), done, repeats)

@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,11 +25,19 @@ NORMAL_STD = 0.1
 """Standard deviation of the ``normal`` start, weights and biases alike (the pdADMM-G authors' setting)."""
 
 
+FORWARD_ROWS = 1 << 14
+"""Rows that go forward at once, where no gradient is wanted."""
+
+
 class Layer(NamedTuple):
     """One linear layer."""
 
     weight: Tensor
     bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x Wᵀ + b."""
+        return functional.linear(x, self.weight, self.bias)
 
 
 def widths(spec: ModelSpec, num_features: int, num_classes: int) -> list[int]:
@@ -62,10 +70,22 @@ def _initial_layer(spec: ModelSpec, n_in: int, n_out: int, seed: int, index: int
     return Layer(weight, torch.zeros(n_out))
 
 
-def forward(layers: Sequence[Layer], x: Tensor, block: Block) -> Tensor:
-    """The output of ``block`` for its input ``x`` (N, n): logits for the last block, activations before it."""
+class Linear(Protocol):
+    """A layer in whatever form it has its weights."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x Wᵀ + b (N, n_l), a new tensor."""
+
+
+def forward(layers: Sequence[Linear], x: Tensor, block: Block) -> Tensor:
+    """The output of ``block`` for its input ``x`` (N, n): logits for the last block, activations before it.
+
+    Rows go through in parts, so that the activations of many rows are never all there.
+    """
+    if len(x) > FORWARD_ROWS:
+        return torch.cat([forward(layers, part, block) for part in x.split(FORWARD_ROWS)])
     for index, layer in zip(block, layers, strict=True):
-        x = functional.linear(x, layer.weight, layer.bias)
+        x = layer(x)
         if index < block.total - 1:
             x = x.relu_()
     return x

@@ -10,15 +10,14 @@ nor the d features: :class:`SampleSpaceWeights`, one product of N·N·n instead 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pdadmm_bench.core.block import Block
 from pdadmm_bench.dist.cost import in_sample_space
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import square
@@ -162,22 +161,6 @@ class _Evaluated:
         if x.data_ptr() not in self._found:
             self._found[x.data_ptr()] = x, compute()
         return self._found[x.data_ptr()][1]
-
-
-class Trained(Protocol):
-    """What a layer's variables have in every ADMM."""
-
-    weights: Weights | SampleSpaceWeights
-    b: Tensor
-
-
-def forward(layers: Sequence[Trained], x: Tensor, block: Block) -> Tensor:
-    """:func:`pdadmm_bench.models.mlp.forward` with the weights in whatever form they are."""
-    for index, layer in zip(block, layers, strict=True):
-        x = layer.weights.image(x).add_(layer.b)
-        if index < block.total - 1:
-            x = x.relu_()
-    return x
 
 
 Decay = Literal["zero", "identity"]

@@ -21,18 +21,11 @@ from torch import Tensor
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import (
-    DECAY_DESCRIPTION,
-    Decay,
-    Descent,
-    SampleSpaceWeights,
-    Weights,
-    forward,
-    layer_weights,
-)
+from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Decay, Descent, SampleSpaceWeights, Weights, layer_weights
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import Scratch, row_blocks
 
@@ -69,6 +62,10 @@ class LayerState:
     def W(self) -> Tensor:
         """The weight matrix, not to be modified."""
         return self.weights.matrix()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x Wᵀ + b for any rows."""
+        return self.weights.image(x).add_(self.b)
 
 
 @dataclass
@@ -211,4 +208,4 @@ class DlADMM(Optimizer[State]):
         return [Layer(layer.W, layer.b) for layer in state.layers]
 
     def predict(self, state: State, x: Tensor, block: Block) -> Tensor:
-        return forward(state.layers, x, block)
+        return mlp.forward(state.layers, x, block)
