@@ -158,6 +158,10 @@ def details(row: Row) -> Iterator[Group]:
         _title(row), [(title, measured(key, row)) for key, title in NAMES.items() if row.get(key) is not None]
     )
     notes = [(f"without {who}", row[f"{who}_skipped"]) for who in ("adam", "reference") if row.get(f"{who}_skipped")]
+    for who in ("adam", "reference"):
+        if flops := row.get(f"{who}_products_flops"):
+            times = flops / row["products_flops"]
+            notes.append((f"products of {who}", f"{flops / 1e9:.3g} GFLOP, {times:.3g} × those of this iteration"))
     if row.get("allocations_count") is not None:
         count, whole, largest = (row[f"allocations_{name}"] for name in ("count", "bytes", "largest_bytes"))
         notes.append(("allocations per iteration", f"{count:,}, {size(whole)} in all, the largest {size(largest)}"))
