@@ -293,7 +293,7 @@ def test_the_shipped_suites_are_what_they_say() -> None:
             if f["dataset"] == name
         ]
         assert sorted(found) == sorted(itertools.product(contenders(), starts, range(10), range(splits)))
-    assert {protocol(spec) for spec in suites["accuracy"].specs.values()} == {"1"}
+    assert {protocol(spec) for spec in suites["accuracy"].specs.values()} == {"2"}
 
     paper = flats(suites["paper-g"])
     assert {(f["layers"], f["iterations"], f["hidden"]) for f in paper} == {(10, 200, 100), (10, 200, 500)}
