@@ -163,6 +163,24 @@ class _Evaluated:
         return self._found[x.data_ptr()][1]
 
 
+@dataclass
+class Affine:
+    """What every layer of an ADMM has, and begins its variables with."""
+
+    weights: Weights | SampleSpaceWeights
+    b: Tensor
+    """(n_l,)"""
+
+    @property
+    def W(self) -> Tensor:
+        """The weight matrix, not to be modified."""
+        return self.weights.matrix()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x Wᵀ + b for any rows."""
+        return self.weights.image(x).add_(self.b)
+
+
 Decay = Literal["zero", "identity"]
 DECAY_DESCRIPTION = "what μ pulls hidden weights to; identity suits a warm start, first and last layer go to zero"
 

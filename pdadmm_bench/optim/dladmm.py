@@ -25,7 +25,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Decay, Descent, SampleSpaceWeights, Weights, layer_weights
+from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, layer_weights
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import Scratch, row_blocks
 
@@ -43,11 +43,9 @@ class DlADMMHyperparameters(Typed):
 
 
 @dataclass
-class LayerState:
+class LayerState(Affine):
     """Variables of one layer; ``p`` = a_{l-1} is the input x in layer 1, ``u`` exists in the output layer only."""
 
-    weights: Weights | SampleSpaceWeights
-    b: Tensor
     p: Tensor
     z: Tensor
     r: Tensor
@@ -57,15 +55,6 @@ class LayerState:
     a: Tensor | None = None
     """a_l, which the next layer holds as its p; None in the output layer."""
     u: Tensor | None = None
-
-    @property
-    def W(self) -> Tensor:
-        """The weight matrix, not to be modified."""
-        return self.weights.matrix()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x Wᵀ + b for any rows."""
-        return self.weights.image(x).add_(self.b)
 
 
 @dataclass

@@ -30,7 +30,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.anderson import Anderson
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Decay, Descent, SampleSpaceWeights, Weights, layer_weights
+from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, Weights, layer_weights
 from pdadmm_bench.optim.fused import fused
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import BLOCK_VALUES, Scratch, row_blocks, temporary
@@ -80,11 +80,9 @@ class PdADMMHyperparameters(Typed):
 
 
 @dataclass
-class LayerState:
+class LayerState(Affine):
     """Variables of one layer. ``p`` is the input x in layer 1, and ``q`` is absent in the output layer."""
 
-    weights: Weights | SampleSpaceWeights
-    b: Tensor
     p: Tensor
     z: Tensor
     r: Tensor
@@ -102,15 +100,6 @@ class LayerState:
     """How p and v of this layer travel, or are rounded where they need not."""
     wire_right: Wire = field(default_factory=Wire, metadata={"state": False})
     """The same for the next layer's."""
-
-    @property
-    def W(self) -> Tensor:
-        """The weight matrix, not to be modified."""
-        return self.weights.matrix()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x Wᵀ + b for any rows."""
-        return self.weights.image(x).add_(self.b)
 
 
 @dataclass
