@@ -228,6 +228,24 @@ def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
     assert (row["status"], row["optimizer_compiled"]) == ("ok", False)
 
 
+@pytest.mark.parametrize(
+    ("settings", "rows", "compiled"),
+    [
+        ({}, 4000, True),
+        ({}, 140, False),  # too few rows for the compiler's seconds
+        ({"iterations": 20}, 4000, False),
+        ({"deterministic": True}, 4000, False),
+        ({"compile": False}, 4000, False),
+        ({"compile": True}, 140, True),
+        ({"optimizer": "adam"}, 4000, False),  # which has nothing to compile
+    ],
+)
+def test_passes_are_compiled_where_that_pays(monkeypatch, settings, rows, compiled):
+    monkeypatch.setattr(runner, "missing_compiler", lambda device: None)
+    spec = run_spec({"layers": 6, "hidden": 1024, "iterations": 200, "device": "cpu", **settings})
+    assert runner.make_optimizer(spec, rows).compile == compiled
+
+
 def test_a_missing_compiler_is_noticed():
     with inductor.patch({"cpp.cxx": (None, "/nowhere/g++")}):  # pytest's monkeypatch leaves no compiler behind
         assert "no C++ compiler" in str(missing_compiler(torch.device("cpu")))
