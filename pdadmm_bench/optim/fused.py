@@ -21,7 +21,8 @@ docs/results.md it saves 1.8 ns per value, and costs 3 s of a process with its k
 
 def compiling_pays(spec: RunSpec, rows: int) -> bool:
     """Whether a run on ``rows`` training rows is long enough; a compiler's rounding depends on the partition."""
-    return not spec.deterministic and rows * spec.model.hidden * (spec.model.layers - 1) * spec.iterations >= PAYS_VALUES
+    values = rows * spec.model.hidden * (spec.model.layers - 1) * spec.iterations
+    return values >= PAYS_VALUES and not spec.deterministic
 
 
 def missing_compiler(device: torch.device) -> str | None:
