@@ -32,14 +32,12 @@ def record(
     What is there is replaced. Nothing is written when a run fails.
     """
     # First of all, while the local names are the options and nothing else.
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = dict(locals())
 
-    from pdadmm_bench.cli.gating import record_baseline
-    from pdadmm_bench.cli.options import Output
-    from pdadmm_bench.core.typed import build
+    from pdadmm_bench.cli.gate_baseline import record_baseline
+    from pdadmm_bench.cli.options import output_of
 
-    output = build(Output, {name: value for name, value in given.items() if name in Output.model_fields}, "option")
-    record_baseline(suite, baselines, time, output)
+    record_baseline(suite, baselines, time, output_of(given))
 
 
 @baseline.command("show", context_settings={"max_content_width": 120})
@@ -50,7 +48,7 @@ def show(
     baselines: Folder = DEFAULT_FOLDER,
 ) -> None:
     """List the baselines there are, or the benchmarks of one."""
-    from pdadmm_bench.cli.gating import list_baselines, show_baseline
+    from pdadmm_bench.cli.gate_baseline import list_baselines, show_baseline
 
     if suite is None:
         list_baselines(baselines)

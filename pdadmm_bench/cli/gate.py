@@ -14,14 +14,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from pdadmm_bench.cli.gate_sides import HEAD, Checkout, Probe
+import typer
+
+from pdadmm_bench.cli.gate_sides import HEAD, CannotCompare, Checkout, Probe
 from pdadmm_bench.cli.options import Output
+from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import look_for
+from pdadmm_bench.dist.group import launched
 from pdadmm_bench.regress import checks
 from pdadmm_bench.regress.evidence import Benchmark, asked, data_of, names, run_of, seed_of, setting_of
-from pdadmm_bench.regress.thresholds import Gate
+from pdadmm_bench.regress.machine import machine_class
+from pdadmm_bench.regress.thresholds import Gate, Thresholds
 from pdadmm_bench.suite.file import Suite, find, read
 
 MEASUREMENT_S = 0.04
@@ -49,7 +54,11 @@ class GateSuite:
     @property
     def timed(self) -> list[str]:
         """The benchmarks whose time is measured: of one worker, and not excepted."""
-        return [name for name, flats in self.runs.items() if flats[0]["gpus"] == 1 and self.gate.of(flats[0]).time]
+        return [name for name, flats in self.runs.items() if flats[0]["gpus"] == 1 and self.thresholds(name).time]
+
+    def thresholds(self, name: str) -> Thresholds:
+        """Those of a benchmark."""
+        return self.gate.of(self.runs[name][0])
 
     def packages(self) -> list[str]:
         """The top packages whose code the benchmarks are."""
@@ -61,6 +70,8 @@ class GateSuite:
 
 def load(name: str, seeds: int | None = None) -> GateSuite:
     """The suite ``name`` with at most ``seeds`` seeds per benchmark; raises :class:`UserError` for a bad file."""
+    if launched():
+        raise CannotCompare("the gate starts the workers of its runs itself: call it without torchrun")
     path = find(name)
     suite = read(path)
     gate = Gate(read_toml(path).get("gate", {}), path.name)
@@ -161,7 +172,7 @@ def _pair(stopwatch: _Stopwatch, name: str, base: Probe, head: Probe, turn: int)
 
 
 def _decided(suite: GateSuite, name: str, pairs: Sequence[tuple[float, float]]) -> bool:
-    return checks.decided(pairs, suite.gate.of(suite.runs[name][0]))
+    return checks.decided(pairs, suite.thresholds(name))
 
 
 class _Stopwatch:
@@ -188,6 +199,18 @@ class _Stopwatch:
         spec = self._suite.runs[name][0]
         seconds: float = probe.call("time", spec=asked(spec), iterations=iterations, core=core, output=self._options)
         return seconds
+
+
+def this_class() -> str:
+    """The class of this machine."""
+    import torch  # noqa: F401  (with it, the environment knows of accelerators)
+
+    return machine_class(environment())
+
+
+def teller(output: Output) -> Tell:
+    """Says on stderr what is being done, unless ``--quiet`` forbids it."""
+    return (lambda text: None) if output.quiet else (lambda text: typer.echo(text, err=True))
 
 
 def _options(output: Output) -> dict[str, Any]:

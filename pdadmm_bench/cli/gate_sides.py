@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.modules import origin
 
 PROBE = Path(__file__).with_name("gate_probe.py")
 PACKAGE = "pdadmm_bench"
@@ -71,11 +71,10 @@ def revision(name: str, packages: Sequence[str], folder: Path) -> Iterator[Check
 
 def _root(package: str) -> Path | None:
     """The folder that a top package is imported from."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.origin:
+    place = origin(package)
+    if place is None:
         return None
-    place = Path(spec.origin).resolve().parent
-    return place.parent if spec.submodule_search_locations else place
+    return place.parents[1] if place.name == "__init__.py" else place.parent
 
 
 def _git(folder: Path, *arguments: str, text: bool = True) -> Any:

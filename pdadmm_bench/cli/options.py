@@ -62,6 +62,12 @@ class Output(Typed):
         return [value] if isinstance(value, str) else value
 
 
+def output_of(options: Mapping[str, Any]) -> Output:
+    """The settings of :class:`Output` among the options of a verb; the others, and those not given, are left out."""
+    given = {name: value for name, value in options.items() if name in Output.model_fields and value is not None}
+    return build(Output, given, "option")
+
+
 #: Every option that a model describes, by its name in Python.
 FIELDS = {
     name: field
@@ -75,7 +81,7 @@ def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
     """The runs that flat ``options`` ask for, checked as far as is possible without data: seeds × optimizers."""
     from pdadmm_bench.optim import contenders, registry
 
-    output = build(Output, {key: value for key, value in options.items() if key in Output.model_fields}, "option")
+    output = output_of(options)
     settings = {key: value for key, value in options.items() if key not in Output.model_fields}
     chosen = [name for item in output.optimizer for name in (contenders() if item == "all" else [item])]
     for name in chosen:

@@ -21,12 +21,17 @@ def regress(
     markdown: Annotated[Path | None, typer.Option(help="write a summary fit for a pull request to this file")] = None,
     junit: Annotated[Path | None, typer.Option(help="write JUnit XML to this file")] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="compare this code with itself, and report how often the gate errs")
+        bool,
+        typer.Option(
+            "--calibrate", help="compare this code with itself, and report how often the gate errs; goes on with --json"
+        ),
     ] = False,
     comparisons: Annotated[int, typer.Option(min=1, help="with --calibrate: how many, at least")] = 200,
     experiment: str | None = None,
     tracking_uri: str | None = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write a row per benchmark and check")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write a row per benchmark and check, or the pairs of --calibrate")
+    ] = None,
     data_root: Path | None = None,
     cache: Path | None = None,
     offline: bool | None = None,
@@ -40,12 +45,21 @@ def regress(
     something could not be compared.
     """
     # First of all, while the local names are the options and nothing else.
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = dict(locals())
 
-    from pdadmm_bench.cli.gating import Question, answer, calibrated
-    from pdadmm_bench.cli.options import Output
-    from pdadmm_bench.core.typed import build
+    from pdadmm_bench.cli.options import output_of
+    from pdadmm_bench.core.errors import UserError
 
-    output = build(Output, {name: value for name, value in given.items() if name in Output.model_fields}, "option")
-    question = Question(suite, against, quick, baselines, markdown, junit)
-    raise typer.Exit(calibrated(question, comparisons, output) if calibrate else answer(question, output))
+    output = output_of(given)
+    if calibrate:
+        from pdadmm_bench.cli.gate_calibration import calibrate as calibrate_gate
+
+        if against or quick or markdown or junit:
+            raise UserError(
+                "--calibrate compares this code with itself: leave out --against, --quick, --markdown and --junit"
+            )
+        calibrate_gate(suite, comparisons, output)
+        return
+    from pdadmm_bench.cli.gating import Question, answer
+
+    raise typer.Exit(answer(Question(suite, against, quick, baselines, markdown, junit), output))

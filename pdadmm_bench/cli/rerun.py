@@ -28,11 +28,9 @@ def rerun(
     Exit code 0: they agree, 1: they differ.
     """
     # First of all, while the local names are the options and nothing else.
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = dict(locals())
 
-    from pdadmm_bench.cli.options import Output
+    from pdadmm_bench.cli.options import output_of
     from pdadmm_bench.cli.repeat import Source, repeat
-    from pdadmm_bench.core.typed import build
 
-    output = build(Output, {name: value for name, value in given.items() if name in Output.model_fields}, "option")
-    raise typer.Exit(repeat(run_id, Source(rows, results, tracking_uri), output))
+    raise typer.Exit(repeat(run_id, Source(rows, results, tracking_uri), output_of(given)))

@@ -34,12 +34,10 @@ def suite(
     that was interrupted.
     """
     # First of all, while the local names are the options and nothing else.
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = dict(locals())
 
-    from pdadmm_bench.cli.options import Output
+    from pdadmm_bench.cli.options import output_of
     from pdadmm_bench.cli.suite_start import Request, start
-    from pdadmm_bench.core.typed import build
 
-    output = build(Output, {name: value for name, value in given.items() if name in Output.model_fields}, "option")
     request = Request(file, jobs, force, failed_only, tuple(filter_ or ()), results)
-    raise typer.Exit(start(request, output))
+    raise typer.Exit(start(request, output_of(given)))

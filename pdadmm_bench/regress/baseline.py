@@ -16,7 +16,6 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import write_atomic
 from pdadmm_bench.regress.evidence import Benchmark, Run
 
-FOLDER = Path("reports") / "baselines"
 FORMAT = 1
 _DIGITS = 6
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from pdadmm_bench.core.modules import origin
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.dist.placement import profile_of
@@ -117,11 +118,8 @@ def code_files(optimizer: str) -> dict[str, Path]:
 def _source(module: str) -> Path | None:
     """The file of ``module``; None for a name that is not a module, but an attribute of one."""
     package, *parts = module.split(".")
-    spec = importlib.util.find_spec(package)  # of the package alone: finding a submodule would import its parents
-    if spec is None or not spec.origin:
-        return None
-    place = Path(spec.origin)
-    if parts and place.name != "__init__.py":
+    place = origin(package)  # of the package alone: finding a submodule would import its parents
+    if place is None or (parts and place.name != "__init__.py"):
         return None
     place = place.parent.joinpath(*parts) if place.name == "__init__.py" else place.with_suffix("")
     return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)

@@ -13,6 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from shell import Cli
 
+from pdadmm_bench.cli import gate
+
 SUITE = """
 summary = "small"
 [defaults]
@@ -88,7 +90,7 @@ def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: 
     [
         (("regress", "--suite", "cii"), "unknown suite 'cii': did you mean ci"),
         (("regress", *MINE, "--against", "nowhere"), "not a git repository"),
-        (("regress", *MINE, "--calibrate", "--quick"), "leave out --against and --quick"),
+        (("regress", *MINE, "--calibrate", "--quick"), "leave out --against, --quick"),
         (("regress", *MINE, "--junit", "mine.toml/gate.xml"), "is not a folder"),
         (("baseline", "show", *MINE), "no baseline of mine in reports/baselines"),
     ],
@@ -111,3 +113,36 @@ def test_revisions_that_cannot_be_compared(cli: Cli, suite: Path) -> None:
 def test_a_wrong_threshold_is_refused_before_anything_runs(cli: Cli, suite: Path) -> None:
     (suite / "mine.toml").write_text(SUITE + "[gate]\ntime_percents = 5\n")
     assert "did you mean time_percent" in cli("regress", *MINE, "--quiet").error
+
+
+def test_a_calibration_goes_on_with_what_was_kept(cli: Cli, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after Ctrl-C, and only with what was measured of the same benchmarks on this class of machine."""
+    passes: list[int] = []
+
+    def time_in_turn(*arguments: Any, rounds: int) -> gate.Pairs:
+        passes.append(rounds)
+        if len(passes) == 3:
+            raise KeyboardInterrupt
+        return {"sgd 2×8 sbm": [(1.0, 1.0 + 0.001 * (turn % 3)) for turn in range(12 * rounds)]}
+
+    monkeypatch.setattr(gate, "time_in_turn", time_in_turn)
+    calibrate = ("regress", *MINE, "--calibrate", "--json", "pairs.json", "--comparisons")
+    first = cli(*calibrate, "1")
+    assert "1 comparisons of this code with itself, 0 called worse" in first.out, first
+    assert "smallest slowdown caught 90 times in 100: 5 %" in first.out
+    second = cli(*calibrate, "9")
+    assert "pairs.json: 1 comparisons from before" in second.err
+    assert "stopped: what was measured so far is judged" in second.err
+    assert second.code == 0 and "2 comparisons of this code with itself" in second.out
+    kept = json.loads((suite / "pairs.json").read_text())
+    assert len(kept) == 2 and len(kept[0]["pairs"]) == 72
+    assert "2 comparisons of this code" in cli(*calibrate, "2").out and len(passes) == 3  # nothing more was measured
+
+    (suite / "mine.toml").write_text(SUITE.replace("iterations = 4", "iterations = 5"))
+    assert "pairs.json was measured with another suite" in cli(*calibrate, "3").error
+    (suite / "mine.toml").write_text(SUITE)
+    (suite / "pairs.json").write_text(json.dumps([{**kept[0], "machine_class": "a pdp-11"}]))
+    assert "another machine class, a pdp-11" in cli(*calibrate, "3").error
+    for text in ("{", "[1]", '{"a": 1}'):
+        (suite / "pairs.json").write_text(text)
+        assert "was not written by --calibrate" in cli(*calibrate, "3").error
