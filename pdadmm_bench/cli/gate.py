@@ -23,7 +23,6 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import look_for
 from pdadmm_bench.dist.group import launched
-from pdadmm_bench.regress import checks
 from pdadmm_bench.regress.evidence import Benchmark, asked, data_of, names, run_of, seed_of, setting_of
 from pdadmm_bench.regress.machine import machine_class
 from pdadmm_bench.regress.thresholds import Gate, Thresholds
@@ -39,6 +38,8 @@ RECORDED_ROUNDS, RECORDED = 3, 5
 
 Tell = Callable[[str], None]
 Pairs = dict[str, list[tuple[float, float]]]
+Decided = Callable[[Sequence[tuple[float, float]], Thresholds], bool]
+"""Whether more pairs of a benchmark would be of no use."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +141,13 @@ def record_times(suite: GateSuite, side: Checkout, output: Output, tell: Tell) -
 
 
 def time_in_turn(
-    suite: GateSuite,
-    base: Checkout,
-    output: Output,
-    tell: Tell,
-    only: Sequence[str] | None = None,
-    rounds: int = ROUNDS,
+    suite: GateSuite, base: Checkout, output: Output, tell: Tell, timed: Sequence[str], decided: Decided
 ) -> Pairs:
-    """Seconds of an iteration of base and head, in pairs; at least so many ``rounds``."""
-    pairs: Pairs = {name: [] for name in (suite.timed if only is None else only)}
+    """Seconds of an iteration of base and head, in pairs, of the benchmarks ``timed``."""
+    pairs: Pairs = {name: [] for name in timed}
     stopwatch = _Stopwatch(suite, output)
     for number in range(MOST_ROUNDS):
-        left = [name for name, found in pairs.items() if number < rounds or not _decided(suite, name, found)]
+        left = [name for name, found in pairs.items() if number < ROUNDS or not decided(found, suite.thresholds(name))]
         if not left:
             break
         tell(f"times in turn, round {number + 1}: {len(left)} benchmarks")
@@ -169,10 +165,6 @@ def _pair(stopwatch: _Stopwatch, name: str, base: Probe, head: Probe, turn: int)
     order = (base, head) if turn % 2 == 0 else (head, base)
     seconds = {id(probe): stopwatch.seconds(name, probe, turn // 2) for probe in order}
     return seconds[id(base)], seconds[id(head)]
-
-
-def _decided(suite: GateSuite, name: str, pairs: Sequence[tuple[float, float]]) -> bool:
-    return checks.decided(pairs, suite.thresholds(name))
 
 
 class _Stopwatch:

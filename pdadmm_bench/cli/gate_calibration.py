@@ -19,12 +19,14 @@ from pdadmm_bench.cli.gate_sides import HEAD
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import check_writable, write_atomic
-from pdadmm_bench.regress.calibration import CAUGHT, of_accuracies, of_times
+from pdadmm_bench.regress import checks
+from pdadmm_bench.regress.calibration import CAUGHT, Pairs, of_accuracies, of_times, slower
 from pdadmm_bench.regress.evidence import Benchmark, setting_of
+from pdadmm_bench.regress.thresholds import Thresholds
 
 PLANTED_POINTS = 1.0
-ROUNDS = 6
-"""More than a null comparison takes: a slowdown that is planted afterwards may need them."""
+PLANTED_PERCENT = 10
+"""A slowdown of so much, planted afterwards, has as many pairs as the gate would have taken for it."""
 
 Comparison = dict[str, Any]
 """``machine_class``, ``benchmark``, its ``version``, and ``pairs`` of seconds."""
@@ -45,7 +47,7 @@ def calibrate(name: str, comparisons: int, output: Output) -> None:
     try:
         while len(found) < comparisons:
             tell(f"{len(found)} of {comparisons} comparisons")
-            pairs = gate.time_in_turn(suite, HEAD, output, tell, rounds=ROUNDS)
+            pairs = gate.time_in_turn(suite, HEAD, output, tell, suite.timed, _decided)
             found += [
                 {"machine_class": gate.this_class(), "benchmark": key, "version": head[key].version, "pairs": values}
                 for key, values in pairs.items()
@@ -77,6 +79,11 @@ def _kept(path: Path, suite: GateSuite) -> list[Comparison]:
         if not same:
             raise UserError(f"--json {path} was measured with another suite; give another file")
     return found
+
+
+def _decided(pairs: Pairs, thresholds: Thresholds) -> bool:
+    """Whether the gate would stop here, both with the times as they are and with the planted slowdown."""
+    return checks.decided(pairs, thresholds) and checks.decided(slower(pairs, PLANTED_PERCENT), thresholds)
 
 
 def _tell_of_times(suite: GateSuite, found: list[Comparison]) -> None:

@@ -97,7 +97,7 @@ def _shallow(folder: Path) -> bool:
 
 
 class Probe:
-    """One process of a side; as a context manager it ends it."""
+    """One process of a side; as a context manager it ends it. It starts at once; :meth:`check_code` waits for it."""
 
     def __init__(self, checkout: Checkout):
         self._checkout = checkout
@@ -109,6 +109,7 @@ class Probe:
             [sys.executable, "-P", str(PROBE)], env=environment, text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
         )  # fmt: skip
+        self.ask("where", modules=list(checkout.modules))
 
     def ask(self, do: str, **request: Any) -> None:
         """Send a request; :meth:`answer` waits for what comes of it."""
@@ -137,7 +138,7 @@ class Probe:
 
     def check_code(self) -> None:
         """Make sure that the code is the checkout's: comparing a tree with itself would always pass."""
-        for module, file in self.call("where", modules=list(self._checkout.modules)).items():
+        for module, file in self.answer().items():
             if not any(Path(file).resolve().is_relative_to(root.resolve()) for root in self._checkout.roots):
                 raise CannotCompare(f"{self._checkout.name}: {module} came from {file} instead of the revision")
 

@@ -13,12 +13,12 @@ import typer
 
 from pdadmm_bench.cli import gate
 from pdadmm_bench.cli.gate import GateSuite
-from pdadmm_bench.cli.gate_sides import HEAD, revision
+from pdadmm_bench.cli.gate_sides import HEAD, Checkout, revision
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.rows import check_writable, write_atomic
 from pdadmm_bench.regress import baseline as files
-from pdadmm_bench.regress import summary
+from pdadmm_bench.regress import checks, summary
 from pdadmm_bench.regress.baseline import Baseline
 from pdadmm_bench.regress.evidence import Benchmark, in_full
 from pdadmm_bench.regress.judge import Circumstances, Line, Report, judge
@@ -68,17 +68,20 @@ def answer(question: Question, output: Output) -> int:
 def _against_revision(question: Question, name: str, suite: GateSuite, output: Output, tell: gate.Tell) -> Report:
     with revision(name, suite.packages(), Path.cwd()) as base:
         sides = gate.collect(suite, [base, HEAD], output, tell)
-        pairs = {} if question.quick else gate.time_in_turn(suite, base, output, tell, _comparable(suite, sides))
+        pairs = {} if question.quick else _times(suite, base, sides, output, tell)
     lines = _judged(suite, sides[0], sides[1], Circumstances(True, together=True, pairs=pairs))
     notes = ["times were not measured (--quick)"] if question.quick else _too_wide(suite, lines)
     return Report(suite.name, f"{base.name}, measured in turn on {gate.this_class()}", lines, notes)
 
 
-def _comparable(suite: GateSuite, sides: list[dict[str, Benchmark]]) -> list[str]:
-    """The timed benchmarks that both sides can run."""
-    return [
+def _times(
+    suite: GateSuite, base: Checkout, sides: list[dict[str, Benchmark]], output: Output, tell: gate.Tell
+) -> gate.Pairs:
+    """Of the timed benchmarks that both sides can run."""
+    names = [
         name for name in suite.timed if all(any(run.finished for run in side[name].runs.values()) for side in sides)
     ]
+    return gate.time_in_turn(suite, base, output, tell, names, checks.decided)
 
 
 def _against_baseline(

@@ -117,13 +117,13 @@ def test_a_wrong_threshold_is_refused_before_anything_runs(cli: Cli, suite: Path
 
 def test_a_calibration_goes_on_with_what_was_kept(cli: Cli, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after Ctrl-C, and only with what was measured of the same benchmarks on this class of machine."""
-    passes: list[int] = []
+    passes: list[list[str]] = []
 
-    def time_in_turn(*arguments: Any, rounds: int) -> gate.Pairs:
-        passes.append(rounds)
+    def time_in_turn(suite: Any, base: Any, output: Any, tell: Any, names: list[str], decided: Any) -> gate.Pairs:
+        passes.append(names)
         if len(passes) == 3:
             raise KeyboardInterrupt
-        return {"sgd 2×8 sbm": [(1.0, 1.0 + 0.001 * (turn % 3)) for turn in range(12 * rounds)]}
+        return {name: [(1.0, 1.0 + 0.001 * (turn % 3)) for turn in range(72)] for name in names}
 
     monkeypatch.setattr(gate, "time_in_turn", time_in_turn)
     calibrate = ("regress", *MINE, "--calibrate", "--json", "pairs.json", "--comparisons")
