@@ -13,9 +13,10 @@ import typer
 
 from pdadmm_bench.cli import gate
 from pdadmm_bench.cli.gate import GateSuite
-from pdadmm_bench.cli.gate_sides import HEAD, Checkout, revision
+from pdadmm_bench.cli.gate_sides import HEAD, CannotCompare, Checkout, revision
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.env import environment
+from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import check_writable, write_atomic
 from pdadmm_bench.regress import baseline as files
 from pdadmm_bench.regress import checks, summary
@@ -41,7 +42,19 @@ class Question:
 
 
 def answer(question: Question, output: Output) -> int:
-    """Judge this code; returns the exit code. Raises :class:`UserError` (exit code 2) where nothing can be judged."""
+    """Judge this code; returns the exit code. Raises :class:`UserError` (exit code 2) where nothing can be judged.
+
+    Also where this program fails: exit code 1 is only for what got worse.
+    """
+    try:
+        return _answer(question, output)
+    except UserError:
+        raise
+    except Exception as error:
+        raise CannotCompare(f"{type(error).__name__}: {error} (not expected; --debug shows where)") from error
+
+
+def _answer(question: Question, output: Output) -> int:
     suite = gate.load(question.suite, QUICK_SEEDS if question.quick else None)
     _check_files(question, output)
     tell = gate.teller(output)

@@ -109,6 +109,11 @@ def _benchmark(name: str, values: Mapping[str, Any]) -> Benchmark:
     found = Benchmark(name, values["setting"], runs, values["data"], [float(item) for item in values["seconds"]])
     if found.version != values["version"]:
         raise ValueError(f"{name}: setting and version disagree")
+    if not runs:
+        raise ValueError(f"{name}: no runs")
+    for seed, run in runs.items():
+        if run.finished and "acc_test_at_best_val" not in run.row:
+            raise ValueError(f"{name}, seed {seed}: no accuracy")
     return found
 
 

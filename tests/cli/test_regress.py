@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from shell import Cli
 
 from pdadmm_bench.cli import gate
+from pdadmm_bench.regress import baseline
 
 SUITE = """
 summary = "small"
@@ -113,6 +114,16 @@ def test_revisions_that_cannot_be_compared(cli: Cli, suite: Path) -> None:
 def test_a_wrong_threshold_is_refused_before_anything_runs(cli: Cli, suite: Path) -> None:
     (suite / "mine.toml").write_text(SUITE + "[gate]\ntime_percents = 5\n")
     assert "did you mean time_percent" in cli("regress", *MINE, "--quiet").error
+
+
+def test_a_failure_of_the_gate_itself_is_not_called_worse(
+    cli: Cli, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: Path, machine_class: str, name: str) -> None:
+        raise ZeroDivisionError("by nobody")
+
+    monkeypatch.setattr(baseline, "find", broken)
+    assert "ZeroDivisionError: by nobody (not expected; --debug shows where)" in cli("regress", *MINE, "--quick").error
 
 
 def test_a_calibration_goes_on_with_what_was_kept(cli: Cli, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,8 +153,9 @@ def test_an_extra_boundary_tensor(cli: Cli, head: None, plant: Plant) -> None:
 
 
 @pytest.mark.slow
-def test_a_slowdown_of_15_percent(copy: Path, plant: Plant, shared_cache: Path) -> None:
+def test_a_slowdown_of_15_percent(copy: Path, plant: Plant, shared_cache: Path, migrated: Path) -> None:
     """Both sides in turn, by the command as a process: this tree, which is slower, against its last commit."""
+    shutil.copy(migrated, copy / "mlflow.db")
     path = copy / "pdadmm_bench/optim/pdadmm.py"
     plant(("pdadmm_bench/optim/pdadmm.py", path.read_text(), path.read_text() + SLOWER))
     environment = {**os.environ, CACHE_VARIABLE: str(shared_cache), "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}

@@ -61,6 +61,23 @@ def test_the_linter_finds_a_mistake(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True, timeout=60).returncode == 1
 
 
+def zizmor(*paths: Path) -> subprocess.CompletedProcess[str]:
+    """The linter of what a workflow lets others do: injection, credentials, actions that may change."""
+    command = [SCRIPTS / "zizmor", "--offline", "--no-progress", "--config", ROOT / ".github/zizmor.yml", *paths]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_they_let_nobody_in(tmp_path: Path) -> None:
+    ended = zizmor(*WORKFLOWS)
+    assert ended.returncode == 0, ended.stdout
+    wrong = tmp_path / "gate.yml"
+    text = OWN[0].read_text(encoding="utf-8")
+    assert text.count('"$BASE"') == 1
+    wrong.write_text(text.replace('"$BASE"', '"${{ github.head_ref }}"'), encoding="utf-8")
+    ended = zizmor(wrong)
+    assert ended.returncode != 0 and "template-injection" in ended.stdout
+
+
 @each
 def test_scripts_are_sound(path: Path) -> None:
     """By shellcheck; an expression of GitHub's in a script could inject code, so it goes through the environment."""

@@ -60,6 +60,8 @@ def without(path: Path, change: Any) -> None:
         (lambda values: values.update(format=99), "has format 99, this program reads format 1"),
         (lambda values: values.pop("recorded"), "not a complete baseline"),
         (lambda values: values["benchmarks"]["pdadmm 2×256 sbm"]["setting"].update(layers=3), "version disagree"),
+        (lambda values: values["benchmarks"]["pdadmm 2×256 sbm"]["runs"].clear(), "no runs"),
+        (lambda values: values["benchmarks"]["pdadmm 2×256 sbm"]["runs"]["0"]["row"].popitem(), "seed 0: no accuracy"),
     ],
 )
 def test_what_is_no_baseline_is_refused(change: Any, message: str, tmp_path: Path) -> None:
