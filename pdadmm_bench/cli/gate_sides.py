@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -146,7 +147,8 @@ class Probe:
         code = self._process.wait(10)
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {code}"
+        killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return lines[-1] if lines else killed
 
     def __enter__(self) -> Probe:
         return self

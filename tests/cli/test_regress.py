@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from shell import Cli
 
 from pdadmm_bench.cli import gate
+from pdadmm_bench.cli.gate_sides import HEAD, CannotCompare, Probe
 from pdadmm_bench.regress import baseline
 
 SUITE = """
@@ -124,6 +125,13 @@ def test_a_failure_of_the_gate_itself_is_not_called_worse(
 
     monkeypatch.setattr(baseline, "find", broken)
     assert "ZeroDivisionError: by nobody (not expected; --debug shows where)" in cli("regress", *MINE, "--quick").error
+
+
+def test_benchmarks_whose_process_is_killed_cannot_be_compared() -> None:
+    with Probe(HEAD) as probe:
+        probe._process.kill()
+        with pytest.raises(CannotCompare, match="this tree: the benchmarks' process ended: killed by SIGKILL"):
+            probe.check_code()
 
 
 def test_a_calibration_goes_on_with_what_was_kept(cli: Cli, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
