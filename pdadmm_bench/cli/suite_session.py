@@ -243,13 +243,18 @@ class Session:
             self._view.report(content)
         elif event == "started":
             self._started(running, content)
+        elif event == "warmed":
+            layers, iteration = content
+            total = dict(running.planned.spec.stages())[layers]
+            self._view.stepped(running.bar, iteration, total, f"warm start, {layers} layers")
         elif event == "stepped":
             running.history += content
             if running.observer:
                 for step in content:
                     running.observer.stepped(step)
-            accuracy = next((step["acc_val"] for step in reversed(running.history) if "acc_val" in step), None)
-            self._view.stepped(running.bar, int(content[-1]["iteration"]), accuracy)
+            known = next((step["acc_val"] for step in reversed(running.history) if "acc_val" in step), None)
+            facts = "" if known is None else f"val {100 * known:.1f} %"
+            self._view.stepped(running.bar, int(content[-1]["iteration"]), running.planned.spec.iterations, facts)
         elif event == "attach":
             if running.observer:
                 running.observer.attach(*content)
