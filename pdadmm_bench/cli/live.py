@@ -92,8 +92,9 @@ class LiveView:
 
     def _show(self, step: Mapping[str, float], total: int, before: int, *stage: str) -> None:
         iteration = int(step["iteration"])
+        if stage or not iteration:
+            self._latest.clear()  # a warm start is evaluated at its ends only: what is older says nothing
         if not iteration:
-            self._latest.clear()
             self._recent.clear()
         self._latest.update(step)
         if "iteration_seconds" in step:
