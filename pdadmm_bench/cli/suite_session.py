@@ -90,6 +90,7 @@ class Session:
                 self._make_all(pool)
             finally:
                 self._view.end()
+                self._write_again()
         if self._stops:
             return 130
         return int(self._halted or any(row["status"] in FAILURES for row in self.rows.values()))
@@ -341,6 +342,14 @@ class Session:
         except (UserError, OSError) as error:
             self._view.warn(f"{error}; the run will be made again")
             typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+
+    def _write_again(self) -> None:
+        """Keep the rows that the folder lacks in the end: it was full for a while, or it was deleted."""
+        for planned in self._plan.runs:
+            row = self.rows.get(planned.key)
+            if row and self._results.read(planned.key) is None:
+                with contextlib.suppress(UserError, OSError):  # told before
+                    self._results.write(planned.key, row)
 
     @contextlib.contextmanager
     def _stopping(self, pool: Pool) -> Iterator[None]:

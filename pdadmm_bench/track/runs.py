@@ -165,8 +165,10 @@ class Tracker:
         if store.is_away(self.upload.uri, error):
             self._not_before = time.monotonic() + _RETRY_SECONDS
         if self.problem is None:
+            file = store.database(self.upload.uri)
+            why = store.sentence(error) if file is None or file.exists() else "the file is gone"
             self.problem = (
-                f"the MLflow store {self.record.store} cannot be used ({doing}: {store.sentence(error)}); "
+                f"the MLflow store {self.record.store} cannot be used ({doing}: {why}); "
                 f"training goes on, and what MLflow could not take is kept in {self.spool}"
             )
             self.warn(self.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shlex
@@ -61,6 +62,8 @@ def client(uri: str) -> Any:
     """
     from mlflow import MlflowClient
 
+    # A statement that fails is told in one sentence, by whoever made it; MLflow adds a hundred lines.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file, query = database(uri), uri.partition("?")[1:]
     return MlflowClient(uri if file is None else "".join([f"sqlite:///{file.absolute()}", *query]))
 
