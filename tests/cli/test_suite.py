@@ -329,6 +329,37 @@ def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, mi
     assert "pdadmm-bench report there --format all" in again.err
 
 
+def test_a_folder_that_is_deleted_under_a_suite_costs_no_row(
+    folder: Path, cli: Cli, migrated: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, finished = folder / "there", suite_session.SuiteView.finished
+    there.mkdir()
+    shutil.copy(migrated, there / "mlflow.db")
+
+    def then_delete(view: suite_session.SuiteView, *what: Any) -> None:
+        finished(view, *what)
+        if "seed 1" in what[1]:
+            shutil.rmtree(there)
+
+    monkeypatch.setattr(suite_session.SuiteView, "finished", then_delete)
+    name = suite_file(folder, "save = false\n" + tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 4\n'))
+    answer = cli("suite", name, "--results", "there")
+    assert answer.code == 0, answer.err
+    assert answer.err.count("the file is gone") == 1 and "SQLAlchemy" not in answer.err
+    assert [row["seed"] for row in rows_of(there / "rows.json")] == [0, 1, 2, 3]
+    assert len(list(there.glob("runs/*.json"))) == 4
+    store = ("--tracking-uri", f"sqlite:///{there}/mlflow.db")
+    assert f"pdadmm-bench sync {' '.join(store)} there uploads them" in answer.err
+    shutil.copy(migrated, there / "mlflow.db")
+    synced = finish(start("sync", *store, "there", cwd=folder, cache=shared_cache))
+    assert synced.out.startswith("2 uploaded, 0 completed"), synced
+    shutil.copy(there / "mlflow.db", folder)  # MLflow keeps the deleted one open in this process
+    (parent,), children = tracked(folder)
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.run_id for run in children} == {row["mlflow_run_id"] for row in rows_of(there / "rows.json")[2:]}
+
+
 WRONG = {
     ("nowhere",): "unknown suite 'nowhere'",
     ("mine.toml", "--filter", "layerz=2"): "unknown key in --filter 'layerz': did you mean layers?",
