@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,13 @@ def _check_file(file: Path) -> None:
                 start = stream.read(16)
             if start and start != b"SQLite format 3\0":
                 raise TrackingError(f"{file} is not an SQLite database; move it away or name another with {VARIABLE}")
+            if _is_foreign(file):
+                with alone(file):  # else somebody may be making it
+                    foreign = _is_foreign(file)
+                if foreign:
+                    raise TrackingError(
+                        f"{file} is the database of another program, not of MLflow; name another with {VARIABLE}"
+                    )
     except OSError as error:
         raise TrackingError(
             f"the MLflow store {file} cannot be written ({error.strerror}); "
@@ -122,6 +130,16 @@ def _check_file(file: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _FREE_BYTES:
         raise TrackingError(f"only {free >> 20} MiB are free in {folder} for the MLflow store; free some space first")
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether the SQLite database has tables, and none of MLflow's, which would be added to them."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return False  # MLflow says what is wrong
+    return bool(tables) and not tables & {"experiments", "alembic_version"}
 
 
 def _check_port(uri: str, port: int) -> None:

@@ -297,7 +297,7 @@ def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, c
     trial = shared_cache / "trials" / "smoke"
     (trial / "runs").mkdir(parents=True)
     (trial / "runs" / "of-the-last-try.json").touch()
-    few = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0", "--filter", "optimizer=adam,sgd")
+    few = ("--filter", "gpus=1", "--filter", "layers=3", "--filter", "seed=0", "--filter", "optimizer=adam,sgd")
     planned = cli("suite", "smoke", *few, "--dry-run")
     assert "2 to make, 0 finished" in planned.out and (trial / "runs" / "of-the-last-try.json").is_file()
     answer = cli("suite", "smoke", *few)
@@ -320,7 +320,7 @@ def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, c
 def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, migrated: Path) -> None:
     (folder / "there").mkdir()
     shutil.copy(migrated, folder / "there" / "mlflow.db")
-    one = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0", "--filter", "optimizer=adam")
+    one = ("--filter", "gpus=1", "--filter", "layers=3", "--filter", "seed=0", "--filter", "optimizer=adam")
     assert cli("suite", "smoke", *one, "--results", "there", "--quiet").code == 0
     assert [row["env_suite"] for row in rows_of(folder / "there" / "rows.json")] == ["smoke"]
     assert [path.name for path in folder.iterdir()] == ["there"]

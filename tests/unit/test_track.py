@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -276,6 +278,16 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("something that matters to somebody")
     with pytest.raises(TrackingError, match="not an SQLite database"):
         open_tracker(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_database_of_another_program(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE users (name)")
+    before = file.read_bytes()
+    with pytest.raises(TrackingError, match="database of another program, not of MLflow"):
+        open_tracker(f"sqlite:///{file}")
+    assert file.read_bytes() == before
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
