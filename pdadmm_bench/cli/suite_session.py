@@ -306,7 +306,7 @@ class Session:
         """Write the row before anybody else sees it, and again with what the tracker added."""
         row |= self._identity(running.planned) | {"env_concurrency": running.concurrency}
         running.row = row
-        self._write(running.planned, row)
+        self._write(running.planned, row, last=running.observer is None)
         if running.observer:
             running.observer.finished(row, running.history)
             self._write(running.planned, row)
@@ -332,24 +332,27 @@ class Session:
         trial = {} if suite.save else {"env_trial": True}
         return {"env_suite": suite.name, "suite_version": suite.version, **trial, **planned.facts}
 
-    def _write(self, planned: Planned, row: Row) -> None:
-        """Keep the row; a disk that filled up costs no other run, and the row goes to stderr instead."""
+    def _write(self, planned: Planned, row: Row, last: bool = True) -> None:
+        """Keep the row; a disk that filled up costs no other run, and the ``last`` form of it goes to stderr instead."""
         self.rows[planned.key] = make_row(row)
         if planned.finished and row["status"] in ("interrupted", "skipped"):
             return  # what was finished before stays
         try:
             self._results.write(planned.key, row)
         except (UserError, OSError) as error:
-            self._view.warn(f"{error}; the run will be made again")
-            typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+            if last:
+                self._view.warn(f"{error}; that is tried again in the end, and this is the row:")
+                typer.echo(json.dumps(row, ensure_ascii=False), err=True)
 
     def _write_again(self) -> None:
         """Keep the rows that the folder lacks in the end: it was full for a while, or it was deleted."""
         for planned in self._plan.runs:
             row = self.rows.get(planned.key)
             if row and self._results.read(planned.key) is None:
-                with contextlib.suppress(UserError, OSError):  # told before
+                try:
                     self._results.write(planned.key, row)
+                except (UserError, OSError) as error:
+                    self._view.warn(f"{error}; the run will be made again")
 
     @contextlib.contextmanager
     def _stopping(self, pool: Pool) -> Iterator[None]:

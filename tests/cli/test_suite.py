@@ -18,6 +18,8 @@ from filelock import FileLock
 from shell import DATASET, Answer, Cli, finish, rows_of, start, tiny_suite
 
 from pdadmm_bench.cli import suite_session
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.suite.results import Results
 
 SIX = tiny_suite('[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n')
 ENDLESS = tiny_suite("""
@@ -358,6 +360,26 @@ def test_a_folder_that_is_deleted_under_a_suite_costs_no_row(
     assert parent.info.status == "FINISHED"
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.run_id for run in children} == {row["mlflow_run_id"] for row in rows_of(there / "rows.json")[2:]}
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_row(
+    with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, full = Results.write, ["before MLflow", "after it"]
+
+    def written(results: Results, key: str, row: Any) -> None:
+        if full:
+            full.pop()
+            raise UserError(f"{key} cannot be written: No space left on device")
+        write(results, key, row)
+
+    monkeypatch.setattr(Results, "write", written)
+    answer = cli("suite", suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 2\n')))
+    assert answer.code == 0, answer.err
+    assert answer.err.count("No space left on device; that is tried again in the end, and this is the row:") == 1
+    (told,) = [json.loads(line) for line in answer.err.splitlines() if line.startswith("{")]
+    rows = rows_of(with_store / "results/mine/rows.json")
+    assert rows[0] == told and [row["seed"] for row in rows] == [0, 1]
 
 
 WRONG = {
