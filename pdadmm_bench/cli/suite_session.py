@@ -333,7 +333,7 @@ class Session:
         return {"env_suite": suite.name, "suite_version": suite.version, **trial, **planned.facts}
 
     def _write(self, planned: Planned, row: Row, last: bool = True) -> None:
-        """Keep the row; a disk that filled up costs no other run, and the ``last`` form of it goes to stderr instead."""
+        """Keep the row; a disk that filled up costs no other run, and what is ``last`` of it goes to stderr instead."""
         self.rows[planned.key] = make_row(row)
         if planned.finished and row["status"] in ("interrupted", "skipped"):
             return  # what was finished before stays

@@ -30,6 +30,8 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Of our experiments: the UI opens them on their runs, not on traces of language models."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _LOCK_SECONDS = 60.0
 _FREE_BYTES = 32 << 20
@@ -215,7 +217,7 @@ def create_experiment(client: Any, name: str, file: Path | None) -> str:
     if found is None:
         location = None if file is None else str(file.absolute().parent / "mlruns")
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
         except MlflowException:
             # On a server another process may have created it since; if not, the first error is the one to tell.
             found = client.get_experiment_by_name(name)
