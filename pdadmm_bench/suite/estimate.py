@@ -26,7 +26,7 @@ MOST_VALUES = 2**22
 """Of an array that rates are measured on: 16 MiB, beyond which a rate stays what it is and only takes longer."""
 LINK_BANDWIDTH, LINK_LATENCY_S = 2e9, 1e-4
 """Assumed of links between workers, since measuring them starts two processes: about what Gloo does on the loopback."""
-RUN_S, WORKERS_S = 1.0, 8.0
+RUN_S, WORKERS_S = 0.5, 4.0
 """Assumed of every run for logging and drawing, and of a run over several workers for starting them."""
 PROCESS_BYTES = 400 * 2**20
 """Assumed of every process: the interpreter, torch, and freed memory that was not given back."""
