@@ -48,16 +48,23 @@ summed over layers, and on evaluated iterations ``acc_*`` and ``loss_*`` of trai
 
 
 class Observer(Protocol):
-    """Told what happens, off the clock: a tracker, a progress bar."""
+    """Told what happens, off the clock: a tracker, a progress bar. One that inherits has to take what it needs only."""
 
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         """Training is about to start; ``facts`` are the row values known by now."""
+        return
+
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        """One iteration of the warm start's network of so many layers is over."""
+        return
 
     def stepped(self, step: Mapping[str, float]) -> None:
         """One iteration is over."""
+        return
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """The run is over, however it ended; the observer may add what it knows to ``row``."""
+        return
 
 
 @dataclass
@@ -254,7 +261,8 @@ class _Run:
         depths = [*(depth for depth, _ in stages[1:]), self.spec.model.layers]
         for (depth, iterations), deeper in zip(stages, depths, strict=True):
             spec = run_spec({**settings, "layers": depth, "iterations": iterations, "eval_every": iterations})
-            stage = _Run(spec, self.whole_problem, (), self.now, Group(), start=layers).execute()
+            watched = [_OfStage(observer, depth) for observer in self.observers]
+            stage = _Run(spec, self.whole_problem, watched, self.now, Group(), start=layers).execute()
             if stage.row["status"] != "ok":
                 return stage.row["status"], f"warm start, {depth} layers: {stage.row['status_reason']}", seconds
             seconds += stage.row["time_train_s"]
@@ -455,6 +463,16 @@ class _Run:
             "digests": mlp.digest(self.optimizer.layers(self.state)),
         }
         return placement.summarise_work(self.group.gather(mine), self.work)
+
+
+class _OfStage(Observer):
+    """Tells the observer of a run about one stage of its warm start."""
+
+    def __init__(self, observer: Observer, layers: int):
+        self._observer, self._layers = observer, layers
+
+    def stepped(self, step: Mapping[str, float]) -> None:
+        self._observer.warmed(self._layers, step)
 
 
 NEAR_BEST = 0.99

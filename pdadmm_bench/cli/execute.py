@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import typer
 
@@ -75,7 +74,7 @@ def _train_all(specs: Sequence[RunSpec], problem: Problem | None, session: _Sess
 
 
 @dataclass
-class _Session:
+class _Session(Observer):
     """Display, tracking and rows of one invocation; itself the first observer of every run."""
 
     live: LiveView
@@ -86,12 +85,6 @@ class _Session:
     def observers(self) -> list[Observer]:
         """Those of one more run."""
         return [self, self.live, self.tracker.observer()]
-
-    def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
-        """Nothing to keep yet."""
-
-    def stepped(self, step: Mapping[str, float]) -> None:
-        """Nothing to keep yet."""
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """Write the row before anybody else sees it: a second Ctrl-C, while the store is written, cannot lose it."""

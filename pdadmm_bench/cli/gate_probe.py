@@ -114,6 +114,9 @@ class _Recorder:
     def started(self, spec: Any, facts: Any) -> None:
         """Nothing to keep yet."""
 
+    def warmed(self, layers: Any, step: Any) -> None:
+        """Of a warm start only its seconds are kept."""
+
     def stepped(self, step: Any) -> None:
         """The history comes at the end."""
 

@@ -59,8 +59,6 @@ class LiveView:
         self._task: TaskID | None = None
         self._latest: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=20)
-        self._next_redraw = 0.0
-        self._tenth = 0
 
     def __enter__(self) -> LiveView:
         if self._live:
@@ -76,27 +74,44 @@ class LiveView:
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         """Show the run that begins."""
         place = f"[{self._done + 1}/{self._total}] " if self._total > 1 else ""
-        self._begin(f"{place}{spec.optimizer} {spec.data.dataset} seed {spec.seed}", spec.iterations)
+        self._name = f"{place}{spec.optimizer} {spec.data.dataset} seed {spec.seed}"
+        self._iterations, self._stages = spec.iterations, dict(spec.stages())
+        self._next_redraw, self._tenth = 0.0, 0
         if self._live:
             self._task = self._bar.add_task(self._name, total=spec.iterations, facts="")
             self._bar.refresh()
 
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        """Show the iteration of the warm start as one of the run."""
+        before = sum(iterations for depth, iterations in self._stages.items() if depth < layers)
+        self._show(step, self._stages[layers], before, f"warm start, {layers} layers")
+
     def stepped(self, step: Mapping[str, float]) -> None:
         """Show the iteration: at most ten times a second on a terminal, ten lines per run elsewhere."""
+        self._show(step, self._iterations, sum(self._stages.values()))
+
+    def _show(self, step: Mapping[str, float], total: int, before: int, *stage: str) -> None:
+        iteration = int(step["iteration"])
+        if stage or not iteration:
+            self._latest.clear()  # a warm start is evaluated at its ends only: what is older says nothing
+        if not iteration:
+            self._recent.clear()
         self._latest.update(step)
         if "iteration_seconds" in step:
             self._recent.append(step["iteration_seconds"])
-        iteration = int(step["iteration"])
         if self._task is not None:
             now = time.monotonic()
-            if now >= self._next_redraw or iteration >= self._iterations:
-                self._bar.update(self._task, completed=iteration, facts=self._facts())
+            if now >= self._next_redraw or iteration >= total:
+                facts = "  ".join([*stage, *self._facts()])
+                self._bar.update(self._task, total=total, completed=iteration, facts=facts)
                 self._bar.refresh()
                 self._next_redraw = now + _REDRAW_SECONDS
         elif not self._quiet:
-            tenth = iteration * _PLAIN_LINES // max(self._iterations, 1)
+            whole = sum(self._stages.values()) + self._iterations
+            tenth = (before + iteration) * _PLAIN_LINES // max(whole, 1)
             if tenth > self._tenth:
-                self._say(f"{self._name}: iteration {iteration}/{self._iterations}  {self._facts()}")
+                where = ", ".join([*stage, f"iteration {iteration}/{total}"])
+                self._say("  ".join([f"{self._name}: {where}", *self._facts()]))
                 self._tenth = tenth
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
@@ -129,13 +144,7 @@ class LiveView:
         if rows:
             self._stdout.print(summary_table(rows))
 
-    def _begin(self, name: str, iterations: int) -> None:
-        self._name, self._iterations = name, iterations
-        self._latest.clear()
-        self._recent.clear()
-        self._next_redraw, self._tenth = 0.0, 0
-
-    def _facts(self) -> str:
+    def _facts(self) -> list[str]:
         parts = []
         # An ADMM sweep reports the loss of its own output variable; that of the network compares across optimizers.
         loss = self._latest.get("loss_train", self._latest.get("loss"))
@@ -145,7 +154,7 @@ class LiveView:
             parts.append(f"val {100 * self._latest['acc_val']:.1f} %")
         if self._recent:
             parts.append(f"{seconds(median(self._recent))}/iter")
-        return "  ".join(parts)
+        return parts
 
     def _say(self, line: str, style: str = "") -> None:
         # Text, not markup: a dataset may be called sbm[nodes=2000].

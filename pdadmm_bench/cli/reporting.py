@@ -118,7 +118,7 @@ def read(sources: Sequence[str], tracking_uri: str | None) -> Found:
 def _folder(folder: Path, remarks: list[str]) -> list[Row]:
     if (folder / "rows.json").is_file():
         return read_source(str(folder / "rows.json")).rows
-    rows = Results(folder).every_row()
+    rows = Results(folder).every_row(remarks.append)
     if not rows:
         raise UserError(f"{folder} is no results folder of a suite: it has no rows.json and no row in runs/")
     remarks.append(

@@ -61,6 +61,12 @@ class Teller:
         """Pass on what is known before training."""
         self.tell("started", dict(facts))
 
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        """Tell how far the warm start is, when it is time to."""
+        if time.monotonic() >= self._next:
+            self.tell("warmed", (layers, int(step["iteration"])))
+            self._next = time.monotonic() + TELL_S
+
     def stepped(self, step: Mapping[str, float]) -> None:
         """Keep the step until it is time to pass some on."""
         self._steps.append(dict(step))

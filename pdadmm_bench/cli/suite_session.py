@@ -90,6 +90,7 @@ class Session:
                 self._make_all(pool)
             finally:
                 self._view.end()
+                self._write_again()
         if self._stops:
             return 130
         return int(self._halted or any(row["status"] in FAILURES for row in self.rows.values()))
@@ -243,13 +244,18 @@ class Session:
             self._view.report(content)
         elif event == "started":
             self._started(running, content)
+        elif event == "warmed":
+            layers, iteration = content
+            total = dict(running.planned.spec.stages())[layers]
+            self._view.stepped(running.bar, iteration, total, f"warm start, {layers} layers")
         elif event == "stepped":
             running.history += content
             if running.observer:
                 for step in content:
                     running.observer.stepped(step)
-            accuracy = next((step["acc_val"] for step in reversed(running.history) if "acc_val" in step), None)
-            self._view.stepped(running.bar, int(content[-1]["iteration"]), accuracy)
+            known = next((step["acc_val"] for step in reversed(running.history) if "acc_val" in step), None)
+            facts = "" if known is None else f"val {100 * known:.1f} %"
+            self._view.stepped(running.bar, int(content[-1]["iteration"]), running.planned.spec.iterations, facts)
         elif event == "attach":
             if running.observer:
                 running.observer.attach(*content)
@@ -300,7 +306,7 @@ class Session:
         """Write the row before anybody else sees it, and again with what the tracker added."""
         row |= self._identity(running.planned) | {"env_concurrency": running.concurrency}
         running.row = row
-        self._write(running.planned, row)
+        self._write(running.planned, row, last=running.observer is None)
         if running.observer:
             running.observer.finished(row, running.history)
             self._write(running.planned, row)
@@ -326,16 +332,27 @@ class Session:
         trial = {} if suite.save else {"env_trial": True}
         return {"env_suite": suite.name, "suite_version": suite.version, **trial, **planned.facts}
 
-    def _write(self, planned: Planned, row: Row) -> None:
-        """Keep the row; a disk that filled up costs no other run, and the row goes to stderr instead."""
+    def _write(self, planned: Planned, row: Row, last: bool = True) -> None:
+        """Keep the row; a disk that filled up costs no other run, and what is ``last`` of it goes to stderr instead."""
         self.rows[planned.key] = make_row(row)
         if planned.finished and row["status"] in ("interrupted", "skipped"):
             return  # what was finished before stays
         try:
             self._results.write(planned.key, row)
         except (UserError, OSError) as error:
-            self._view.warn(f"{error}; the run will be made again")
-            typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+            if last:
+                self._view.warn(f"{error}; that is tried again in the end, and this is the row:")
+                typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+
+    def _write_again(self) -> None:
+        """Keep the rows that the folder lacks in the end: it was full for a while, or it was deleted."""
+        for planned in self._plan.runs:
+            row = self.rows.get(planned.key)
+            if row and self._results.read(planned.key) is None:
+                try:
+                    self._results.write(planned.key, row)
+                except (UserError, OSError) as error:
+                    self._view.warn(f"{error}; the run will be made again")
 
     @contextlib.contextmanager
     def _stopping(self, pool: Pool) -> Iterator[None]:

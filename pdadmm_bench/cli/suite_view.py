@@ -55,11 +55,10 @@ class SuiteView:
         """A run begins; the answer names its bar."""
         return self._bars.add_task(name, total=iterations, facts="") if self._live else None
 
-    def stepped(self, bar: TaskID | None, iteration: int, accuracy: float | None) -> None:
-        """A run has come this far."""
+    def stepped(self, bar: TaskID | None, iteration: int, total: int, facts: str) -> None:
+        """A run has come this far, or its warm start has."""
         if bar is not None:
-            facts = "" if accuracy is None else f"val {100 * accuracy:.1f} %"
-            self._bars.update(bar, completed=iteration, facts=facts)
+            self._bars.update(bar, total=total, completed=iteration, facts=facts)
             self._bars.refresh()
 
     def finished(self, bar: TaskID | None, name: str, row: Row, left_s: float) -> None:

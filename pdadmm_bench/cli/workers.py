@@ -92,6 +92,10 @@ class InStep:
             observer.started(spec, facts)
         self._group.follow()
 
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        for observer in self._observers:  # the others wait already, for the end of the warm start
+            observer.warmed(layers, step)
+
     def stepped(self, step: Mapping[str, float]) -> None:
         for observer in self._observers:
             observer.stepped(step)
@@ -113,6 +117,9 @@ class _Parent:
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         self._tell("started", dict(facts))
 
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        self._tell("warmed", (layers, dict(step)))
+
     def stepped(self, step: Mapping[str, float]) -> None:
         self._tell("stepped", dict(step))
 
@@ -123,7 +130,7 @@ class _Parent:
         if row["status"] != "interrupted":  # then there is no time to wait
             self._connection.recv()
 
-    def _tell(self, event: str, content: Mapping[str, Any]) -> None:
+    def _tell(self, event: str, content: Any) -> None:
         self._connection.send((event, content))
         self._connection.recv()
 
@@ -176,9 +183,12 @@ class _Hub:
                 except OSError:
                     return
 
-    def _handle(self, event: str, content: dict[str, Any]) -> None:
+    def _handle(self, event: str, content: Any) -> None:
         if event == "started":
             self._start(content)
+        elif event == "warmed":
+            for observer in self._observers:
+                observer.warmed(*content)
         elif event == "stepped":
             self._history.append(content)
             for observer in self._observers:

@@ -150,6 +150,15 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     write_atomic(path, json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def what_json_lacks(error: json.JSONDecodeError) -> str:
+    """Why a text is no JSON; one that is good as far as it goes was written in part only, or cut."""
+    if not error.doc.strip():
+        return "it is empty"
+    if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):
+        return f"it breaks off in line {error.doc.count(chr(10)) + 1}, as if it was written in part only"
+    return str(error)
+
+
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file made by :func:`write_rows`; raises :class:`UserError` for anything else."""
     try:
@@ -159,7 +168,7 @@ def read_rows(path: Path) -> list[Row]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not a rows file: {error}") from None
+        raise UserError(f"{path} is not a rows file: {what_json_lacks(error)}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "schema_version" in row for row in rows):
         raise UserError(f"{path} is not a rows file: expected a JSON array of result rows")
     for row in rows:

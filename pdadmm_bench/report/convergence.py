@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import mul
 from typing import TYPE_CHECKING
 
 from pdadmm_bench.core.rows import Row
@@ -117,8 +118,9 @@ def _residual(axes: Axes, history: History) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     if len(x) > 1:
-        # o(1/k) means falling below every multiple of 1/k in the end; the one through the first point shows the slope.
-        axes.plot(x, [y[0] * x[0] / k for k in x], color=GREY, linestyle=":", linewidth=1.2, label="slope of 1/k")
+        # o(1/k) means falling below every multiple of 1/k in the end; the lowest above all residuals shows the slope.
+        highest = max(map(mul, x, y))
+        axes.plot(x, [highest / k for k in x], color=GREY, linestyle=":", linewidth=1.2, label="slope of 1/k")
     axes.legend(fontsize=8, frameon=False, loc="lower left")
 
 

@@ -81,7 +81,7 @@ def _scales(axes: Axes, panel: Panel) -> None:
         axes.set_xticks(panel.ticks, [f"{tick:g}" for tick in panel.ticks])
         axes.set_xticks([], minor=True)
     if panel.kind == "points":
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * axes.dataLim.y1)
     if panel.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     if panel.kind == "steps":

@@ -15,6 +15,11 @@ from pdadmm_bench.stats.pairing import machine_class, repetition, settings
 
 #: The settings that have a column of their own.
 OWN = ("dataset", "layers", "hidden", "gpus", "optimizer")
+#: What a column may decide: there is nothing to split for one worker, and two layers have no warm start.
+FOLLOWING = {
+    **dict.fromkeys(("partition", "wire", "schedule", "microbatches", "threads"), "gpus"),
+    **dict.fromkeys(("warm_start", "deepening"), "layers"),
+}
 
 
 @dataclass(frozen=True)
@@ -110,13 +115,12 @@ def setting_cells(line: Line, names: Sequence[str]) -> list[Cell]:
 
 
 def _follows(name: str, setting: dict[str, Any], peers: Sequence[dict[str, Any]]) -> bool:
-    """Whether a setting only follows from the number of workers, as a partition or a thread count does."""
-    same = [peer for peer in peers if peer.get("gpus") == setting.get("gpus")]
-    if len(same) == len(peers):
+    """Whether a setting only follows from a column, as a thread count does from the number of workers."""
+    cause = FOLLOWING.get(name)
+    if cause is None:
         return False
-    return name in ("partition", "wire", "schedule", "microbatches", "threads") and all(
-        _brief(peer.get(name)) == _brief(setting[name]) for peer in same
-    )
+    same = [peer for peer in peers if peer.get(cause) == setting.get(cause)]
+    return len(same) < len(peers) and all(_brief(peer.get(name)) == _brief(setting[name]) for peer in same)
 
 
 def _brief(value: Any) -> str:

@@ -25,9 +25,9 @@ def page(
     from plotly.offline import get_plotlyjs
 
     plots = {name: (each.title, _plots(each)) for name, each in pictures.items()}
-    created = sorted(str(row["created"]) for row in rows if row.get("created"))
+    created = sorted(str(row["created"])[:16].replace("T", " ") for row in rows if row.get("created"))
     versions = sorted({f"{row.get('env_version')} ({str(row.get('env_commit'))[:10]})" for row in rows})
-    about = f"{len(rows)} result rows" + (f", {created[0]} to {created[-1]}" if created else "") + "."
+    about = f"{len(rows)} result rows" + (f", {created[0]} to {created[-1]} UTC" if created else "") + "."
     if versions:
         about += f" pdadmm-bench {', '.join(versions)}."
     return (
@@ -100,7 +100,9 @@ def _layout(panel: Panel) -> dict[str, Any]:
     x: dict[str, Any] = {"title": {"text": panel.x}, "type": "log" if panel.log_x else "linear"}
     if panel.ticks:
         x |= {"tickvals": list(panel.ticks), "ticktext": [f"{tick:g}" for tick in panel.ticks]}
-    y: dict[str, Any] = {"type": "log" if panel.log_y else "linear", "tickformat": ".0%" if panel.percent else ""}
+    y: dict[str, Any] = {"type": "log" if panel.log_y else "linear", "exponentformat": "power"}
+    if panel.percent:
+        y |= {"tickformat": ".0%", "minallowed": -0.04, "maxallowed": 1.04}
     if panel.kind == "points":
         y["rangemode"] = "tozero"
     return {

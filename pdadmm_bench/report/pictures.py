@@ -91,7 +91,9 @@ def convergence(rows: Sequence[Row], histories: Histories) -> dict[str, Picture]
         in_time = _curves(mine, histories, "acc_val", by="train_seconds")
         guide = _one_over_k(residual)
         panels = [
-            Panel("objective", "iteration", objective, log_y=bool(objective) and positive),
+            Panel(
+                "objective (of gradient methods the loss)", "iteration", objective, log_y=bool(objective) and positive
+            ),
             Panel("primal residual", "iteration", residual, log_x=True, log_y=True, guide=guide),
             Panel("validation accuracy", "iteration", accuracy, percent=True),
             Panel("validation accuracy", "training time (s)", in_time, percent=True),
@@ -137,10 +139,10 @@ def _curves(
 
 def _one_over_k(curves: Sequence[Curve]) -> Curve | None:
     """o(1/k) means falling below every multiple of 1/k in the end: one through the highest k · residual of all."""
-    if not curves or len(curves[0].x) < 2:
+    x = max((curve.x for curve in curves), key=len, default=[])
+    if len(x) < 2:
         return None
     highest = max(x * y for curve in curves for x, y in zip(curve.x, curve.y, strict=True))
-    x = max((curve.x for curve in curves), key=len)
     return _guide("slope of 1/k", x, [highest / k for k in x])
 
 

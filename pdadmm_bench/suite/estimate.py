@@ -22,9 +22,11 @@ from pdadmm_bench.runner import WARMUP_ITERATIONS, choose_device, make_optimizer
 
 MEASURE_S = 0.1
 """Time for each rate of this machine, which are measured once per power of two of rows."""
+MOST_VALUES = 2**22
+"""Of an array that rates are measured on: 16 MiB, beyond which a rate stays what it is and only takes longer."""
 LINK_BANDWIDTH, LINK_LATENCY_S = 2e9, 1e-4
 """Assumed of links between workers, since measuring them starts two processes: about what Gloo does on the loopback."""
-RUN_S, WORKERS_S = 1.0, 8.0
+RUN_S, WORKERS_S = 0.5, 4.0
 """Assumed of every run for logging and drawing, and of a run over several workers for starting them."""
 PROCESS_BYTES = 400 * 2**20
 """Assumed of every process: the interpreter, torch, and freed memory that was not given back."""
@@ -47,7 +49,8 @@ def estimate(spec: RunSpec, threads: int) -> Estimate:
     train, others = _rows(spec)
     widths = mlp.widths(spec.model, sizes.features * (spec.data.hops + 1), sizes.classes)
     blocks = partition(spec.partition if spec.gpus > 1 else "even", layer_costs(profile, widths, train), spec.gpus)
-    machine = _machine(_round(train), spec.model.hidden, threads, choose_device(spec.device, spec.gpus).type)
+    measured = _measured(train, spec.model.hidden)
+    machine = _machine(measured, spec.model.hidden, threads, choose_device(spec.device, spec.gpus).type)
     prediction = predict_iteration(
         profile,
         widths,
@@ -83,8 +86,9 @@ def _rows(spec: RunSpec) -> tuple[int, int]:
     return train, max(0, min(spec.data.num_val + spec.data.num_test, card.sizes.nodes - train))
 
 
-def _round(rows: int) -> int:
-    return 1 << max(0, rows - 1).bit_length()
+def _measured(rows: int, width: int) -> int:
+    """On how many rows rates are measured that are to hold for ``rows`` of them."""
+    return min(1 << max(0, rows - 1).bit_length(), max(1, MOST_VALUES // width))
 
 
 @cache

@@ -27,7 +27,7 @@ from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite.identity import configuration, effective
 from pdadmm_bench.suite.search import Search, draw
 
-FOLDER = "runners"
+FOLDER, TUNING = "runners", "tuning/"
 MOST_RUNS = 100_000
 ALL = "all"
 
@@ -75,22 +75,23 @@ class Suite:
 
 
 def find(name: str) -> Path:
-    """The file of ``runners/smoke.toml`` or ``smoke``: as a path if there is one, else the shipped suite."""
+    """The file ``name`` if there is one, else the shipped suite of that name: ``smoke``, ``tuning/search``."""
     path = Path(name)
     if path.is_file():
         return path
-    stem = path.name.removesuffix(".toml")
-    if str(path.parent) in (".", FOLDER) and (found := share.find(f"{FOLDER}/{stem}.toml")):
+    shipped = name.removeprefix(f"{FOLDER}/").removesuffix(".toml")
+    if found := share.find(f"{FOLDER}/{shipped}.toml"):
         return found
-    if str(path.parent) not in (".", FOLDER):
+    if "/" in shipped and not shipped.startswith(TUNING):
         raise UserError(f"no such suite file: {name}")
     raise unknown("suite", name, names())
 
 
 def names() -> list[str]:
     """The shipped suites; what else lies beside them has entries with names, for ``profile``."""
-    files = {name: share.find(f"{FOLDER}/{name}.toml") for name in share.names(FOLDER)}
-    return [name for name, path in files.items() if path and not _of_profile(read_toml(path))]
+    files = [*share.names(FOLDER), *(f"{TUNING}{name}" for name in share.names(f"{FOLDER}/{TUNING}"))]
+    found = {name: share.find(f"{FOLDER}/{name}.toml") for name in files}
+    return [name for name, path in found.items() if path and not _of_profile(read_toml(path))]
 
 
 def _of_profile(tables: Mapping[str, Any]) -> bool:

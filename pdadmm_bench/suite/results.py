@@ -23,7 +23,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, check_writable, shared, write_atomic, write_rows
+from pdadmm_bench.core.rows import (
+    SCHEMA_VERSION,
+    Row,
+    check_writable,
+    shared,
+    what_json_lacks,
+    write_atomic,
+    write_rows,
+)
 from pdadmm_bench.data.sources import cache_folder
 
 FOLDER = "results"
@@ -88,9 +96,15 @@ class Results:
             path.replace(path.with_suffix(".unreadable"))
         write_atomic(path, json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
-    def every_row(self) -> list[Row]:
-        """All rows in the folder, of earlier code and settings too, oldest first."""
-        rows = [row for path in sorted(self.folder.glob("runs/*.json")) if (row := _row(path)[0])]
+    def every_row(self, report: Callable[[str], None] = lambda line: None) -> list[Row]:
+        """All rows in the folder, of earlier code and settings too, oldest first; files that are none are reported."""
+        rows = []
+        for path in sorted(self.folder.glob("runs/*.json")):
+            row, problem = _row(path)
+            if row is not None:
+                rows.append(row)
+            elif problem:
+                report(f"left out: {path} {problem}")
         return sorted(rows, key=lambda row: str(row.get("created")))
 
     def claim(self, key: str) -> Claim | None:
@@ -167,6 +181,8 @@ def _row(path: Path) -> tuple[Row | None, str | None]:
         row: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None, None
+    except json.JSONDecodeError as error:
+        return None, f"is not a result row: {what_json_lacks(error)}"
     except (OSError, ValueError) as error:
         return None, f"cannot be read ({str(error).splitlines()[0]})"
     if not isinstance(row, dict) or "status" not in row:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pdadmm_bench.track.runs import Tracker
+from pdadmm_bench.track.upload import NOTE, as_note
 
 NUMBERS = ("effect", "low", "high", "threshold")
 
@@ -35,7 +36,7 @@ class GateTracker(Tracker):
         params = [Param(_name(f"verdict/{name}"), verdict) for name, verdict in verdicts.items()]
         for start in range(0, len(params), 100):
             self.client.log_batch(self.run_id, params=params[start : start + 100])
-        tags = [RunTag("regress_exit_code", str(self.exit_code)), RunTag("mlflow.note.content", self.summary[:8000])]
+        tags = [RunTag("regress_exit_code", str(self.exit_code)), RunTag(NOTE, as_note(self.summary))]
         self.client.log_batch(self.run_id, tags=tags)
         self.client.log_text(self.run_id, json.dumps(list(self.rows), indent=1, ensure_ascii=False), "rows.json")
         self.client.log_text(self.run_id, self.summary, "summary.md")

@@ -25,7 +25,8 @@ def parent_end(rows: Iterable[Row]) -> str:
 
 
 #: What a row knows about the placement of its run before training.
-_PLACEMENT = ("dist_workers", "dist_device", "dist_threads", "dist_partition", "dist_wire")
+_PLACEMENT_ALONE = ("dist_workers", "dist_device", "dist_threads")
+_PLACEMENT = (*_PLACEMENT_ALONE, "dist_partition", "dist_wire")
 
 #: Columns that rows of suites have, and the tags that their runs have of them.
 _SUITE_TAGS = {
@@ -92,13 +93,15 @@ def describe(spec: RunSpec, facts: Mapping[str, Any], environment: Mapping[str, 
         facts: values of its row that are known before training.
     """
     settings = {key: value for key, value in spec.flat().items() if key != "set"}  # resolved in optimizer_*
-    resolved = {key: facts[key] for key in facts if key.startswith("optimizer_") or key in _PLACEMENT}
+    workers = facts.get("dist_workers") or spec.gpus
+    placement = _PLACEMENT if workers > 1 else _PLACEMENT_ALONE
+    resolved = {key: facts[key] for key in facts if key.startswith("optimizer_") or key in placement}
     twice = ("optimizer_name", "optimizer_preset")
     tags = {
         "dataset": spec.data.dataset,
         "optimizer": spec.optimizer,
         "device": facts.get("dist_device", spec.device),
-        "workers": facts.get("dist_workers", spec.gpus),
+        "workers": workers,
     }
     return {
         "name": f"{spec.optimizer} {spec.data.dataset} seed {spec.seed}",

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.core.rows import Row
@@ -71,7 +71,7 @@ class Tracker:
     def _new(
         cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
         unsent: Path, files: Sequence[Path], warn: Callable[[str], None], *, known_as: str | None = None,
-    ) -> Tracker:  # fmt: skip
+    ) -> Self:  # fmt: skip
         used = store.uri_or_default(uri)
         record = Record(
             id=known_as or uuid.uuid4().hex,
@@ -165,8 +165,10 @@ class Tracker:
         if store.is_away(self.upload.uri, error):
             self._not_before = time.monotonic() + _RETRY_SECONDS
         if self.problem is None:
+            file = store.database(self.upload.uri)
+            why = store.sentence(error) if file is None or file.exists() else "the file is gone"
             self.problem = (
-                f"the MLflow store {self.record.store} cannot be used ({doing}: {store.sentence(error)}); "
+                f"the MLflow store {self.record.store} cannot be used ({doing}: {why}); "
                 f"training goes on, and what MLflow could not take is kept in {self.spool}"
             )
             self.warn(self.problem)
@@ -300,6 +302,9 @@ class TrackedRun:
         self.record.tags |= self._tags
         tracker.attempt("creating a run", lambda: self._under_parent(tracker.upload.open))
         self._next_flush = time.monotonic() + _FLUSH_SECONDS
+
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        """The steps of a warm start belong to another network; only its seconds are kept."""
 
     def stepped(self, step: Mapping[str, float]) -> None:
         """Buffer the step; every few seconds the buffer is written."""

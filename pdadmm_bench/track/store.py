@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shlex
 import shutil
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +30,8 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Of our experiments: the UI opens them on their runs, not on traces of language models."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _LOCK_SECONDS = 60.0
 _FREE_BYTES = 32 << 20
@@ -61,6 +65,8 @@ def client(uri: str) -> Any:
     """
     from mlflow import MlflowClient
 
+    # A statement that fails is told in one sentence, by whoever made it; MLflow adds a hundred lines.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file, query = database(uri), uri.partition("?")[1:]
     return MlflowClient(uri if file is None else "".join([f"sqlite:///{file.absolute()}", *query]))
 
@@ -111,6 +117,13 @@ def _check_file(file: Path) -> None:
                 start = stream.read(16)
             if start and start != b"SQLite format 3\0":
                 raise TrackingError(f"{file} is not an SQLite database; move it away or name another with {VARIABLE}")
+            if _is_foreign(file):
+                with alone(file):  # else somebody may be making it
+                    foreign = _is_foreign(file)
+                if foreign:
+                    raise TrackingError(
+                        f"{file} is the database of another program, not of MLflow; name another with {VARIABLE}"
+                    )
     except OSError as error:
         raise TrackingError(
             f"the MLflow store {file} cannot be written ({error.strerror}); "
@@ -119,6 +132,16 @@ def _check_file(file: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _FREE_BYTES:
         raise TrackingError(f"only {free >> 20} MiB are free in {folder} for the MLflow store; free some space first")
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether the SQLite database has tables, and none of MLflow's, which would be added to them."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return False  # MLflow says what is wrong
+    return bool(tables) and not tables & {"experiments", "alembic_version"}
 
 
 def _check_port(uri: str, port: int) -> None:
@@ -194,7 +217,7 @@ def create_experiment(client: Any, name: str, file: Path | None) -> str:
     if found is None:
         location = None if file is None else str(file.absolute().parent / "mlruns")
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
         except MlflowException:
             # On a server another process may have created it since; if not, the first error is the one to tell.
             found = client.get_experiment_by_name(name)

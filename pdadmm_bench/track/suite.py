@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,8 @@ class SuiteTracker(Tracker):
         """
         unsent = results / FOLDER
         tracker = cls._new(uri, experiment, name, config, environment, unsent, (), warn, known_as=parent)
-        assert isinstance(tracker, cls)
         if parent and tracker._done():
-            tracker = cls._new(uri, experiment, name, config, environment, unsent, (), warn)
-            assert isinstance(tracker, cls)
+            tracker.record.id, tracker.record.tried = uuid.uuid4().hex, False
         tracker.child_tags = dict(tags)
         tracker.record.tags |= tags
         going_on = tracker.run_id is not None

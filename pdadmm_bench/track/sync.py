@@ -172,6 +172,7 @@ class Sync:
             if record.parent_run_id and upload.get(record.parent_run_id) is not None:
                 return record.parent_run_id
             parent = self._parents.setdefault(name, self._bare(record, "runs uploaded later"))
+            _forget_other_store(parent, upload)
             upload.open(parent)
             self._parent_ids[name] = str(parent.run_id)
         return self._parent_ids[name]

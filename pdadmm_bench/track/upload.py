@@ -30,6 +30,7 @@ SUMMARY = (
 COLLECTED = ("dataset", "optimizer", "device", "workers")
 RECORD = "record"
 PARENT = "mlflow.parentRunId"
+NOTE = "mlflow.note.content"
 
 # Limits of MLflow: a longer value would be cut without a word, a larger batch or a longer digest refused.
 METRICS, _PARAMS, _VALUE, _TAG, _DIGEST = 1000, 100, 6000, 8000, 36
@@ -149,7 +150,7 @@ class Upload:
             table = summary_markdown(rows)
             self.client.log_text(record.run_id, dump(rows), "rows.json")
             self.client.log_text(record.run_id, table, "summary.md")
-            self.client.set_tag(record.run_id, "mlflow.note.content", fit(table, _TAG))
+            self.client.set_tag(record.run_id, NOTE, as_note(table))
         drawn = [(row, history) for row, history in runs if history]
         if len(drawn) > 1:
             from pdadmm_bench.report.convergence import comparison_figure
@@ -209,7 +210,7 @@ class Upload:
 def _metrics(at: int, step: Mapping[str, float]) -> Iterator[Any]:
     from mlflow.entities import Metric
 
-    for key, value in step.items():
+    for key, value in sorted(step.items()):  # accuracy first: the UI begins with what came first
         if key != "iteration" and value is not None:
             # MLflow stores infinity as the largest double, which ruins the axis of every chart.
             yield Metric(key, value if math.isfinite(value) else math.nan, at, int(step["iteration"]))
@@ -223,6 +224,11 @@ def _dataset(name: str, facts: Mapping[str, Any]) -> Any:
     source = {"card": name, "version": facts.get("dataset_version"), "obtained_from": facts.get("dataset_source")}
     dataset = Dataset(name, sha256[:_DIGEST], "card", json.dumps(source), profile=json.dumps(dict(facts)))
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training"), InputTag("sha256", sha256)])
+
+
+def as_note(markdown: str) -> str:
+    """A run's description, in which MLflow would take the interval of ``[1, 2] (n=5)`` for a link."""
+    return fit(markdown.replace("[", "\\[").replace("]", "\\]"), _TAG)
 
 
 def fit(value: Any, limit: int) -> str:

@@ -19,6 +19,16 @@ DATA = ("--dataset", DATASET, "--hops", "1", "--num-val", "50", "--num-test", "5
 TINY = ("run", *DATA, "--layers", "2", "--hidden", "8", "--iterations", "4")
 
 
+def tiny_suite(entries: str, **defaults: Any) -> str:
+    """The text of a suite of ``entries`` (TOML) on the tiny problem; ``defaults`` go over those of :data:`TINY`."""
+    settings = {
+        "dataset": DATASET, "hops": 1, "num_val": 50, "num_test": 50, "layers": 2, "hidden": 8, "iterations": 4,
+        "threads": 1, **defaults,
+    }  # fmt: skip
+    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    return "\n".join(['summary = "a try"', "[defaults]", *lines, entries])
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command said and how it ended."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import DATASET, finish, rows_of, start
+from shell import DATASET, finish, rows_of, start, tiny_suite
 
 from pdadmm_bench.track import store
 from pdadmm_bench.track.upload import SUMMARY
@@ -32,21 +32,7 @@ if found := shutil.which("initdb"):
     BINARIES = Path(found).parent
 DRIVER = importlib.util.find_spec("psycopg2")
 
-SUITE = f"""
-summary = "200 tiny runs"
-[defaults]
-dataset = "{DATASET}"
-hops = 1
-num_val = 50
-num_test = 50
-hidden = 8
-iterations = 1
-layers = 2
-threads = 1
-[[entry]]
-optimizer = ["sgd", "adam"]
-seeds = 100
-"""
+SUITE = tiny_suite('[[entry]]\noptimizer = ["sgd", "adam"]\nseeds = 100\n', iterations=1)
 
 
 def free_port() -> int:

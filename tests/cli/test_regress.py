@@ -11,27 +11,13 @@ from xml.etree import ElementTree
 
 import pytest
 from mlflow import MlflowClient
-from shell import Cli
+from shell import Cli, tiny_suite
 
 from pdadmm_bench.cli import gate
 from pdadmm_bench.cli.gate_sides import HEAD, CannotCompare, Probe
 from pdadmm_bench.regress import baseline
 
-SUITE = """
-summary = "small"
-[defaults]
-dataset = "sbm[nodes=300,classes=3,features=12]"
-hops = 1
-num_val = 50
-num_test = 50
-layers = 2
-hidden = 8
-iterations = 4
-threads = 1
-[[entry]]
-optimizer = "sgd"
-seeds = 2
-"""
+SUITE = tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 2\n')
 MINE = ("--suite", "mine.toml")
 
 

@@ -13,29 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shell import Answer, Cli
+from shell import Answer, Cli, tiny_suite
 
 from pdadmm_bench.cli import gate, gating
 from pdadmm_bench.cli.gate_sides import Checkout
 from pdadmm_bench.data.sources import CACHE_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = """
-summary = "small"
-[defaults]
-dataset = "sbm[nodes=300,classes=3,features=12]"
-hops = 1
-num_val = 50
-num_test = 50
-layers = 4
-hidden = 8
-iterations = 10
-init = "he"
-threads = 1
-[[entry]]
-optimizer = ["pdadmm", "sgd"]
-seeds = 3
-"""
+SUITE = tiny_suite('[[entry]]\noptimizer = ["pdadmm", "sgd"]\nseeds = 3\n', layers=4, iterations=10, init="he")
 WORKERS = SUITE.replace("[[entry]]", "[[entry]]\ngpus = 2").replace('["pdadmm", "sgd"]', '"pdadmm"')
 
 SIGN = (

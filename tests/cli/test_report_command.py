@@ -103,9 +103,13 @@ def test_a_results_folder_without_rows_json_gives_its_single_rows(cli: Cli, meas
     (folder / "runs").mkdir(parents=True)
     for place, row in enumerate(rows_of(measured / "rows.json")):
         (folder / "runs" / f"{place}.json").write_text(json.dumps(row))
+    (folder / "runs" / "half.json").write_text('{"status": "ok",')
+    (folder / "runs" / "old.json").write_text('{"status": "ok", "schema_version": 0}')
     answer = cli("report", "mine")
     assert answer.code == 0, answer.err
     assert "all 4 rows" in answer.out
+    assert "left out: results/mine/runs/half.json is not a result row: it breaks off in line 1" in answer.out
+    assert "left out: results/mine/runs/old.json is a row of schema 0, this program reads schema 1" in answer.out
     assert "adam" in answer.out
 
 

@@ -15,26 +15,14 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from shell import DATASET, Answer, Cli, finish, rows_of, start
+from shell import DATASET, Answer, Cli, finish, rows_of, start, tiny_suite
 
 from pdadmm_bench.cli import suite_session
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.suite.results import Results
 
-DEFAULTS = f"""
-summary = "a try"
-[defaults]
-dataset = "{DATASET}"
-hops = 1
-num_val = 50
-num_test = 50
-hidden = 8
-iterations = 4
-layers = 2
-threads = 1
-"""
-SIX = DEFAULTS + '[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n'
-ENDLESS = (
-    DEFAULTS
-    + """
+SIX = tiny_suite('[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n')
+ENDLESS = tiny_suite("""
 [[entry]]
 optimizer = "sgd"
 [[entry]]
@@ -42,8 +30,7 @@ optimizer = "adam"
 iterations = 1000000
 [[entry]]
 optimizer = "pdadmm"
-"""
-)
+""")
 NUMBERS = ("weights_initial_sha256", "weights_sha256", "acc_test_at_best_val", "acc_val_best", "status", "iterations")
 
 
@@ -188,7 +175,7 @@ def test_ctrl_c_keeps_what_is_finished_and_goes_on(with_store: Path, shared_cach
 
 @pytest.mark.dist
 def test_ctrl_c_reaches_runs_over_several_workers(with_store: Path, shared_cache: Path) -> None:
-    name = suite_file(with_store, DEFAULTS + '[[entry]]\noptimizer = "adam"\niterations = 1000000\ngpus = 2\n')
+    name = suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "adam"\niterations = 1000000\ngpus = 2\n'))
     process = start("suite", name, cwd=with_store, cache=shared_cache)
     wait_for(lambda: under_way(with_store), process)
     process.send_signal(signal.SIGTERM)  # as a cluster ends a job
@@ -211,6 +198,17 @@ def test_a_run_that_is_killed_is_a_row_and_the_others_go_on(with_store: Path, sh
     assert "warning: 1 of 3 runs failed; pdadmm-bench suite mine.toml --failed-only makes them again" in answer.err
 
 
+@pytest.mark.dist
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_warm_start_is_on_the_bar(workers: int, with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[int, int, str]] = []
+    monkeypatch.setattr(suite_session.SuiteView, "stepped", lambda view, bar, *what: shown.append(what))
+    deep = f'[[entry]]\noptimizer = "sgd"\nlayers = 4\ngpus = {workers}\nwarm_start = "2:3"\n'
+    assert cli("suite", suite_file(with_store, tiny_suite(deep)), "--quiet").code == 0
+    assert shown[0] == (0, 3, "warm start, 2 layers")
+    assert shown[-1][:2] == (4, 4) and shown[-1][2].startswith("val ")
+
+
 @pytest.mark.slow
 def test_two_at_once_share_the_work(undisturbed: tuple[Path, Answer], tmp_path: Path, shared_cache: Path) -> None:
     name = suite_file(tmp_path, SIX)
@@ -228,18 +226,15 @@ def test_two_at_once_share_the_work(undisturbed: tuple[Path, Answer], tmp_path: 
 
 
 def test_failed_runs_are_rows_and_are_tried_again(with_store: Path, cli: Cli) -> None:
-    bad = (
-        DEFAULTS
-        + """
-        [[entry]]
-        optimizer = "sgd"
-        set.sgd.lr = [1e30, 0.1]
-        [[entry]]
-        optimizer = "adam"
-        wire = "bf16"
-        """
-    )
-    name = suite_file(with_store, bad)
+    bad = """
+    [[entry]]
+    optimizer = "sgd"
+    set.sgd.lr = [1e30, 0.1]
+    [[entry]]
+    optimizer = "adam"
+    wire = "bf16"
+    """
+    name = suite_file(with_store, tiny_suite(bad))
     answer = cli("suite", name)
     assert answer.code == 1, answer.err
     rows = rows_of(with_store / "results/mine/rows.json")
@@ -276,7 +271,7 @@ def test_data_that_cannot_be_had_skips_its_runs(with_store: Path, cli: Cli) -> N
     card.parent.mkdir(parents=True)
     source = (Path(suite_session.__file__).parents[2] / "datasets" / "photo.toml").read_text()
     card.write_text("\n".join(line for line in source.splitlines() if not line.startswith("upstream")))
-    name = suite_file(with_store, DEFAULTS + f'[[entry]]\ndataset = ["lost", "{DATASET}"]\n')
+    name = suite_file(with_store, tiny_suite(f'[[entry]]\ndataset = ["lost", "{DATASET}"]\n'))
     planned = cli("--share", "share", "suite", name, "--dry-run", "--cache", "cache")
     assert "1 run on lost, which is fetched first" in planned.out
     answer = cli("--share", "share", "suite", name, "--cache", "cache")
@@ -294,7 +289,7 @@ def test_code_that_changes_meanwhile_stops_the_suite(
 ) -> None:
     versions = iter([suite_session.code_version("adam"), "edited"])
     monkeypatch.setattr(suite_session, "code_version", lambda optimizer: next(versions))
-    answer = cli("suite", suite_file(with_store, DEFAULTS + '[[entry]]\noptimizer = "adam"\nseeds = 3\n'))
+    answer = cli("suite", suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "adam"\nseeds = 3\n')))
     assert answer.code == 1
     assert "the code changed while the suite was running" in answer.err and "2 runs not made" in answer.err
     assert [row["status"] for row in kept(with_store).values()] == ["ok"]
@@ -304,7 +299,7 @@ def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, c
     trial = shared_cache / "trials" / "smoke"
     (trial / "runs").mkdir(parents=True)
     (trial / "runs" / "of-the-last-try.json").touch()
-    few = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0", "--filter", "optimizer=adam,sgd")
+    few = ("--filter", "gpus=1", "--filter", "layers=3", "--filter", "seed=0", "--filter", "optimizer=adam,sgd")
     planned = cli("suite", "smoke", *few, "--dry-run")
     assert "2 to make, 0 finished" in planned.out and (trial / "runs" / "of-the-last-try.json").is_file()
     answer = cli("suite", "smoke", *few)
@@ -327,13 +322,64 @@ def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, c
 def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, migrated: Path) -> None:
     (folder / "there").mkdir()
     shutil.copy(migrated, folder / "there" / "mlflow.db")
-    one = ("--filter", "gpus=1", "--filter", "layers=2", "--filter", "seed=0", "--filter", "optimizer=adam")
+    one = ("--filter", "gpus=1", "--filter", "layers=3", "--filter", "seed=0", "--filter", "optimizer=adam")
     assert cli("suite", "smoke", *one, "--results", "there", "--quiet").code == 0
     assert [row["env_suite"] for row in rows_of(folder / "there" / "rows.json")] == ["smoke"]
     assert [path.name for path in folder.iterdir()] == ["there"]
     again = cli("suite", "smoke", *one, "--results", "there")
     assert "0 to make, 1 finished" in again.err
     assert "pdadmm-bench report there --format all" in again.err
+
+
+def test_a_folder_that_is_deleted_under_a_suite_costs_no_row(
+    folder: Path, cli: Cli, migrated: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, finished = folder / "there", suite_session.SuiteView.finished
+    there.mkdir()
+    shutil.copy(migrated, there / "mlflow.db")
+
+    def then_delete(view: suite_session.SuiteView, *what: Any) -> None:
+        finished(view, *what)
+        if "seed 1" in what[1]:
+            shutil.rmtree(there)
+
+    monkeypatch.setattr(suite_session.SuiteView, "finished", then_delete)
+    name = suite_file(folder, "save = false\n" + tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 4\n'))
+    answer = cli("suite", name, "--results", "there")
+    assert answer.code == 0, answer.err
+    assert answer.err.count("the file is gone") == 1 and "SQLAlchemy" not in answer.err
+    assert [row["seed"] for row in rows_of(there / "rows.json")] == [0, 1, 2, 3]
+    assert len(list(there.glob("runs/*.json"))) == 4
+    store = ("--tracking-uri", f"sqlite:///{there}/mlflow.db")
+    assert f"pdadmm-bench sync {' '.join(store)} there uploads them" in answer.err
+    shutil.copy(migrated, there / "mlflow.db")
+    synced = finish(start("sync", *store, "there", cwd=folder, cache=shared_cache))
+    assert synced.out.startswith("2 uploaded, 0 completed"), synced
+    shutil.copy(there / "mlflow.db", folder)  # MLflow keeps the deleted one open in this process
+    (parent,), children = tracked(folder)
+    assert parent.info.status == "FINISHED"
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.run_id for run in children} == {row["mlflow_run_id"] for row in rows_of(there / "rows.json")[2:]}
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_row(
+    with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, full = Results.write, ["before MLflow", "after it"]
+
+    def written(results: Results, key: str, row: Any) -> None:
+        if full:
+            full.pop()
+            raise UserError(f"{key} cannot be written: No space left on device")
+        write(results, key, row)
+
+    monkeypatch.setattr(Results, "write", written)
+    answer = cli("suite", suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 2\n')))
+    assert answer.code == 0, answer.err
+    assert answer.err.count("No space left on device; that is tried again in the end, and this is the row:") == 1
+    (told,) = [json.loads(line) for line in answer.err.splitlines() if line.startswith("{")]
+    rows = rows_of(with_store / "results/mine/rows.json")
+    assert rows[0] == told and [row["seed"] for row in rows] == [0, 1]
 
 
 WRONG = {
@@ -355,5 +401,5 @@ def test_what_cannot_be_asked_for_is_one_line(options: tuple[str, ...], cli: Cli
 
 
 def test_a_misspelt_key_is_told_with_the_valid_ones(cli: Cli, folder: Path) -> None:
-    name = suite_file(folder, DEFAULTS + "[[entry]]\noptimiser = 'adam'\n")
+    name = suite_file(folder, tiny_suite("[[entry]]\noptimiser = 'adam'\n"))
     assert "unknown key in entry 1 of mine.toml: 'optimiser': did you mean optimizer" in cli("suite", name).error

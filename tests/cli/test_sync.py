@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import DATA, DATASET, TINY, Cli, rows_of
+from shell import DATA, DATASET, TINY, Cli, rows_of, tiny_suite
 
 from pdadmm_bench.track import store
 from pdadmm_bench.track.upload import Upload
@@ -16,20 +16,7 @@ from pdadmm_bench.track.upload import Upload
 AWAY = ("--tracking-uri", "http://127.0.0.1:9")
 HERE = ("--tracking-uri", "sqlite:///mlflow.db")
 TWO = (*TINY, "--optimizer", "adam", "--optimizer", "sgd", "--quiet", "--json", "rows.json")
-SUITE = f"""
-summary = "a try"
-[defaults]
-dataset = "{DATASET}"
-hops = 1
-num_val = 50
-num_test = 50
-hidden = 8
-iterations = 3
-layers = 2
-threads = 1
-[[entry]]
-optimizer = ["adam", "sgd"]
-"""
+SUITE = tiny_suite('[[entry]]\noptimizer = ["adam", "sgd"]\n', iterations=3)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from faults import LONELY_S
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.cli.workers import run_in_workers
 from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.runner import Observer
 
 pytestmark = pytest.mark.dist
 
@@ -21,7 +22,7 @@ TIMEOUT_S = 2
 SHAPE = ("--rows", "40", "--features", "6", "--classes", "3", "--hidden", "8", "--layers", "4", "--threads", "1")
 
 
-class Slow:
+class Slow(Observer):
     """An observer that takes longer, here and there, than workers wait for an exchange."""
 
     def __init__(self, at: set[str]):

@@ -191,7 +191,10 @@ def test_only_regular_files_are_replaced(special: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not a rows file"),
+        ("", "is not a rows file: it is empty"),
+        ('[{"status": "ok",\n"seed"', "it breaks off in line 2, as if it was written in part only"),
+        ('[{"status": "o', "it breaks off in line 1"),
+        ("[{] 2", "is not a rows file: Expecting property name"),
         ("{}", "expected a JSON array"),
         ("[1]", "expected a JSON array"),
         ('[{"schema_version": 99}]', "rows of schema 99, this program reads schema 1"),

@@ -19,9 +19,22 @@ class Screen:
         stderr = Console(file=self.err, force_terminal=terminal, width=80, color_system=None)
         self.view = LiveView(quiet=quiet, total=total, stderr=stderr, stdout=Console(file=self.out, width=200))
 
-    def play(self, *, iterations: int = 100, status: str = "ok", dataset: str = "cora", **values: object) -> Row:
-        spec = run_spec({"dataset": dataset, "optimizer": "pdadmm", "iterations": iterations})
+    def play(
+        self,
+        *,
+        iterations: int = 100,
+        status: str = "ok",
+        dataset: str = "cora",
+        stages: str = "none",
+        **values: object,
+    ) -> Row:
+        settings = {"dataset": dataset, "optimizer": "pdadmm", "iterations": iterations, "warm_start": stages}
+        spec = run_spec({**settings, "layers": 10})
         self.view.started(spec, {})
+        for layers, until in spec.stages():
+            self.view.warmed(layers, {"iteration": 0, "acc_val": 0.1, "loss_train": 3.0})
+            for k in range(1, until + 1):
+                self.view.warmed(layers, {"iteration": k, "iteration_seconds": 0.005, "loss": 2.0})
         self.view.stepped({"iteration": 0, "acc_val": 0.1})
         for k in range(1, iterations + 1):
             step = {"iteration": k, "iteration_seconds": 0.012, "loss": 1 / k}
@@ -41,6 +54,25 @@ def test_plain_lines_are_few() -> None:
     assert lines[0] == "pdadmm cora seed 0: iteration 100/1000  loss 0.01  val 75.0 %  12 ms/iter"
     assert lines[-1] == "✓ pdadmm cora seed 0  test 81.2 %"
     assert screen.out.getvalue() == ""
+
+
+def test_a_warm_start_is_shown_within_the_lines_of_its_run() -> None:
+    screen = Screen()
+    screen.play(iterations=600, stages="2:300,5:100")
+    lines = screen.err.getvalue().splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "pdadmm cora seed 0: warm start, 2 layers, iteration 100/300  loss 2  5 ms/iter"
+    assert lines[3] == "pdadmm cora seed 0: warm start, 5 layers, iteration 100/100  loss 2  5 ms/iter"
+    assert lines[4] == "pdadmm cora seed 0: iteration 100/600  loss 0.01  val 75.0 %  12 ms/iter"
+
+
+def test_the_bar_is_that_of_the_stage_and_then_of_the_run() -> None:
+    screen = Screen(terminal=True)
+    with screen.view:
+        screen.play(iterations=600, stages="2:300")
+    text = screen.err.getvalue()
+    stage, end = text.index("300/300 warm start, 2 layers  loss 2  5 ms/iter"), text.rindex("600/600 loss")
+    assert stage < end and "warm start" not in text[end:]
 
 
 def test_fewer_iterations_than_lines() -> None:

@@ -16,6 +16,7 @@ from pdadmm_bench.report import render
 from pdadmm_bench.report.accuracy import accuracy_table
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.figures import figure
+from pdadmm_bench.report.lines import gather
 from pdadmm_bench.report.page import page
 from pdadmm_bench.report.pictures import convergence, profile, speedup
 from pdadmm_bench.report.profile import profile_tables
@@ -45,6 +46,15 @@ def test_accuracy_golden_table() -> None:
         "| 2 | 16 | adam | 70.9 % [70.2, 71.5] (n=8) |",
         "| 2 | 16 | pdadmm | **75.9 % [75.2, 76.5] (n=8)** |",
     ]
+
+
+def test_a_warm_start_is_named_where_depth_does_not_decide_it() -> None:
+    """Two layers have none, which is no difference between optimizers."""
+    deep = {"layers": 10, "warm_start": "2:50"}
+    rows = [a_row(), a_row(deep)]
+    assert [line.optimizer for line in gather(rows)] == [rows[0]["optimizer_name"]] * 2
+    lines = gather([*rows, a_row({**deep, "warm_start": "2:90"})])
+    assert [line.optimizer.partition(" ")[2] for line in lines] == ["", "warm_start=2:50", "warm_start=2:90"]
 
 
 def test_one_seed_has_neither_interval_nor_best() -> None:

@@ -10,7 +10,7 @@ from pdadmm_bench.core.rows import FIXED
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.optim.adam import Adam
-from pdadmm_bench.runner import WARMUP_ITERATIONS, results_from, run
+from pdadmm_bench.runner import WARMUP_ITERATIONS, Observer, results_from, run
 
 
 def problem(spread: float = 3.0) -> Problem:
@@ -26,12 +26,15 @@ def spec(**values):
     return run_spec({**plain, **values})
 
 
-class Recorder:
+class Recorder(Observer):
     def __init__(self):
-        self.steps, self.rows, self.facts = [], [], None
+        self.steps, self.warming, self.rows, self.facts = [], [], [], None
 
     def started(self, spec, facts):
         self.facts = facts
+
+    def warmed(self, layers, step):
+        self.warming.append((layers, int(step["iteration"])))
 
     def stepped(self, step):
         self.steps.append(step)

@@ -236,16 +236,19 @@ def test_a_suite_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     shipped = share.find("runners/smoke.toml")
     assert find("smoke") == find("smoke.toml") == find("runners/smoke.toml") == shipped
+    assert find("tuning/search") == share.find("runners/tuning/search.toml")
     Path("smoke.toml").touch()
     assert find("smoke.toml") == Path("smoke.toml")
     with pytest.raises(UserError, match="unknown suite 'smok': did you mean smoke"):
         find("smok")
     with pytest.raises(UserError, match=r"no such suite file: elsewhere/smoke\.toml"):
         find("elsewhere/smoke.toml")
+    with pytest.raises(UserError, match="unknown suite 'tuning/serch': did you mean tuning/search"):
+        find("tuning/serch")
 
 
 def test_what_lies_beside_the_suites_is_not_called_one() -> None:
-    assert "speed" not in names() and set(names()) >= {"smoke", "accuracy", "scaling", "ci", "paper-g"}
+    assert "speed" not in names() and set(names()) >= {"smoke", "accuracy", "scaling", "ci", "tuning/search"}
     with pytest.raises(UserError, match="unknown suite 'nowhere'") as refused:
         find("nowhere")
     assert "speed" not in str(refused.value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report import convergence
 from pdadmm_bench.track import TrackedRun, Tracker, runs, store, upload, view_command
+from pdadmm_bench.track.record import describe
 
 ENVIRONMENT = {"env_commit": "abc123", "env_dirty": True, "env_cpu": "test"}
 SHA = "0123456789abcdef" * 4
@@ -78,6 +81,8 @@ def test_parent_and_children(uri: str) -> None:
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["dataset"] == "cora"
     assert "| pdadmm |" in parent.data.tags["mlflow.note.content"]
+    kind = tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"  # else the UI opens it as one of language models
     assert artifacts(tracker, tracker.run_id) == {
         "config.json", "environment.json", "rows.json", "summary.md", "comparison.png",
     }  # fmt: skip
@@ -89,6 +94,26 @@ def test_parent_and_children(uri: str) -> None:
         assert artifacts(tracker, run.info.run_id) == {
             "config.json", "environment.json", "row.json", "convergence.png",
         }  # fmt: skip
+
+
+def test_a_description_has_no_links() -> None:
+    """MLflow's UI reads ``[80.1, 82.3] (n=5)`` as one."""
+    assert upload.as_note("| 81.0 % [80.1, 82.3] (n=5) |") == r"| 81.0 % \[80.1, 82.3\] (n=5) |"
+    assert len(upload.as_note("[" * 9000)) == 8000
+
+
+@pytest.mark.parametrize(("workers", "told"), [(1, False), (2, True)])
+def test_a_partition_is_a_param_where_there_is_something_to_split(workers: int, told: bool) -> None:
+    spec = run_spec({"dataset": "cora", "optimizer": "pdadmm", "gpus": workers})
+    facts = {"dist_workers": workers, "dist_partition": "10" if workers == 1 else "5,5", "dist_threads": 1}
+    params = describe(spec, facts, ENVIRONMENT)["params"]
+    assert ("dist_partition" in params, params["dist_threads"]) == (told, "1")
+
+
+def test_metrics_begin_with_accuracy() -> None:
+    """The UI's comparison is coloured by the metric that came first."""
+    step = {"iteration": 3, "train_seconds": 1.0, "loss_val": 2.0, "acc_val": 0.5, "acc_test": 0.4}
+    assert [metric.key for metric in upload._metrics(0, step)] == ["acc_test", "acc_val", "loss_val", "train_seconds"]
 
 
 def test_what_a_child_holds(uri: str) -> None:
@@ -276,6 +301,16 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("something that matters to somebody")
     with pytest.raises(TrackingError, match="not an SQLite database"):
         open_tracker(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_database_of_another_program(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE users (name)")
+    before = file.read_bytes()
+    with pytest.raises(TrackingError, match="database of another program, not of MLflow"):
+        open_tracker(f"sqlite:///{file}")
+    assert file.read_bytes() == before
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

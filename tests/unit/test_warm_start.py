@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_runner import problem, spec
+from test_runner import Recorder, problem, spec
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.errors import UserError
@@ -64,6 +64,14 @@ def test_a_warm_start_is_on_the_training_clock() -> None:
     assert result.history[0]["train_seconds"] == 7.0
     assert result.row["model_warm_start"] == "2:4,3:3 function"
     assert run(spec(layers=6), problem()).row["model_warm_start"] is None
+
+
+def test_observers_hear_of_a_warm_start_apart_from_the_run() -> None:
+    recorder = Recorder()
+    result = run(spec(layers=6, iterations=2, warm_start="2:4,3:1"), problem(), [recorder])
+    assert recorder.warming == [(2, 0), (2, 1), (2, 2), (2, 3), (2, 4), (3, 0), (3, 1)]
+    assert recorder.steps == result.history and len(recorder.steps) == 3
+    assert recorder.rows == [result.row]
 
 
 def test_a_warm_start_that_diverges_ends_the_run() -> None:

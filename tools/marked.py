@@ -1,0 +1,61 @@
+"""Tables in the documentation that are made of committed rows, and checked against them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.suite.results import Results
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCAL = ("mlflow_run_id", "dist_per_worker")
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A table that pages show between ``<!-- name -->`` and ``<!-- /name -->``, and the rows that it is made of."""
+
+    name: str
+    rows: Path
+    pages: Sequence[Path]
+
+    def load(self) -> list[Row]:
+        """The rows, from a compressed file of JSON."""
+        rows: list[Row] = json.loads(gzip.decompress(self.rows.read_bytes()))
+        return rows
+
+    def take(self, folder: Path) -> None:
+        """Keep the rows of a suite's results folder, by problem, without what only their machine knows."""
+        rows = [{key: row[key] for key in row if key not in LOCAL} for row in Results(folder).every_row()]
+        rows.sort(key=lambda row: (row["dataset_name"], row["model_layers"], row["optimizer_name"], row["spec"]))
+        self.rows.parent.mkdir(parents=True, exist_ok=True)
+        self.rows.write_bytes(gzip.compress(json.dumps(rows, ensure_ascii=False).encode(), mtime=0))
+
+    def placed(self, page: str, table: str) -> str:
+        """``page`` with ``table`` between the marks; raises ``ValueError`` without them."""
+        begin, end = f"<!-- {self.name} -->", f"<!-- /{self.name} -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not pattern.search(page):
+            raise ValueError(f"no {begin} … {end}")
+        return pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", page)
+
+
+def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
+    """Take, write or check a table as ``words`` of the command line say; 1 where a page has another one."""
+    for folder in (Path(word) for word in words if word != "--check"):
+        marked.take(folder)
+    shown, wrong = table(marked.load()), 0
+    for path in marked.pages:
+        old = path.read_text(encoding="utf-8")
+        new = marked.placed(old, shown)
+        if "--check" not in words:
+            path.write_text(new, encoding="utf-8")
+        elif new != old:
+            print(f"{path.name} has other numbers than {marked.rows.name}: make its {marked.name} anew (tools/)")
+            wrong += 1
+    return int(wrong > 0)
