@@ -36,6 +36,7 @@ def ui(
     _check_free(host, port)
     store.quiet()
     typer.echo(f"MLflow UI: http://{host}:{port} (Ctrl-C ends it)", err=True)
+    typer.echo("the runs are where the switch at its top left says 'Model training'", err=True)
     command = ["--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1"]
     # The job runners of MLflow serve other uses of it, and outlive the server; a folder here that is called like a
     # package must not be taken for it.

@@ -31,7 +31,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Of our experiments: the UI opens them on their runs, not on traces of language models."""
+"""Of our experiments, for the UI: it has others, of language models, which it shows by their traces."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _LOCK_SECONDS = 60.0
 _FREE_BYTES = 32 << 20

@@ -82,7 +82,7 @@ def test_parent_and_children(uri: str) -> None:
     assert parent.data.tags["dataset"] == "cora"
     assert "| pdadmm |" in parent.data.tags["mlflow.note.content"]
     kind = tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.experimentKind"]
-    assert kind == "custom_model_development"  # else the UI opens it as one of language models
+    assert kind == "custom_model_development"
     assert artifacts(tracker, tracker.run_id) == {
         "config.json", "environment.json", "rows.json", "summary.md", "comparison.png",
     }  # fmt: skip
