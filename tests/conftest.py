@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -47,11 +48,5 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tool() -> Callable[[str], ModuleType]:
     """``tool(name)`` is the program of that name in ``tools/``, as a module."""
 
-    def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
+    sys.path.append(str(TOOLS))  # they import each other, as when they are run
+    return importlib.import_module

@@ -30,8 +30,12 @@ class Marked:
         return rows
 
     def take(self, folder: Path) -> None:
-        """Keep the rows of a suite's results folder, by problem, without what only their machine knows."""
-        rows = [{key: row[key] for key in row if key not in LOCAL} for row in Results(folder).every_row()]
+        """Keep the rows of a suite's results folder, by problem, without what only their machine knows.
+
+        A run that was stopped by hand is made again another time, and no result.
+        """
+        found = [row for row in Results(folder).every_row() if row["status"] != "interrupted"]
+        rows = [{key: row[key] for key in row if key not in LOCAL} for row in found]
         rows.sort(key=lambda row: (row["dataset_name"], row["model_layers"], row["optimizer_name"], row["spec"]))
         self.rows.parent.mkdir(parents=True, exist_ok=True)
         self.rows.write_bytes(gzip.compress(json.dumps(rows, ensure_ascii=False).encode(), mtime=0))

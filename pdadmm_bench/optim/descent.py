@@ -76,10 +76,6 @@ class Weights:
         image = by.products.mm(p, gradient.mT, out=by.scratch.like("image", r))
         by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
 
-    def variables(self) -> list[Tensor]:
-        """What changes from one iteration to the next."""
-        return [self.W]
-
     def matrix(self) -> Tensor:
         """W, not to be modified."""
         return self.W
@@ -130,10 +126,6 @@ class SampleSpaceWeights:
         theta = sub.curvature_from(norm, torch.linalg.vector_norm(image), nu, mu)
         by.move(self.A, H, r, image, theta)
         self.c -= by.rule(theta) * rest
-
-    def variables(self) -> list[Tensor]:
-        """What changes from one iteration to the next."""
-        return [self.A, self.c]
 
     def matrix(self) -> Tensor:
         """W, formed anew: one product of N·d·n."""

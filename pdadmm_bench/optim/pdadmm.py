@@ -22,13 +22,11 @@ from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
-from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
-from pdadmm_bench.optim.anderson import Anderson
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
 from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, Weights, layer_weights
 from pdadmm_bench.optim.fused import fused
@@ -38,10 +36,6 @@ from pdadmm_bench.optim.wire import BFloat16, Wire
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
-BALANCE = 10.0
-"""Ratio of primal and dual residual at which ρ changes (Boyd et al., 2011, section 3.4.1)."""
-LEAST_RHO = 4.01
-"""ρ/ν that is not gone below: the theorem's 4, and a little."""
 GROUP_VALUES = BLOCK_VALUES
 """Values of an array up to which equal layers are batched: what elementwise work keeps in a cache."""
 BF16_REFRESH = 10
@@ -62,12 +56,9 @@ class PdADMMHyperparameters(Typed):
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
     )
-    rho_schedule: Literal["constant", "authors", "balanced"] = Field(
-        "constant",
-        description="authors: ρ and ν × 10 (up to 1) when the training cost stalls; "
-        "balanced: ρ × 2 or / 2 when one of primal and dual residual is ten times the other",
+    rho_schedule: Literal["constant", "authors"] = Field(
+        "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
     )
-    anderson: int = Field(0, ge=0, le=20, description="memory of safeguarded Anderson acceleration, 0 for none")
     relaxation: float = Field(
         1.0, ge=1, lt=2, description="over-relaxation: q and u see αp + (1 − α)q instead of p, α being this"
     )
@@ -140,7 +131,6 @@ class State:
     descent: Descent = field(metadata={"state": False})
     p_right: Tensor | None = field(default=None, metadata={"state": False})
     fused: Fused | None = field(default=None, metadata={"state": False})
-    anderson: Anderson | None = field(default=None, metadata={"state": False})
     groups: list[Group] = field(default_factory=list, metadata={"state": False})
     """All layers but the last, from right to left."""
 
@@ -163,11 +153,6 @@ class PdADMM(Optimizer[State]):
         if rho > 4 * nu:
             return []
         return [f"rho={rho:g}, nu={nu:g} is outside the convergence theorem (rho > 4 nu): the Lagrangian may rise"]
-
-    def supports(self, spec: RunSpec) -> str | None:
-        if self.hyperparameters.anderson and spec.gpus > 1:
-            return "Anderson acceleration combines all layers, which are on one worker only"
-        return super().supports(spec)
 
     def steady(self) -> bool:
         return self.hyperparameters.rho_schedule == "constant" and self.refresh_period == 0
@@ -210,30 +195,10 @@ class PdADMM(Optimizer[State]):
         passes = Fused(fused(gap_of), fused(z_q_u)) if self.compile else None
         return State(
             states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,
-            descent=descent, fused=passes, anderson=Anderson(settings.anderson) if settings.anderson else None,
+            descent=descent, fused=passes,
         )  # fmt: skip
 
     def step(self, state: State) -> None:
-        if state.anderson is None:
-            self.sweep(state)
-            return
-        state.groups = state.groups or self.groups(state.layers)
-        variables = [
-            tensor
-            for index, layer in enumerate(state.layers)
-            for tensor in (*layer.weights.variables(), layer.b, layer.z, layer.q, layer.p if index else None)
-            if tensor is not None
-        ]
-        before = torch.cat([tensor.reshape(-1) for tensor in variables])
-        self.sweep(state)
-        after = state.anderson.next(before, torch.cat([tensor.reshape(-1) for tensor in variables]))
-        for tensor, values in zip(variables, after.split([tensor.numel() for tensor in variables]), strict=True):
-            tensor.copy_(values.view(tensor.shape))
-        for layer in state.layers:
-            layer.r.copy_(layer.weights.image(layer.p).add_(layer.b).sub_(layer.z))
-
-    def sweep(self, state: State) -> None:
-        """One iteration of the method."""
         left, right, layers = state.links.left, state.links.right, state.layers
         first, last = layers[0], layers[-1]
         rho, nu = state.next_rho, state.next_nu
@@ -370,13 +335,6 @@ class PdADMM(Optimizer[State]):
 
     def evaluated(self, state: State, step: Mapping[str, float]) -> None:
         if self.hyperparameters.rho_schedule == "constant":
-            return
-        if self.hyperparameters.rho_schedule == "balanced":
-            primal, dual = step["primal_residual"] ** 0.5, step["dual_residual"] ** 0.5
-            if primal > BALANCE * dual:
-                state.next_rho = 2 * state.rho
-            elif dual > BALANCE * primal:
-                state.next_rho = max(state.rho / 2, LEAST_RHO * state.nu)
             return
         state.costs = [*state.costs[-2:], step["loss_train"]]
         falls = [before - after for before, after in pairwise(state.costs)]

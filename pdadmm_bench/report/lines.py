@@ -15,10 +15,11 @@ from pdadmm_bench.stats.pairing import machine_class, repetition, settings
 
 #: The settings that have a column of their own.
 OWN = ("dataset", "layers", "hidden", "gpus", "optimizer")
-#: What a column may decide: there is nothing to split for one worker, and two layers have no warm start.
+#: What a column may decide: there is nothing to split for one worker, two layers have no warm
+#: start, and may have other iterations than ten.
 FOLLOWING = {
     **dict.fromkeys(("partition", "wire", "schedule", "microbatches", "threads"), "gpus"),
-    **dict.fromkeys(("warm_start", "deepening"), "layers"),
+    **dict.fromkeys(("warm_start", "deepening", "iterations"), "layers"),
 }
 
 

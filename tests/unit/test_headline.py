@@ -1,4 +1,6 @@
-"""The table of accuracies in the README is the one that the committed rows give."""
+"""The tables of accuracies in README and documentation are those that the committed rows give."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -6,27 +8,28 @@ from pdadmm_bench.core.rows import first_values, make_row
 from pdadmm_bench.core.spec import run_spec
 
 
-def test_the_pages_have_the_numbers_of_the_rows(tool, capsys) -> None:
-    headline = tool("headline")
-    assert headline.main(check=True) == 0, capsys.readouterr().out
+@pytest.mark.parametrize("name", ["headline", "near_best", "ablation"])
+def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str) -> None:
+    module = tool(name)
+    assert tool("marked").kept(module.TABLE, module.table, ["--check"]) == 0, capsys.readouterr().out
 
 
-def test_a_number_that_left_its_rows_is_found(tool, tmp_path, monkeypatch) -> None:
-    headline = tool("headline")
+def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
+    headline, kept = tool("headline"), tool("marked").kept
     page = tmp_path / "README.md"
-    page.write_text(headline.PAGES[0].read_text())
-    monkeypatch.setattr(headline, "PAGES", (page,))
-    assert headline.main(check=True) == 0
-    begin, table, end = page.read_text().partition(headline.END)
-    page.write_text(begin.replace("7", "8") + table + end)
-    assert headline.main(check=True) == 1
-    assert headline.main(check=False) == 0
-    assert headline.main(check=True) == 0
+    page.write_text(headline.TABLE.pages[0].read_text())
+    marked = replace(headline.TABLE, pages=(page,))
+    assert kept(marked, headline.table, ["--check"]) == 0
+    before, mark, after = page.read_text().partition("<!-- /headline -->")
+    page.write_text(before.replace("7", "8") + mark + after)
+    assert kept(marked, headline.table, ["--check"]) == 1
+    assert kept(marked, headline.table, []) == 0
+    assert kept(marked, headline.table, ["--check"]) == 0
 
 
 def test_the_committed_rows_are_what_the_protocol_asks_for(tool) -> None:
-    rows = tool("headline").load()
-    assert {row["env_protocol"] for row in rows} == {"1"}
+    rows = tool("headline").TABLE.load()
+    assert {row["env_protocol"] for row in rows} == {"2"}
     assert {row["model_hidden"] for row in rows} == {500}
     starts: dict = {}
     for row in rows:
@@ -47,13 +50,30 @@ def test_bold_is_only_what_the_paired_test_shows(tool) -> None:
     clear = [row("pdadmm", s, 0.8 + e) for s, e in enumerate(noise)] + [
         row("adam", s, 0.7 - e) for s, e in enumerate(noise)
     ]
-    assert headline.headline(clear).count("**") == 2
+    assert headline.table(clear).count("**") == 2
     alike = [row("pdadmm", s, 0.8 + e) for s, e in enumerate(noise)] + [
         row("adam", s, 0.8 + noise[-1 - s]) for s in range(10)
     ]
-    assert headline.headline(alike).count("**") == 0
+    assert headline.table(alike).count("**") == 0
 
 
 def test_a_page_without_the_marks_is_an_error(tool) -> None:
     with pytest.raises(ValueError, match="headline"):
-        tool("headline").placed("no table here", "|")
+        tool("headline").TABLE.placed("no table here", "|")
+
+
+def test_an_ablation_is_named_by_what_it_changes_and_paired_by_seed(tool) -> None:
+    ablation = tool("ablation")
+
+    def row(seed: int, accuracy: float, **settings) -> dict:
+        spec = run_spec({"dataset": "cora", "seed": seed, **ablation.SETTINGS, **settings})
+        return make_row({**first_values(spec), "status": "ok", "dataset_name": "cora", "acc_val_best": accuracy})
+
+    rows = [row(0, 0.8), row(1, 0.7), row(1, 0.75, warm_start="none"), row(0, 0.82, set={"relaxation": 1.6})]
+    assert ablation.table(rows).splitlines()[2:] == [
+        "| as it is | 75.0% |",
+        "| warm_start = none | +5.0 |",
+        "| relaxation = 1.6 | +2.0 |",
+    ]
+    with pytest.raises(ValueError, match="as it is"):
+        ablation.table(rows[2:])
