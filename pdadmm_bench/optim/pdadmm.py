@@ -59,9 +59,6 @@ class PdADMMHyperparameters(Typed):
     rho_schedule: Literal["constant", "authors"] = Field(
         "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
     )
-    relaxation: float = Field(
-        1.0, ge=1, lt=2, description="over-relaxation: q and u see αp + (1 − α)q instead of p, α being this"
-    )
     first_layer: Literal["auto", "features", "samples"] = Field(
         "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
     )
@@ -298,8 +295,7 @@ class PdADMM(Optimizer[State]):
         shift = self.update_b(layer, state)
         with self.part("z, q, u"):
             if state.fused and layer.u is None:
-                variables = _variables(layer)
-                p = self.relaxed(wire.round(p_next), variables[0])
+                p, variables = wire.round(p_next), _variables(layer)
                 layer.moved.copy_(
                     state.fused.z_q_u(p, layer.r, *variables, shift=shift, before=state.nu, nu=nu, rho=rho)
                 )
@@ -307,16 +303,10 @@ class PdADMM(Optimizer[State]):
             layer.moved.zero_()
             for p, r, *variables in row_blocks(p_next, layer.r, *_variables(layer)):
                 restrict = None if layer.u is None else partial(self.restrict, layer)
-                p = self.relaxed(wire.round(p), variables[0])
                 layer.moved += z_q_u(
-                    p, r, *variables, shift=shift, before=state.nu, nu=nu, rho=rho,
+                    wire.round(p), r, *variables, shift=shift, before=state.nu, nu=nu, rho=rho,
                     restrict=restrict, scratch=state.scratch,
                 )  # fmt: skip
-
-    def relaxed(self, p: Tensor, q: Tensor) -> Tensor:
-        """What q and u see of the next layer's p."""
-        alpha = self.hyperparameters.relaxation
-        return p if alpha == 1 else torch.lerp(q, p, alpha)
 
     def restrict(self, layer: LayerState, q: Tensor) -> Tensor:
         """A place for methods that restrict q; those keep u."""

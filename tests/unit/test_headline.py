@@ -69,11 +69,11 @@ def test_an_ablation_is_named_by_what_it_changes_and_paired_by_seed(tool) -> Non
         spec = run_spec({"dataset": "cora", "seed": seed, **ablation.SETTINGS, **settings})
         return make_row({**first_values(spec), "status": "ok", "dataset_name": "cora", "acc_val_best": accuracy})
 
-    rows = [row(0, 0.8), row(1, 0.7), row(1, 0.75, warm_start="none"), row(0, 0.82, set={"relaxation": 1.6})]
+    rows = [row(0, 0.8), row(1, 0.7), row(1, 0.75, warm_start="none"), row(0, 0.82, set={"decay": "zero"})]
     assert ablation.table(rows).splitlines()[2:] == [
         "| as it is | 75.0% |",
         "| warm_start = none | +5.0 |",
-        "| relaxation = 1.6 | +2.0 |",
+        "| decay = zero | +2.0 |",
     ]
     with pytest.raises(ValueError, match="as it is"):
         ablation.table(rows[2:])
