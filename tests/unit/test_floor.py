@@ -16,6 +16,17 @@ from pdadmm_bench.profiling import Subject
 from pdadmm_bench.scaling import generated_problem
 
 
+def test_compiled_passes_stay_compiled_after_the_floor_has_watched_them() -> None:
+    compiled = subject("pdadmm", compile=True)
+    Floor(compiled.eager)
+    compiled()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    with torch.compiler.set_stance("fail_on_recompile"):
+        compiled()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
+
+
 def subject(optimizer: str, **settings: Any) -> Subject:
     shape = {"dataset": "sbm", "layers": 5, "hidden": 17, "init": "he", "threads": 1, "device": "cpu"}
     return Subject(run_spec({**shape, "optimizer": optimizer, **settings}), generated_problem(50, 12, 4))
