@@ -195,7 +195,7 @@ NAMES = {
     ("--optimizer", "padmm"): "unknown optimizer 'padmm': did you mean pdadmm",
     ("--optimizer", "adam", "--optimizer", ""): "unknown optimizer ''",
     ("--preset", "publishd"): "unknown preset 'publishd': did you mean published?",
-    ("--set", "roh=1"): "unknown hyperparameter of pdadmm: 'roh': did you mean rho? valid: anderson, decay,",
+    ("--set", "roh=1"): "unknown hyperparameter of pdadmm: 'roh': did you mean rho? valid: decay, first_layer,",
     ("--set", "adma.lr=1"): "unknown optimizer 'adma': did you mean adam",
 }
 VALUES = {
