@@ -1,6 +1,6 @@
 """Take the pictures of the documentation, with chromium and chromedriver.
 
-    pdadmm-bench run --dataset pubmed --optimizer all --json rows.json
+    pdadmm-bench run --dataset pubmed --optimizer all --threads 1 --json rows.json
     python tools/screenshots.py table rows.json docs/images/run.png
     python tools/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
     pdadmm-bench suite smoke; pdadmm-bench report smoke --format all --out report
