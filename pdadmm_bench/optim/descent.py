@@ -194,3 +194,23 @@ def first_layer(W: Tensor, x: Tensor, form: Literal["auto", "features", "samples
     if form == "auto":
         form = "samples" if in_sample_space(len(x), x.shape[1]) else "features"
     return SampleSpaceWeights.of(W, x) if form == "samples" else Weights(W.clone())
+
+
+SPREAD_STEPS = 20
+"""Power iterations: the error of σ₁² is (σ₂/σ₁)⁴⁰ of what is between the two."""
+
+
+def spread(x: Tensor) -> float:
+    """(‖x‖² − σ₁²)/N of rows x (N, d): the mean square of what a row has beside the strongest direction of all.
+
+    Non-negative features lie around a mean that is far from zero and says little of a node (four fifths of ‖x‖² in
+    Amazon Photo). A decay in proportion to this holds back the directions that tell nodes apart equally on every graph.
+    """
+    squares = x.square().sum(dim=1, dtype=torch.float64)
+    longest = int(squares.argmax())
+    if squares[longest] == 0:
+        return 0.0
+    direction = x[longest]
+    for _ in range(SPREAD_STEPS):
+        direction = functional.normalize(x.T @ (x @ direction), dim=0)
+    return float((squares.sum() - square(x @ direction)).clamp(min=0) / len(x))

@@ -19,6 +19,11 @@ PAYS_VALUES = 4e9
 docs/results.md it saves 1.8 ns per value, and costs 3 s of a process with its kernels in the cache, 16 s without."""
 
 
+ONE_PASS = {"realize_opcount_threshold": 1000, "realize_reads_threshold": 1000}
+"""Inductor writes an intermediate to memory once it has this many operations or reads behind it (30 and 4 unless told
+otherwise). An update is a chain of some twenty over six arrays, and one array of a layer's size would be written."""
+
+
 def compiling_pays(spec: RunSpec, rows: int) -> bool:
     """Whether a run on ``rows`` training rows is long enough; a compiler's rounding depends on the partition."""
     values = rows * spec.model.hidden * (spec.model.layers - 1) * spec.iterations
@@ -47,7 +52,7 @@ def fused(function: Callable[..., Any]) -> Callable[..., Any]:
     import torch._inductor.config as inductor
 
     inductor.compile_threads = 1
-    return torch.compile(function, dynamic=False)
+    return torch.compile(function, dynamic=False, options=dict(ONE_PASS))
 
 
 def _import_inductor() -> None:

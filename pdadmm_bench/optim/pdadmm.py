@@ -28,7 +28,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, Weights, layer_weights
+from pdadmm_bench.optim.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, Weights, layer_weights, spread
 from pdadmm_bench.optim.fused import fused
 from pdadmm_bench.optim.products import Products
 from pdadmm_bench.optim.scratch import BLOCK_VALUES, Scratch, row_blocks, temporary
@@ -48,9 +48,10 @@ class PdADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of p_{l+1} = q_l")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the layer equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    mu_per: Literal["layer", "input"] = Field(
+    mu_per: Literal["layer", "input", "spread"] = Field(
         "layer",
-        description="input: μ times the number of a layer's inputs, as its penalty ν‖p Wᵀ − z‖² grows with them",
+        description="input: μ times the number of a layer's inputs, as its penalty ν‖p Wᵀ − z‖² grows with them; "
+        "spread: the same, but in the first layer times the spread of the features' rows",
     )
     decay: Decay = Field("zero", description=DECAY_DESCRIPTION)
     step_rule: Literal["exact", "backtracking"] = Field(
@@ -172,8 +173,7 @@ class PdADMM(Optimizer[State]):
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
             weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
-            mu = settings.mu * (weight.shape[1] if settings.mu_per == "input" else 1)
-            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=mu)
+            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=self.decay(index, p))
             state.moved = state.moved.to(z.device)
             if index > 0:
                 state.wire = links.wire.fitted(p)
@@ -194,6 +194,13 @@ class PdADMM(Optimizer[State]):
             states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,
             descent=descent, fused=passes,
         )  # fmt: skip
+
+    def decay(self, index: int, p: Tensor) -> float:
+        """μ of layer ``index``, whose input is p (N, n)."""
+        settings = self.hyperparameters
+        if settings.mu_per == "layer":
+            return float(settings.mu)
+        return float(settings.mu * (spread(p) if settings.mu_per == "spread" and index == 0 else p.shape[1]))
 
     def step(self, state: State) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers

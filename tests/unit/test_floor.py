@@ -25,6 +25,11 @@ def test_compiled_passes_stay_compiled_after_the_floor_has_watched_them() -> Non
     assert allocations(compiled)["allocations_bytes"] <= before
 
 
+def test_compiled_passes_write_no_intermediate_of_a_layers_size() -> None:
+    torch._dynamo.reset()
+    assert allocations(subject("pdadmm", compile=True))["allocations_largest_bytes"] < 50 * 17 * 4
+
+
 def subject(optimizer: str, **settings: Any) -> Subject:
     shape = {"dataset": "sbm", "layers": 5, "hidden": 17, "init": "he", "threads": 1, "device": "cpu"}
     return Subject(run_spec({**shape, "optimizer": optimizer, **settings}), generated_problem(50, 12, 4))

@@ -14,6 +14,7 @@ from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import pdadmm, registry
 from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.descent import spread
 from pdadmm_bench.optim.fused import fused, missing_compiler
 from pdadmm_bench.optim.pdadmm import Fused, gap_of, z_q_u
 from pdadmm_bench.optim.products import Products
@@ -173,6 +174,25 @@ def test_decay_per_input_grows_with_the_inputs_of_a_layer():
         torch.testing.assert_close(layer.W, twin.W, rtol=1e-12, atol=0)
     _, wide = start("pdadmm", hidden=30, **common, mu=1e-3, mu_per="input")
     assert [layer.mu for layer in wide.layers] == pytest.approx([12e-3, *[30e-3] * 4])
+
+
+def test_decay_may_grow_with_the_spread_of_the_features():
+    """The mean square of a row without the strongest direction; the other layers keep their number of inputs."""
+    common = {"rho": 0.05, "nu": 0.01, "mu": 1e-3}
+    _, state = start("pdadmm", hidden=30, **common, mu_per="spread")
+    x = state.layers[0].p.double()
+    squares = torch.linalg.svdvals(x).square()
+    assert [layer.mu for layer in state.layers] == pytest.approx([1e-3 * float(squares[1:].sum()) / len(x), *[30e-3] * 4])
+
+
+@pytest.mark.parametrize("shape", [(60, 8), (8, 60)])
+def test_spread_of_rows_around_a_far_mean_is_that_around_the_mean(shape):
+    away = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    squares = torch.linalg.svdvals(away + 100).square()
+    assert spread(away + 100) == pytest.approx(float(squares[1:].sum()) / len(away), rel=1e-9)
+    assert spread(away + 100) < 1.1 * float(away.square().sum()) / len(away)
+    assert spread(7 * away) == pytest.approx(49 * spread(away))
+    assert spread(torch.zeros(shape)) == 0
 
 
 @pytest.mark.parametrize("decay", ["zero", "identity"])
