@@ -29,13 +29,18 @@ class Marked:
         rows: list[Row] = json.loads(gzip.decompress(self.rows.read_bytes()))
         return rows
 
-    def take(self, folder: Path) -> None:
-        """Keep the rows of a suite's results folder, by problem, without what only their machine knows.
+    def take(self, folders: Sequence[Path]) -> None:
+        """Keep the rows of results folders, by problem, without what only their machine knows.
 
-        A run that was stopped by hand is made again another time, and no result.
+        A run that was stopped by hand is made again another time, and no result. Of a run in several folders, the row of
+        the last one counts.
         """
-        found = [row for row in Results(folder).every_row() if row["status"] != "interrupted"]
-        rows = [{key: row[key] for key in row if key not in LOCAL} for row in found]
+        found = {row["spec"]: row for folder in folders for row in Results(folder).every_row()}
+        rows = [
+            {key: row[key] for key in row if key not in LOCAL}
+            for row in found.values()
+            if row["status"] != "interrupted"
+        ]
         rows.sort(key=lambda row: (row["dataset_name"], row["model_layers"], row["optimizer_name"], row["spec"]))
         self.rows.parent.mkdir(parents=True, exist_ok=True)
         self.rows.write_bytes(gzip.compress(json.dumps(rows, ensure_ascii=False).encode(), mtime=0))
@@ -51,8 +56,8 @@ class Marked:
 
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
     """Take, write or check a table as ``words`` of the command line say; 1 where a page has another one."""
-    for folder in (Path(word) for word in words if word != "--check"):
-        marked.take(folder)
+    if folders := [Path(word) for word in words if word != "--check"]:
+        marked.take(folders)
     shown, wrong = table(marked.load()), 0
     for path in marked.pages:
         old = path.read_text(encoding="utf-8")
