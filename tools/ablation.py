@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from statistics import mean
 
-from marked import ROOT, Marked, kept
+from marked import ROOT, Marked, main
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec
@@ -62,4 +62,4 @@ def _cell(values: dict[int, float], base: dict[int, float], name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(kept(TABLE, table, sys.argv[1:]) or kept(REMOVED, table, [word for word in sys.argv[1:] if word == "--check"]))
+    sys.exit(main(sys.argv[1:], (TABLE, table), (REMOVED, table)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 
-from marked import ROOT, Marked, kept
+from marked import ROOT, Marked, main
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
@@ -32,4 +32,4 @@ def table(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(kept(TABLE, table, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], (TABLE, table)))

@@ -32,8 +32,8 @@ class Marked:
     def take(self, folders: Sequence[Path]) -> None:
         """Keep the rows of results folders, by problem, without what only their machine knows.
 
-        A run that was stopped by hand is made again another time, and no result. Of a run in several folders, the row of
-        the last one counts.
+        A run that was stopped by hand is made again another time, and no result. Of a run in several folders, the row
+        of the last one counts.
         """
         found = {row["spec"]: row for folder in folders for row in Results(folder).every_row()}
         rows = [
@@ -68,3 +68,9 @@ def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]
             print(f"{path.name} has other numbers than {marked.rows.name}: make its {marked.name} anew (tools/)")
             wrong += 1
     return int(wrong > 0)
+
+
+def main(words: Sequence[str], *tables: tuple[Marked, Callable[[list[Row]], str]]) -> int:
+    """:func:`kept` for every table; folders hold the rows of the first."""
+    later = [word for word in words if word == "--check"]
+    return max(kept(*table, later if place else words) for place, table in enumerate(tables))

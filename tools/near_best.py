@@ -12,7 +12,7 @@ import sys
 from statistics import median
 
 from headline import TABLE as HEADLINE
-from marked import ROOT, Marked, kept
+from marked import ROOT, Marked, main
 
 from pdadmm_bench.core.rows import Row
 
@@ -37,4 +37,4 @@ def table(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(kept(TABLE, table, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], (TABLE, table)))

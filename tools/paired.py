@@ -4,9 +4,9 @@
     python tools/paired.py --check    # fails where the page has other numbers than the rows
 
 Ten layers from the common start; a pair has the seed and the split in common. Points of test accuracy that pdADMM is
-ahead, and how many times sooner it is at 99 % of its own best validation accuracy than the other at 99 % of its own, with
-95 % bootstrap intervals. Bold is what the paired test shows, in either direction, at 5 % after Holm's correction over
-the graphs.
+ahead, and how many times sooner it is at 99 % of its own best validation accuracy than the other at 99 % of its own,
+with 95 % bootstrap intervals. Bold is what the paired test shows, in either direction, at 5 % after Holm's correction
+over the graphs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 
 from headline import TABLE as HEADLINE
-from marked import ROOT, Marked, kept
+from marked import ROOT, Marked, main
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.metrics import metric
@@ -78,4 +78,4 @@ def _cell(found: Comparison, number: Callable[[float], str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(kept(AHEAD, ahead, sys.argv[1:]) or kept(SOONER, sooner, [word for word in sys.argv[1:] if word == "--check"]))
+    sys.exit(main(sys.argv[1:], (AHEAD, ahead), (SOONER, sooner)))

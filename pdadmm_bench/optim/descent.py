@@ -206,11 +206,8 @@ def spread(x: Tensor) -> float:
     Non-negative features lie around a mean that is far from zero and says little of a node (four fifths of ‖x‖² in
     Amazon Photo). A decay in proportion to this holds back the directions that tell nodes apart equally on every graph.
     """
-    squares = x.square().sum(dim=1, dtype=torch.float64)
-    longest = int(squares.argmax())
-    if squares[longest] == 0:
-        return 0.0
-    direction = x[longest]
+    norms = torch.linalg.vector_norm(x, dim=1)
+    direction = x[norms.argmax()]
     for _ in range(SPREAD_STEPS):
         direction = functional.normalize(x.T @ (x @ direction), dim=0)
-    return float((squares.sum() - square(x @ direction)).clamp(min=0) / len(x))
+    return float((square(norms) - square(x @ direction)).clamp(min=0) / len(x))

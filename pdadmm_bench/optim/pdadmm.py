@@ -173,7 +173,9 @@ class PdADMM(Optimizer[State]):
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
             weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
-            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=self.decay(index, p))
+            state = LayerState(
+                weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=self.decay(index, p)
+            )
             state.moved = state.moved.to(z.device)
             if index > 0:
                 state.wire = links.wire.fitted(p)

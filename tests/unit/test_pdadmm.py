@@ -182,7 +182,9 @@ def test_decay_may_grow_with_the_spread_of_the_features():
     _, state = start("pdadmm", hidden=30, **common, mu_per="spread")
     x = state.layers[0].p.double()
     squares = torch.linalg.svdvals(x).square()
-    assert [layer.mu for layer in state.layers] == pytest.approx([1e-3 * float(squares[1:].sum()) / len(x), *[30e-3] * 4])
+    assert [layer.mu for layer in state.layers] == pytest.approx(
+        [1e-3 * float(squares[1:].sum()) / len(x), *[30e-3] * 4]
+    )
 
 
 @pytest.mark.parametrize("shape", [(60, 8), (8, 60)])
