@@ -1,0 +1,73 @@
+"""Draw docs/images/accuracy.png: accuracy and seconds of every optimizer on every graph, from ``reports/accuracy``.
+
+    python tools/plot_accuracy.py docs/images/accuracy.png
+
+Ten layers from the common start. Above, test accuracy at the best validation accuracy: mean and 95 % bootstrap interval
+over seeds and splits. Below, training seconds to 99 % of a run's own best validation accuracy: median and interval.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from headline import TABLE
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+from paired import LAYERS, METHOD
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.lines import once
+from pdadmm_bench.report.style import BLUE, GREY, heading
+from pdadmm_bench.stats.estimate import Estimate, aggregate
+
+OPTIMIZERS = ("pdadmm", "pdadmm-q", "dladmm", "sgd", "adam", "adagrad", "adadelta")
+
+
+def figure(rows: list[Row]) -> Figure:
+    """A column for each graph."""
+    deep = [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
+    datasets = sorted({row["dataset_name"] for row in deep})
+    drawn = Figure(figsize=(2.6 * len(datasets) + 0.8, 5.4), dpi=120, layout="constrained")
+    grid = drawn.subplots(2, len(datasets), squeeze=False, sharey=True)
+    for place, dataset in enumerate(datasets):
+        accuracy, seconds = grid[0][place], grid[1][place]
+        for height, optimizer in enumerate(reversed(OPTIMIZERS)):
+            found = once(r for r in deep if r["dataset_name"] == dataset and r["optimizer_name"] == optimizer)
+            _dot(accuracy, height, aggregate((percent(row) for row in found), "mean"), optimizer)
+            _dot(seconds, height, aggregate((row["time_to_near_best_s"] for row in found), "median"), optimizer)
+        accuracy.set_title(dataset, fontsize=10)
+        accuracy.set_xlabel("test accuracy, %", fontsize=8)
+        seconds.set_xscale("log")
+        seconds.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        seconds.xaxis.set_major_formatter("{x:g}")
+        seconds.xaxis.set_minor_formatter(NullFormatter())
+        seconds.set_xlabel("seconds to 99 %", fontsize=8)
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, which="major", color="#e4e4e4", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(which="both", labelsize=8)
+        axes.set_yticks(range(len(OPTIMIZERS)), reversed(OPTIMIZERS))
+    heading(drawn, f"{LAYERS} layers × 500, common start: how accurate, and how soon")
+    return drawn
+
+
+def percent(row: Row) -> float | None:
+    """Test accuracy at the best validation accuracy."""
+    value: float | None = row["acc_test_at_best_val"]
+    return None if value is None else 100 * value
+
+
+def _dot(axes: Axes, height: float, found: Estimate, optimizer: str) -> None:
+    color = BLUE if optimizer == METHOD else GREY
+    if found.value is None:
+        return
+    axes.plot([found.value], [height], "o", color=color, markersize=5)
+    if found.low is not None and found.high is not None:
+        axes.plot([found.low, found.high], [height, height], color=color, linewidth=2)
+
+
+if __name__ == "__main__":
+    figure(TABLE.load()).savefig(Path(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""The table of starting points in docs/accuracy.md, from the rows in ``reports/accuracy``.
+
+    python tools/starts.py results/starts    # takes the rows of the other starts first
+    python tools/starts.py                   # writes it
+    python tools/starts.py --check           # fails where the page has other numbers than the rows
+
+Ten layers, mean test accuracy at the best validation accuracy from each starting point, over the seeds and splits that
+all of an optimizer's starts on a graph have. Bold is the start with the highest mean validation accuracy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from statistics import mean
+
+from headline import TABLE as HEADLINE
+from marked import ROOT, Marked, main
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.pairing import repetition
+
+TABLE = Marked("starts", ROOT / "reports" / "accuracy" / "starts.json.gz", (ROOT / "docs" / "accuracy.md",))
+COMMON = "he, two layers first"
+STARTS = (COMMON, "identity", "he", "normal")
+LAYERS = 10
+
+
+def start(row: Row) -> str:
+    """The starting point's name in the table."""
+    return COMMON if row["model_warm_start"] else str(row["model_init"])
+
+
+def table(rows: list[Row]) -> str:
+    """In Markdown: graphs and optimizers down, starting points across; ``rows`` are those of the other starts."""
+    found: dict[tuple[str, str], dict[str, dict[tuple[object, ...], Row]]] = defaultdict(lambda: defaultdict(dict))
+    for row in [*rows, *(row for row in HEADLINE.load() if row["model_layers"] == LAYERS)]:
+        found[row["dataset_name"], row["optimizer_name"]][start(row)][repetition(row)] = row
+    lines = [["graph", "optimizer", *STARTS, "n"], ["---", "---", *["---:"] * len(STARTS), "---:"]]
+    for (dataset, optimizer), starts in sorted(found.items()):
+        if starts.keys() != set(STARTS):
+            continue
+        shared = set.intersection(*(set(runs) for runs in starts.values()))
+        if not shared:
+            continue
+        val, test = (
+            {name: mean(starts[name][one][column] or 0.0 for one in shared) for name in STARTS}
+            for column in ("acc_val_best", "acc_test_at_best_val")
+        )
+        best = max(STARTS, key=lambda name: val[name])
+        cells = [f"**{test[name]:.1%}**" if name == best else f"{test[name]:.1%}" for name in STARTS]
+        lines.append([dataset, optimizer, *cells, str(len(shared))])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], (TABLE, table)))
