@@ -107,4 +107,4 @@ def test_the_shipped_search_gives_every_optimizer_the_same_budget() -> None:
     for (_, *start), count in counts.items():
         by_start.setdefault(tuple(start), set()).add(count)
     assert all(len(found) == 1 for found in by_start.values()), by_start
-    assert not {s.data.dataset for s in specs} & {"citeseer", "cs"}, "these show how the choice carries over"
+    assert "cs" not in {s.data.dataset for s in specs}, "it shows how the choice carries over"
