@@ -22,6 +22,8 @@ from pdadmm_bench.core.rows import Row, read_rows
 
 PRESETS = Path("runners/tuning/default")
 COMMON = ("he", "warm")
+SAME_SPACE = {"pdadmm-q": "pdadmm"}
+"""Methods that take another's values, of which they are a form."""
 
 Trial = tuple[str, tuple[str, str], str]
 """Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
@@ -62,22 +64,26 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
     for (optimizer, start, values), rows in found.items():
         if start == COMMON:
             by_optimizer[optimizer][values] = rows
+    for optimizer, like in SAME_SPACE.items():
+        by_optimizer[optimizer] = by_optimizer[like]
     for optimizer, tried in by_optimizer.items():
+        like = f" (of {SAME_SPACE[optimizer]})" if optimizer in SAME_SPACE else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
         text = 'source = "runners/tuning/search.toml, validation accuracy, tools/choose_defaults.py"\n'
-        text += _entry(common, "", {name: tried[common][name] for name in datasets})
+        text += _entry(common, "", {name: tried[common][name] for name in datasets}, like)
         for name in datasets:
             own = max(tried, key=lambda values: accuracy(tried[values][name]))
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
-                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]})
+                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like)
         (folder / f"{optimizer}.toml").write_text(text, encoding="utf-8")
 
 
-def _entry(values: str, where: str, rows: dict[str, Row]) -> str:
+def _entry(values: str, where: str, rows: dict[str, Row], like: str) -> str:
     reached = ", ".join(f"{name} {100 * accuracy(row):.1f}" for name, row in rows.items())
     inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items())
     return (
-        f"\n# best validation accuracy in % at 10 × 500, seed 0: {reached}\n[[entry]]\n{where}values = {{ {inline} }}\n"
+        f"\n# best validation accuracy in % at 10 × 500, seed 0: {reached}{like}\n"
+        f"[[entry]]\n{where}values = {{ {inline} }}\n"
     )
 
 
