@@ -43,14 +43,18 @@ def table(rows: list[Row]) -> str:
         shared = set.intersection(*(set(runs) for runs in starts.values()))
         if not shared:
             continue
-        val, test = (
-            {name: mean(starts[name][one][column] or 0.0 for one in shared) for name in STARTS}
-            for column in ("acc_val_best", "acc_test_at_best_val")
-        )
+        runs = {name: [starts[name][one] for one in shared] for name in STARTS}
+        val = {name: mean(row["acc_val_best"] or 0.0 for row in found) for name, found in runs.items()}
         best = max(STARTS, key=lambda name: val[name])
-        cells = [f"**{test[name]:.1%}**" if name == best else f"{test[name]:.1%}" for name in STARTS]
+        cells = [f"**{_cell(found)}**" if name == best else _cell(found) for name, found in runs.items()]
         lines.append([dataset, optimizer, *cells, str(len(shared))])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(rows: list[Row]) -> str:
+    """Mean test accuracy, or what became of a run that did not end well."""
+    failed = sorted({row["status"] for row in rows if row["status"] != "ok"})
+    return ", ".join(failed) or f"{mean(row['acc_test_at_best_val'] for row in rows):.1%}"
 
 
 if __name__ == "__main__":

@@ -7,13 +7,23 @@ import pytest
 from pdadmm_bench.core.rows import first_values, make_row
 from pdadmm_bench.core.spec import run_spec
 
+TABLES = [
+    ("headline", "TABLE", "table"),
+    ("near_best", "TABLE", "table"),
+    ("paired", "AHEAD", "ahead"),
+    ("paired", "SOONER", "sooner"),
+    ("starts", "TABLE", "table"),
+    ("ablation", "TABLE", "table"),
+    ("ablation", "REMOVED", "table"),
+]
 
-@pytest.mark.parametrize(
-    ("name", "marked"), [("headline", "TABLE"), ("near_best", "TABLE"), ("ablation", "TABLE"), ("ablation", "REMOVED")]
-)
-def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str, marked: str) -> None:
+
+@pytest.mark.parametrize(("name", "marked", "table"), TABLES)
+def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str, marked: str, table: str) -> None:
     module = tool(name)
-    assert tool("marked").kept(getattr(module, marked), module.table, ["--check"]) == 0, capsys.readouterr().out
+    assert tool("marked").main(["--check"], (getattr(module, marked), getattr(module, table))) == 0, (
+        capsys.readouterr().out
+    )
 
 
 def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
@@ -79,3 +89,53 @@ def test_an_ablation_is_named_by_what_it_changes_and_paired_by_seed(tool) -> Non
     ]
     with pytest.raises(ValueError, match="as it is"):
         ablation.table(rows[2:])
+
+
+def test_pairs_share_seed_and_split(tool) -> None:
+    """One optimizer a point ahead on every seed, the other shifted by a seed: an unpaired mean could not tell."""
+    paired = tool("paired")
+
+    def row(optimizer: str, seed: int, accuracy: float, seconds: float) -> dict:
+        spec = run_spec({"dataset": "cora", "optimizer": optimizer, "seed": seed, "layers": 10, "init": "he"})
+        facts = {"status": "ok", "dataset_name": "cora", "model_layers": 10, "model_warm_start": "2:100"}
+        found = {"acc_test_at_best_val": accuracy, "time_to_near_best_s": seconds}
+        return make_row({**first_values(spec), **facts, **found})
+
+    spread = [0.7 + 0.03 * seed for seed in range(8)]
+    rows = [row("pdadmm", seed, value + 0.01, 1.0) for seed, value in enumerate(spread)]
+    rows += [row("adam", seed, value, 4.0) for seed, value in enumerate(spread)]
+    assert paired.ahead(rows).splitlines()[-1] == "| adam | **+1.0** [+1.0, +1.0] (n=8) |"
+    assert paired.sooner(rows).splitlines()[-1] == "| adam | **4.0** [4.0, 4.0] (n=8) |"
+    with pytest.raises(ValueError, match="pdadmm"):
+        paired.ahead(rows[8:])
+
+
+def test_the_picture_shows_the_committed_means(tool) -> None:
+    plot, rows = tool("plot_accuracy"), tool("headline").TABLE.load()
+    datasets = sorted({row["dataset_name"] for row in rows if row["model_layers"] == 10})
+    drawn = plot.figure(rows)
+    assert [axes.get_title() for axes in drawn.axes[: len(datasets)]] == datasets
+    top = drawn.axes[datasets.index("cora")]
+    accuracy = [
+        row["acc_test_at_best_val"] for row in rows
+        if (row["dataset_name"], row["optimizer_name"], row["model_layers"]) == ("cora", "pdadmm", 10)
+    ]  # fmt: skip
+    height = list(reversed(plot.OPTIMIZERS)).index("pdadmm")
+    dots = [line.get_xdata()[0] for line in top.lines if len(line.get_xdata()) == 1 and line.get_ydata()[0] == height]
+    assert dots == pytest.approx([100 * sum(accuracy) / len(accuracy)])
+
+
+def test_a_start_is_compared_on_the_seeds_that_all_starts_have(tool, monkeypatch) -> None:
+    starts = tool("starts")
+
+    def row(init: str, warm: str | None, seed: int, accuracy: float) -> dict:
+        facts = {"dataset_name": "cora", "optimizer_name": "adam", "model_layers": 10, "model_init": init}
+        found = {"acc_val_best": accuracy, "acc_test_at_best_val": accuracy}
+        return {**facts, **found, "status": "ok", "model_warm_start": warm, "seed": seed, "dataset_split_seed": None}
+
+    common = [row("he", "2:100", seed, 0.8 + 0.1 * (seed == 9)) for seed in (0, 1, 9)]
+    others = [row(init, None, seed, 0.7) for init in ("identity", "he", "normal") for seed in (0, 1)]
+    others[-1]["status"], others[-1]["acc_test_at_best_val"] = "diverged", None
+    monkeypatch.setattr(type(starts.HEADLINE), "load", lambda _: common)
+    last = starts.table(others).splitlines()[-1]
+    assert last == "| cora | adam | **80.0%** | 70.0% | 70.0% | diverged | 2 |"
