@@ -9,9 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 from pdadmm_bench.track import store
+
+# A shared machine may take any time for an example, and speed belongs to benchmarks.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")

@@ -76,6 +76,9 @@ class Links:
     pipeline: PipelineFactory | None = None
 
 
+SQUARE_VALUES = 1 << 22
+"""Values that :func:`square` takes at a time."""
+
 Report = dict[str, Tensor]
 """Name → one float64 value per layer of the block; the runner adds them up over layers, in order."""
 
@@ -179,8 +182,9 @@ def loss_sum(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def square(x: Tensor) -> Tensor:
-    """‖x‖², accumulated in float64."""
-    return torch.linalg.vector_norm(x, dtype=torch.float64).square()
+    """‖x‖², accumulated in float64, a part at a time: torch makes a copy in float64 of what it is given."""
+    parts = x.reshape(-1).split(SQUARE_VALUES)
+    return torch.stack([torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts]).square().sum()
 
 
 def per_layer(count: int, device: torch.device) -> Tensor:

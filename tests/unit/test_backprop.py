@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -54,7 +54,6 @@ def distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     return max(float((x - y).norm() / y.norm()) for x, y in zip(a, b, strict=True))
 
 
-@settings(deadline=None)
 @given(
     widths=st.lists(st.integers(1, 9), min_size=2, max_size=6),
     start=st.integers(0, 4),

@@ -40,7 +40,7 @@ def reference(x: np.ndarray, dense: np.ndarray, hops: int, normalize: bool) -> n
 
 
 @given(graph=graphs(), hops=st.integers(0, 5), normalize=st.booleans(), columns=st.integers(1, 9))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_matches_dense_arithmetic(graph, hops, normalize, columns):
     x, dense, rows = graph
     result = hop_features(

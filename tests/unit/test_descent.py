@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
+from pdadmm_bench.optim import base
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
 from pdadmm_bench.optim.products import Products
@@ -61,7 +62,7 @@ def test_W_goes_to_the_minimum_along_its_gradient_and_takes_the_residual_along(s
     torch.testing.assert_close(r, it.p @ weights.W.T + it.b - it.z)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=seeds, nu=penalties, mu=st.floats(0, 10), rows=st.integers(1, 12), features=st.integers(1, 30))
 def test_both_forms_of_the_first_layer_take_the_same_steps(seed, nu, mu, rows, features):
     x, W, z, others = random(seed, (rows, features), (4, features), (rows, 4), (7, features))
@@ -91,3 +92,14 @@ def test_bf16_products_are_close_and_leave_the_type_alone():
     assert 0 < (out - a @ b).norm() / (a @ b).norm() < 2**-7
     added = Products("bf16").add(torch.ones(20, 10), a.T, out, beta=2.0, alpha=3.0)
     torch.testing.assert_close(added, 2 + 3 * a.T @ out, rtol=0.05, atol=0.5)
+
+
+def test_a_square_in_float64_copies_only_a_part(monkeypatch) -> None:
+    monkeypatch.setattr(base, "SQUARE_VALUES", 1000)
+    x = torch.randn(70, 100, generator=torch.Generator().manual_seed(0))
+    with torch.profiler.profile(profile_memory=True) as record:
+        found = base.square(x)
+    events = record.profiler.kineto_results.events()
+    assert max(event.nbytes() for event in events if event.name() == "[memory]") == 1000 * 8
+    assert found.dtype == torch.float64
+    assert float(found) == pytest.approx(float(x.double().square().sum()), rel=1e-14)

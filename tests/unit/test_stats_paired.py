@@ -34,7 +34,6 @@ def enumerated(effects: list[float]) -> float:
     return sum(abs(total) >= observed for total in sums) / len(sums)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-20, 20), min_size=2, max_size=9))
 def test_the_test_counts_sign_patterns(effects: list[int]) -> None:
     assert sign_flip_p(effects, ranks=False) == pytest.approx(enumerated([float(effect) for effect in effects]))
@@ -151,7 +150,6 @@ def test_a_ratio_needs_positive_numbers() -> None:
     assert (found.effect.value, found.effect.n, found.effect.missing) == (pytest.approx(math.sqrt(2)), 2, 1)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.floats(1e-6, 1e6), st.just(NEVER)), max_size=20),
     st.sampled_from([ACCURACY, TIME, metric("time_to_target_s")]),
@@ -163,7 +161,7 @@ def test_the_same_data_never_differ(values: list[float | None], of: object) -> N
     assert found.pairs + found.effect.missing == len(values)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0.1, 1.0), st.floats(0.1, 1.0)), min_size=1, max_size=12))
 def test_swapping_the_sides_swaps_the_verdict(pairs: list[tuple[float, float]]) -> None:
     a, b = ([pair[side] for pair in pairs] for side in (0, 1))

@@ -45,7 +45,7 @@ def test_tied_z_is_the_global_minimiser(m, a):
     assert cost(z.item()) <= scalar_minimum(cost) + 1e-8
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=seeds, rows=st.integers(1, 4), classes=st.integers(2, 5), nu=st.floats(1e-2, 10))
 def test_output_z_reaches_the_minimum_scipy_finds(seed, rows, classes, nu):
     a, z = random(seed, (rows, classes), (rows, classes), scale=3.0)
@@ -60,7 +60,7 @@ def test_output_z_reaches_the_minimum_scipy_finds(seed, rows, classes, nu):
     assert cost(sub.output_z(a, y, nu, z).flatten().numpy()) <= found.fun + 1e-9 * (1 + abs(found.fun))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=seeds, classes=st.integers(2, 47), exponent=st.floats(-6, 3), scale=st.sampled_from([0.01, 1.0, 30.0, 1000.0])
 )
@@ -81,7 +81,7 @@ def test_output_z_in_single_precision_is_the_double_result_rounded():
     torch.testing.assert_close(sub.output_z(single, y, 1e-3, single), wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=seeds, exponent=st.floats(-5, 1), near=st.floats(1e-6, 1e3))
 def test_output_z_does_not_depend_on_where_it_starts(seed, exponent, near):
     """Near the solution Newton's method on both unknowns settles; far from it the safe one takes over."""

@@ -83,7 +83,7 @@ def exclusions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(tables(), st.lists(tables(), min_size=1, max_size=3), st.lists(exclusions(), max_size=2))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_suite_is_the_union_of_products_without_the_excluded(
     tmp_path: Path, defaults: dict[str, Any], entries: list[dict[str, Any]], excludes: list[dict[str, Any]]
 ) -> None:
