@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from statistics import mean
 
-from marked import ROOT, Marked, main
+from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec
@@ -46,10 +46,10 @@ def table(rows: list[Row]) -> str:
     if BASE not in found:
         raise ValueError("no run is as it is, so there is nothing to compare with")
     datasets = sorted(found[BASE])
-    lines = [["changed", *datasets], ["---", *["---:"] * len(datasets)]]
+    lines = []
     for name in (BASE, *(name for name in found if name != BASE)):
         lines.append([name, *(_cell(found[name][dataset], found[BASE][dataset], name) for dataset in datasets)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(["changed", *datasets], lines)
 
 
 def _cell(values: dict[int, float], base: dict[int, float], name: str) -> str:

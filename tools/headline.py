@@ -23,6 +23,14 @@ TABLE = Marked(
 )
 
 
+LAYERS = 10
+
+
+def deep(rows: list[Row]) -> list[Row]:
+    """The rows of the deep network from the common start, which the other tables and the picture compare."""
+    return [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
+
+
 def table(rows: list[Row]) -> str:
     """The report's own table of accuracies, in Markdown; raises ``ValueError`` for rows without any."""
     found = accuracy_table(rows)

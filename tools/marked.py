@@ -54,6 +54,12 @@ class Marked:
         return pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", page)
 
 
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int = 1) -> str:
+    """A table of cells; the first ``labels`` columns are words, the others numbers."""
+    rule = [*["---"] * labels, *["---:"] * (len(header) - labels)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
+
+
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
     """Take, write or check a table as ``words`` of the command line say; 1 where a page has another one."""
     if folders := [Path(word) for word in words if word != "--check"]:

@@ -12,28 +12,28 @@ import sys
 from statistics import median
 
 from headline import TABLE as HEADLINE
-from marked import ROOT, Marked, main
+from headline import deep
+from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row
 
 TABLE = Marked("near-best", HEADLINE.rows, (ROOT / "docs" / "accuracy.md",))
-LAYERS = 10
 
 
 def table(rows: list[Row]) -> str:
     """In Markdown: optimizers down, graphs across."""
     found: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        if row["model_layers"] == LAYERS and row["model_warm_start"] and row["time_to_near_best_s"] is not None:
+    for row in deep(rows):
+        if row["time_to_near_best_s"] is not None:
             found.setdefault((row["optimizer_name"], row["dataset_name"]), []).append(row["time_to_near_best_s"])
     datasets = sorted({dataset for _, dataset in found})
-    lines = [["optimizer", *datasets], ["---", *["---:"] * len(datasets)]]
+    lines = []
     for optimizer in dict.fromkeys(optimizer for optimizer, _ in found):
         seconds = [found.get((optimizer, dataset)) for dataset in datasets]
         lines.append(
             [optimizer, *(f"{median(values):.1f} s (n={len(values)})" if values else "–" for values in seconds)]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(["optimizer", *datasets], lines)
 
 
 if __name__ == "__main__":

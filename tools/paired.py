@@ -14,8 +14,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from headline import LAYERS, deep
 from headline import TABLE as HEADLINE
-from marked import ROOT, Marked, main
+from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.metrics import metric
@@ -25,7 +26,6 @@ from pdadmm_bench.stats.table import compare_rows
 PAGES = (ROOT / "docs" / "accuracy.md",)
 AHEAD = Marked("ahead", HEADLINE.rows, PAGES)
 SOONER = Marked("sooner", HEADLINE.rows, PAGES)
-LAYERS = 10
 METHOD = "pdadmm"
 
 
@@ -41,20 +41,20 @@ def sooner(rows: list[Row]) -> str:
 
 def _table(rows: list[Row], column: str, cell: Callable[[Comparison], str], b_is_method: bool) -> str:
     """In Markdown: optimizers down, graphs across; raises ``ValueError`` without a run of pdADMM."""
-    deep = [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
-    method = [row for row in deep if row["optimizer_name"] == METHOD]
+    compared = deep(rows)
+    method = [row for row in compared if row["optimizer_name"] == METHOD]
     if not method:
         raise ValueError(f"no row of {METHOD} has {LAYERS} layers from the common start")
     datasets = sorted({row["dataset_name"] for row in method})
-    lines = [["pdadmm against", *datasets], ["---", *["---:"] * len(datasets)]]
-    for optimizer in sorted({row["optimizer_name"] for row in deep} - {METHOD}):
-        other = [row for row in deep if row["optimizer_name"] == optimizer]
+    lines = []
+    for optimizer in sorted({row["optimizer_name"] for row in compared} - {METHOD}):
+        other = [row for row in compared if row["optimizer_name"] == optimizer]
         sides = (other, method) if b_is_method else (method, other)
         # One machine and one thread, but not in turn: the page says so.
         found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
         cells = {line.setting["dataset"]: cell(line.comparison) for line in found.lines}
         lines.append([optimizer, *(cells.get(dataset, "–") for dataset in datasets)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown([f"{METHOD} against", *datasets], lines)
 
 
 def _points(found: Comparison) -> str:

@@ -11,15 +11,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from headline import TABLE
+from headline import LAYERS, TABLE, deep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from paired import LAYERS, METHOD
+from paired import METHOD
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.lines import once
-from pdadmm_bench.report.style import BLUE, GREY, heading
+from pdadmm_bench.report.style import BLUE, GREY, dress, heading
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 
 OPTIMIZERS = ("pdadmm", "pdadmm-q", "dladmm", "sgd", "adam", "adagrad", "adadelta")
@@ -27,14 +27,17 @@ OPTIMIZERS = ("pdadmm", "pdadmm-q", "dladmm", "sgd", "adam", "adagrad", "adadelt
 
 def figure(rows: list[Row]) -> Figure:
     """A column for each graph."""
-    deep = [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
-    datasets = sorted({row["dataset_name"] for row in deep})
+    compared = deep(rows)
+    datasets = sorted({row["dataset_name"] for row in compared})
     drawn = Figure(figsize=(2.6 * len(datasets) + 0.8, 5.4), dpi=120, layout="constrained")
     grid = drawn.subplots(2, len(datasets), squeeze=False, sharey=True)
+    for axes in grid.flat:
+        dress(axes)
+        axes.set_yticks(range(len(OPTIMIZERS)), reversed(OPTIMIZERS))
     for place, dataset in enumerate(datasets):
         accuracy, seconds = grid[0][place], grid[1][place]
         for height, optimizer in enumerate(reversed(OPTIMIZERS)):
-            found = once(r for r in deep if r["dataset_name"] == dataset and r["optimizer_name"] == optimizer)
+            found = once(r for r in compared if r["dataset_name"] == dataset and r["optimizer_name"] == optimizer)
             _dot(accuracy, height, aggregate((percent(row) for row in found), "mean"), optimizer)
             _dot(seconds, height, aggregate((row["time_to_near_best_s"] for row in found), "median"), optimizer)
         accuracy.set_title(dataset, fontsize=10)
@@ -44,12 +47,6 @@ def figure(rows: list[Row]) -> Figure:
         seconds.xaxis.set_major_formatter("{x:g}")
         seconds.xaxis.set_minor_formatter(NullFormatter())
         seconds.set_xlabel("seconds to 99 %", fontsize=8)
-    for axes in grid.flat:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(True, which="major", color="#e4e4e4", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(which="both", labelsize=8)
-        axes.set_yticks(range(len(OPTIMIZERS)), reversed(OPTIMIZERS))
     heading(drawn, f"{LAYERS} layers × 500, common start: how accurate, and how soon")
     return drawn
 

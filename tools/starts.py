@@ -15,7 +15,8 @@ from collections import defaultdict
 from statistics import mean
 
 from headline import TABLE as HEADLINE
-from marked import ROOT, Marked, main
+from headline import deep
+from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.pairing import repetition
@@ -23,7 +24,6 @@ from pdadmm_bench.stats.pairing import repetition
 TABLE = Marked("starts", ROOT / "reports" / "accuracy" / "starts.json.gz", (ROOT / "docs" / "accuracy.md",))
 COMMON = "he, two layers first"
 STARTS = (COMMON, "identity", "he", "normal")
-LAYERS = 10
 
 
 def start(row: Row) -> str:
@@ -34,9 +34,9 @@ def start(row: Row) -> str:
 def table(rows: list[Row]) -> str:
     """In Markdown: graphs and optimizers down, starting points across; ``rows`` are those of the other starts."""
     found: dict[tuple[str, str], dict[str, dict[tuple[object, ...], Row]]] = defaultdict(lambda: defaultdict(dict))
-    for row in [*rows, *(row for row in HEADLINE.load() if row["model_layers"] == LAYERS)]:
+    for row in [*rows, *deep(HEADLINE.load())]:
         found[row["dataset_name"], row["optimizer_name"]][start(row)][repetition(row)] = row
-    lines = [["graph", "optimizer", *STARTS, "n"], ["---", "---", *["---:"] * len(STARTS), "---:"]]
+    lines = []
     for (dataset, optimizer), starts in sorted(found.items()):
         if starts.keys() != set(STARTS):
             continue
@@ -48,7 +48,7 @@ def table(rows: list[Row]) -> str:
         best = max(STARTS, key=lambda name: val[name])
         cells = [f"**{_cell(found)}**" if name == best else _cell(found) for name, found in runs.items()]
         lines.append([dataset, optimizer, *cells, str(len(shared))])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(["graph", "optimizer", *STARTS, "n"], lines, labels=2)
 
 
 def _cell(rows: list[Row]) -> str:

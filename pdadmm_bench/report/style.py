@@ -43,12 +43,17 @@ def panels(
         axes.remove()
     del grid[count:]
     for axes in grid:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(True, color="#e4e4e4", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(which="both", labelsize=8)
-        axes.xaxis.label.set_size(9)
+        dress(axes)
     return figure, grid
+
+
+def dress(axes: Axes) -> None:
+    """What all axes look like: two spines, a grid behind what is drawn, small labels."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", labelsize=8)
+    axes.xaxis.label.set_fontsize(9)
 
 
 def heading(figure: Figure, text: str) -> None:
