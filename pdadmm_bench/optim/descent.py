@@ -47,15 +47,15 @@ class Descent:
             seen: the residual that the gradient is taken at, if another than ``r``.
         """
         W = self.products.factor("kept", W)
-        gradient = self.products.add(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
-        image = self.products.mm(gradient, W.mT, out=self.scratch.like("image", r))
+        gradient = self.products.direction(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
+        image = self.products.image(gradient, W.mT, out=self.scratch.like("image", r))
         self.move(p, gradient, r, image, sub.curvature(gradient, image, nu, rho))
 
     def move(self, x: Tensor, gradient: Tensor, r: Tensor, image: Tensor, tau: Tensor) -> None:
         """x ← x − gradient/τ and r ← r − image/τ."""
         step = self.rule(tau)
-        x.addcmul_(gradient, step, value=-1)
-        r.addcmul_(image, step, value=-1)
+        self.products.move(x, gradient, step)
+        self.products.move(r, image, step)
 
 
 @dataclass
@@ -72,8 +72,8 @@ class Weights:
         if self.to_identity:
             gradient.diagonal(dim1=-2, dim2=-1).sub_(1)
         p = by.products.factor("kept", p)
-        by.products.add(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
-        image = by.products.mm(p, gradient.mT, out=by.scratch.like("image", r))
+        gradient = by.products.direction(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
+        image = by.products.image(p, gradient.mT, out=by.scratch.like("image", r))
         by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
 
     def matrix(self) -> Tensor:

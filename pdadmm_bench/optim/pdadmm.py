@@ -38,7 +38,7 @@ RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """The authors' schedule: ρ × 10, up to 1, when the training cost fell by less than 0.001 twice running."""
 GROUP_VALUES = BLOCK_VALUES
 """Values of an array up to which equal layers are batched: what elementwise work keeps in a cache."""
-BF16_REFRESH = 10
+BF16_REFRESH = 25
 """Iterations between exact residuals under bf16 products, unless ``refresh`` says otherwise."""
 
 
@@ -64,7 +64,7 @@ class PdADMMHyperparameters(Typed):
         "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
     )
     refresh: int | None = Field(
-        None, ge=0, description="iterations between exact residuals, 0 for never (default: 0, and 10 with bf16)"
+        None, ge=0, description="iterations between exact residuals, 0 for never (default: 0, and 25 with bf16)"
     )
 
 
@@ -190,7 +190,7 @@ class PdADMM(Optimizer[State]):
         if links.right:
             links.right.wire = states[-1].wire_right
             links.right.hand(p)
-        descent = Descent(self.step_size, Products(self.precision))
+        descent = Descent(self.step_size, Products(self.precision, self.compile))
         passes = Fused(fused(gap_of), fused(z_q_u)) if self.compile else None
         return State(
             states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,

@@ -71,11 +71,11 @@ class PdADMMQ(PdADMM):
             super().update_p(layer, gap, state)
             return
         products = state.descent.products
-        gradient = products.add(gap, layer.r, layer.W, beta=state.rho, alpha=state.nu)
-        image = products.mm(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
+        gradient = products.direction(gap, layer.r, layer.W, beta=state.rho, alpha=state.nu)
+        image = products.image(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
         step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
-        rounded = layer.wire.round(torch.addcmul(layer.p, gradient, step, value=-1, out=gradient))
-        products.add(layer.r, torch.sub(rounded, layer.p, out=layer.p), layer.W.T, beta=1, alpha=1)
+        rounded = layer.wire.round(torch.addcmul(layer.p, gradient, step, value=-1, out=gap))
+        products.add(layer.r, torch.sub(rounded, layer.p, out=gap), layer.W.T, beta=1, alpha=1)
         layer.p.copy_(rounded)
 
     def restrict(self, layer: LayerState, q: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
-"""Matrix products, or batches of them, in the precision a run asks for; in and out goes the state's own type.
+"""Matrix products, or batches of them, in the precision a run asks for, and the steps that are taken with them.
 
 ``fp32`` and ``tf32`` are torch's plain product, the latter a switch that the runner sets. ``bf16`` rounds both factors
-to bfloat16, multiplies with float32 accumulation, and rounds the result to bfloat16 once.
+to bfloat16, multiplies with float32 accumulation, and rounds the result to bfloat16 once. The direction of a step then
+stays in bfloat16, and so does its image: any direction is one to go along, so the state moves along the very one
+that was multiplied, and nothing is widened in memory.
 """
 
 from __future__ import annotations
@@ -9,15 +11,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pdadmm_bench.optim.scratch import Scratch, row_blocks
+from pdadmm_bench.optim.fused import fused
+from pdadmm_bench.optim.scratch import Scratch, row_blocks, temporary
 
 
 class Products:
-    """Products of one precision, and the buffers they need."""
+    """Products of one precision, and the buffers they need; with ``compile``, elementwise passes are fused."""
 
-    def __init__(self, precision: str = "fp32"):
+    def __init__(self, precision: str = "fp32", compile: bool = False):
         self._low = precision == "bf16"
         self._scratch = Scratch()
+        self._passes = (fused(weighted_sum), fused(moved)) if self._low and compile else None
 
     def factor(self, name: str, x: Tensor) -> Tensor:
         """``x`` as products take it, for several of them; valid until the next ``factor`` of that name."""
@@ -25,21 +29,46 @@ class Products:
 
     def mm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
         """out ← a b."""
-        return out.copy_(self._product(a, b)) if self._low else torch.matmul(a, b, out=out)
+        return out.copy_(self._product("product", a, b)) if self._low else torch.matmul(a, b, out=out)
+
+    def image(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+        """a b, into ``out`` or as products leave it; valid until the next."""
+        return self._product("image", a, b) if self._low else torch.matmul(a, b, out=out)
 
     def add(self, out: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
         """out ← β·out + α·a b."""
+        if self._low:
+            return self._sum(out, out, self._product("product", a, b), beta, alpha)
+        add = out.addmm_ if out.dim() == 2 else out.baddbmm_
+        return add(a, b, beta=beta, alpha=alpha)
+
+    def direction(self, gradient: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
+        """β·gradient + α·a b: ``gradient`` itself, overwritten, or as products take it; valid until the next."""
         if not self._low:
-            add = out.addmm_ if out.dim() == 2 else out.baddbmm_
-            return add(a, b, beta=beta, alpha=alpha)
-        for target, product in row_blocks(out, self._product(a, b)):
-            wide = self._scratch.like("wide", target).copy_(product)
-            target.mul_(beta).add_(wide, alpha=alpha)
+            return self.add(gradient, a, b, beta, alpha)
+        out = self._scratch.of("direction", tuple(gradient.shape), gradient, torch.bfloat16)
+        return self._sum(out, gradient, self._product("product", a, b), beta, alpha)
+
+    def move(self, x: Tensor, direction: Tensor, step: Tensor) -> None:
+        """x ← x − step·direction."""
+        if direction.dtype == x.dtype:
+            x.addcmul_(direction, step, value=-1)
+        elif self._passes:
+            self._passes[1](x, direction, step=step)
+        else:
+            for rows in row_blocks(x, direction):
+                moved(*rows, step=step, scratch=self._scratch)
+
+    def _sum(self, out: Tensor, wide: Tensor, narrow: Tensor, beta: float, alpha: float) -> Tensor:
+        if self._passes:
+            return self._passes[0](out, wide, narrow, beta=beta, alpha=alpha)
+        for rows in row_blocks(out, wide, narrow):
+            weighted_sum(*rows, beta=beta, alpha=alpha, scratch=self._scratch)
         return out
 
-    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+    def _product(self, name: str, a: Tensor, b: Tensor) -> Tensor:
         shape = (*a.shape[:-1], b.shape[-1])
-        out = self._scratch.of("product", shape, a, torch.bfloat16)
+        out = self._scratch.of(name, shape, a, torch.bfloat16)
         return torch.matmul(self._lowered("left", a), self._lowered("right", b), out=out)
 
     def _lowered(self, name: str, x: Tensor) -> Tensor:
@@ -48,3 +77,16 @@ class Products:
         if not x.is_contiguous():
             return self._lowered(name, x.mT).mT  # a transposed matrix is copied as it lies in memory
         return self._scratch.of(name, tuple(x.shape), x, torch.bfloat16).copy_(x)
+
+
+def weighted_sum(
+    out: Tensor, wide: Tensor, narrow: Tensor, *, beta: float, alpha: float, scratch: Scratch | None = None
+) -> Tensor:
+    """out ← β·wide + α·narrow, added in the type of ``wide``."""
+    total = torch.mul(wide, beta, out=temporary(scratch, "total", wide))
+    return out.copy_(total.add_(temporary(scratch, "wide", wide).copy_(narrow), alpha=alpha))
+
+
+def moved(x: Tensor, direction: Tensor, *, step: Tensor, scratch: Scratch | None = None) -> Tensor:
+    """x ← x − step·direction for a direction of a narrower type."""
+    return x.addcmul_(temporary(scratch, "wide", x).copy_(direction), step, value=-1)

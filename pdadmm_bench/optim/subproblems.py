@@ -33,8 +33,9 @@ def curvature(gradient: Tensor, image: Tensor, weight: float, ridge: float) -> T
 
 
 def norm(x: Tensor) -> Tensor:
-    """‖x‖ of a matrix, or of each in a batch in a shape that goes with it."""
-    return torch.linalg.vector_norm(x) if x.dim() == 2 else torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    """‖x‖ of a matrix, or of each in a batch in a shape that goes with it; of bfloat16 in float32."""
+    found = torch.linalg.vector_norm(x) if x.dim() == 2 else torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    return found.float() if found.dtype == torch.bfloat16 else found
 
 
 def curvature_from(gradient_norm: Tensor, image_norm: Tensor, weight: float, ridge: float) -> Tensor:

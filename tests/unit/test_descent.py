@@ -94,6 +94,22 @@ def test_bf16_products_are_close_and_leave_the_type_alone():
     torch.testing.assert_close(added, 2 + 3 * a.T @ out, rtol=0.05, atol=0.5)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_bf16_step_goes_along_the_rounded_direction_that_was_multiplied(compiled):
+    p, gap, r, W = (t.float() for t in random(0, (300, 20), (300, 20), (300, 10), (10, 20)))
+    products = Products("bf16", compile=compiled)
+    assert (products._passes is not None) == compiled
+    direction = products.direction(gap.clone(), r, W, beta=0.5, alpha=0.1)
+    assert direction.dtype == torch.bfloat16
+    wanted = 0.5 * gap + 0.1 * r @ W
+    assert 0 < (direction - wanted).norm() / wanted.norm() < 2**-7
+    image = products.image(direction, W.T, torch.empty(0))
+    before = p.clone()
+    products.move(p, direction, torch.tensor(0.3))
+    torch.testing.assert_close(p, before - 0.3 * direction.float(), rtol=1e-6, atol=1e-6)
+    assert (image - (before - p) @ W.T / 0.3).norm() / image.norm() < 2**-7
+
+
 def test_a_square_in_float64_copies_only_a_part(monkeypatch) -> None:
     monkeypatch.setattr(base, "SQUARE_VALUES", 1000)
     x = torch.randn(70, 100, generator=torch.Generator().manual_seed(0))

@@ -228,6 +228,20 @@ def test_compiled_passes_take_the_eager_iterates_to_rounding():
     assert compiled.fused is not None
 
 
+def test_compiled_bf16_follows_eager_bf16():
+    """Both add in float32; a last bit that falls the other way is a step of bfloat16 in what is multiplied next."""
+    sides = []
+    for compiled in (False, True):
+        optimizer, state = start("pdadmm", rho=0.05, nu=0.01)
+        state.descent.products = Products("bf16", compile=compiled)
+        for _ in range(5):
+            optimizer.step(state)
+        sides.append(state.layers)
+    for layer, other in zip(*sides, strict=True):
+        assert (layer.W - other.W).norm() < 1e-3 * layer.W.norm()
+        assert (layer.z - other.z).norm() < 1e-3 * layer.z.norm()
+
+
 def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
     monkeypatch.setattr(runner, "missing_compiler", lambda device: "no C++ compiler is installed")
     spec = run_spec({"layers": 2, "hidden": 8, "iterations": 1, "compile": True, "device": "cpu"})
