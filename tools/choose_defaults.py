@@ -22,8 +22,8 @@ from pdadmm_bench.core.rows import Row, read_rows
 
 PRESETS = Path("runners/tuning/default")
 COMMON = ("he", "warm")
-SAME_SPACE = {"pdadmm-q": "pdadmm"}
-"""Methods that take another's values, of which they are a form."""
+FORMS = {"pdadmm-q": ("pdadmm", {"rho": "nu"})}
+"""Methods that take another's values, of which they are a form, and what they take another of these for."""
 
 Trial = tuple[str, tuple[str, str], str]
 """Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
@@ -64,10 +64,10 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
     for (optimizer, start, values), rows in found.items():
         if start == COMMON:
             by_optimizer[optimizer][values] = rows
-    for optimizer, like in SAME_SPACE.items():
-        by_optimizer[optimizer] = by_optimizer[like]
+    for optimizer, (like, renamed) in FORMS.items():
+        by_optimizer[optimizer] = {_form(values, renamed): rows for values, rows in by_optimizer[like].items()}
     for optimizer, tried in by_optimizer.items():
-        like = f" (of {SAME_SPACE[optimizer]})" if optimizer in SAME_SPACE else ""
+        like = f" (of {FORMS[optimizer][0]})" if optimizer in FORMS else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
         text = 'source = "runners/tuning/search.toml, validation accuracy, tools/choose_defaults.py"\n'
         text += _entry(common, "", {name: tried[common][name] for name in datasets}, like)
@@ -76,6 +76,11 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
                 text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like)
         (folder / f"{optimizer}.toml").write_text(text, encoding="utf-8")
+
+
+def _form(values: str, renamed: dict[str, str]) -> str:
+    found = json.loads(values)
+    return json.dumps({name: found[renamed.get(name, name)] for name in found})
 
 
 def _entry(values: str, where: str, rows: dict[str, Row], like: str) -> str:

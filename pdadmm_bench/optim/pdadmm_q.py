@@ -31,8 +31,8 @@ class PdADMMQHyperparameters(PdADMMHyperparameters):
     grid: Literal["scaled", "fixed"] = Field(
         "scaled", description="scaled: low and high are multiples of a layer's largest starting activation"
     )
-    low: float = Field(-0.5, description="smallest level")
-    high: float = Field(2.0, description="largest level")
+    low: float = Field(-0.1, description="smallest level")
+    high: float = Field(0.5, description="largest level")
     levels: int = Field(256, ge=2, le=65536, description="number of levels; up to 256 travel as one byte")
 
     @model_validator(mode="after")

@@ -81,7 +81,7 @@ def _row(optimizer: str, dataset: str, lr: float, acc_val: float, acc_test: floa
 
 def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(tool, tmp_path, monkeypatch) -> None:
     choose = tool("choose_defaults")
-    monkeypatch.setattr(choose, "SAME_SPACE", {})
+    monkeypatch.setattr(choose, "FORMS", {})
     rows = [
         _row("adam", "cora", 0.1, 0.9, 0.1),
         _row("adam", "pubmed", 0.1, 0.5, 0.1),
@@ -104,3 +104,11 @@ def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(to
     assert [json.loads(line["hyperparameters"])["lr"] for line in kept] == [0.1, 0.2, 0.3, 0.4]
     assert kept[2]["acc_val_best_pubmed"] == "0.0000"
     assert "test" not in table.read_text()
+
+
+def test_the_quantised_form_takes_the_values_of_pdadmm_with_rho_equal_to_nu(tool) -> None:
+    presets = tool("choose_defaults").PRESETS
+    exact, quantised = (
+        tomllib.loads((presets / f"{name}.toml").read_text())["entry"] for name in ("pdadmm", "pdadmm-q")
+    )
+    assert quantised == [{**entry, "values": {**entry["values"], "rho": entry["values"]["nu"]}} for entry in exact]
