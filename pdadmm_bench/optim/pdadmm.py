@@ -174,7 +174,7 @@ class PdADMM(Optimizer[State]):
             z = torch.addmm(bias, p, weight.T)
             weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
             state = LayerState(
-                weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=self.decay(index, p)
+                weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z), mu=self.mu_of(index, p)
             )
             state.moved = state.moved.to(z.device)
             if index > 0:
@@ -197,7 +197,7 @@ class PdADMM(Optimizer[State]):
             descent=descent, fused=passes,
         )  # fmt: skip
 
-    def decay(self, index: int, p: Tensor) -> float:
+    def mu_of(self, index: int, p: Tensor) -> float:
         """μ of layer ``index``, whose input is p (N, n)."""
         settings = self.hyperparameters
         if settings.mu_per == "layer":

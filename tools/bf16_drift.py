@@ -1,0 +1,69 @@
+"""How far bf16 products let the carried residual drift, by the period of exact ones; printed as a table.
+
+    python tools/bf16_drift.py cora pubmed
+
+pdADMM with its default preset, 2 × 500 from he and 10 × 500 from identity layers, one seed. Drift is that of the worst
+layer, ‖r − (p Wᵀ + b − z)‖ over ‖r‖, just before exact residuals are due.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from marked import markdown
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
+from pdadmm_bench.optim.base import Links
+from pdadmm_bench.runner import make_optimizer
+
+PERIODS = (0, 50, 25, 10)
+ITERATIONS = 100
+SEEN = (9, 49, 99)
+NETWORKS = ((2, "he"), (10, "identity"))
+
+
+def spec_of(dataset: str, layers: int, init: str, precision: str, period: int) -> RunSpec:
+    """100 iterations at full depth on one thread, with an exact residual every ``period`` of them."""
+    network = {"layers": layers, "hidden": 500, "init": init, "warm_start": "none", "threads": 1}
+    steps = {"iterations": ITERATIONS, "precision": precision, "set": {"refresh": period}}
+    return run_spec({"dataset": dataset, "optimizer": "pdadmm", **network, **steps})
+
+
+def drift(spec: RunSpec, problem: Problem) -> tuple[list[float], float]:
+    """The drift at the iterations ``SEEN``, and the best validation accuracy of every tenth."""
+    optimizer, block = make_optimizer(spec), Block.whole(spec.model.layers)
+    sizes = mlp.widths(spec.model, problem.num_features, problem.num_classes)
+    start = mlp.initial_layers(spec.model, sizes, spec.seed, block)
+    state = optimizer.init(problem, start, block, Links(wire=optimizer.wire("auto")))
+    found, best = [], 0.0
+    for iteration in range(1, ITERATIONS + 1):
+        optimizer.step(state)
+        if iteration in SEEN:
+            exact = [layer.p @ layer.W.T + layer.b - layer.z for layer in state.layers]
+            found.append(max(float((x.r - r).norm() / r.norm()) for x, r in zip(state.layers, exact, strict=True)))
+        if iteration % 10 == 0:
+            right = optimizer.predict(state, problem.val.x, block).argmax(1) == problem.val.y
+            best = max(best, float(right.double().mean()))
+    return found, best
+
+
+def main(datasets: list[str]) -> None:
+    """One line per graph, network, precision and period."""
+    lines = []
+    for dataset in datasets:
+        for layers, init in NETWORKS:
+            for precision, period in (("fp32", 0), *(("bf16", period) for period in PERIODS)):
+                spec = spec_of(dataset, layers, init, precision, period)
+                found, best = drift(spec, load_problem(spec.data))
+                shown = [dataset, f"{layers} × 500", precision, str(period or "never")]
+                lines.append([*shown, *(f"{value:.1e}" for value in found), f"{100 * best:.1f}"])
+    header = ["graph", "network", "products", "exact every", *(f"iteration {i}" for i in SEEN), "best validation, %"]
+    print(markdown(header, lines, 4))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
