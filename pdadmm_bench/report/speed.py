@@ -103,7 +103,9 @@ def text(figure: str, value: float | None) -> str:
         return f"{value:.3g} GFLOP/s"
     if figure == "slope_s":
         return f"{value:.3g} s"
-    return seconds(value) if figure.endswith("_s") else f"{value:.3g} ×"
+    if figure.endswith("_s"):
+        return seconds(value)
+    return f"{value:.3g} ×" if value < 999.5 else f"{value:,.0f} ×"
 
 
 def size(num_bytes: float) -> str:
