@@ -16,9 +16,7 @@ from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.models import mlp
-from pdadmm_bench.optim.base import Links
-from pdadmm_bench.runner import make_optimizer
+from pdadmm_bench.profiling import Subject
 
 PERIODS = (0, 50, 25, 10)
 ITERATIONS = 100
@@ -35,13 +33,11 @@ def spec_of(dataset: str, layers: int, init: str, precision: str, period: int) -
 
 def drift(spec: RunSpec, problem: Problem) -> tuple[list[float], float]:
     """The drift at the iterations ``SEEN``, and the best validation accuracy of every tenth."""
-    optimizer, block = make_optimizer(spec), Block.whole(spec.model.layers)
-    sizes = mlp.widths(spec.model, problem.num_features, problem.num_classes)
-    start = mlp.initial_layers(spec.model, sizes, spec.seed, block)
-    state = optimizer.init(problem, start, block, Links(wire=optimizer.wire("auto")))
+    subject = Subject(spec, problem)  # has made its first iteration
+    optimizer, state, block = subject.optimizer, subject.state, Block.whole(spec.model.layers)
     found, best = [], 0.0
-    for iteration in range(1, ITERATIONS + 1):
-        optimizer.step(state)
+    for iteration in range(2, ITERATIONS + 1):
+        subject()
         if iteration in SEEN:
             exact = [layer.p @ layer.W.T + layer.b - layer.z for layer in state.layers]
             found.append(max(float((x.r - r).norm() / r.norm()) for x, r in zip(state.layers, exact, strict=True)))
@@ -55,10 +51,10 @@ def main(datasets: list[str]) -> None:
     """One line per graph, network, precision and period."""
     lines = []
     for dataset in datasets:
+        problem = load_problem(spec_of(dataset, *NETWORKS[0], "fp32", 0).data)
         for layers, init in NETWORKS:
             for precision, period in (("fp32", 0), *(("bf16", period) for period in PERIODS)):
-                spec = spec_of(dataset, layers, init, precision, period)
-                found, best = drift(spec, load_problem(spec.data))
+                found, best = drift(spec_of(dataset, layers, init, precision, period), problem)
                 shown = [dataset, f"{layers} × 500", precision, str(period or "never")]
                 lines.append([*shown, *(f"{value:.1e}" for value in found), f"{100 * best:.1f}"])
     header = ["graph", "network", "products", "exact every", *(f"iteration {i}" for i in SEEN), "best validation, %"]

@@ -64,8 +64,9 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
     for (optimizer, start, values), rows in found.items():
         if start == COMMON:
             by_optimizer[optimizer][values] = rows
-    for optimizer, (like, renamed) in FORMS.items():
-        by_optimizer[optimizer] = {_form(values, renamed): rows for values, rows in by_optimizer[like].items()}
+    for optimizer, (other, renamed) in FORMS.items():
+        if other in by_optimizer:
+            by_optimizer[optimizer] = {_form(values, renamed): rows for values, rows in by_optimizer[other].items()}
     for optimizer, tried in by_optimizer.items():
         like = f" (of {FORMS[optimizer][0]})" if optimizer in FORMS else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))

@@ -44,9 +44,9 @@ def table(rows: list[Row]) -> str:
         if not shared:
             continue
         runs = {name: [starts[name][one] for one in shared] for name in STARTS}
-        val = {name: mean(row["acc_val_best"] or 0.0 for row in found) for name, found in runs.items()}
+        val = {name: mean(row["acc_val_best"] or 0.0 for row in made) for name, made in runs.items()}
         best = max(STARTS, key=lambda name: val[name])
-        cells = [f"**{_cell(found)}**" if name == best else _cell(found) for name, found in runs.items()]
+        cells = [f"**{_cell(made)}**" if name == best else _cell(made) for name, made in runs.items()]
         lines.append([dataset, optimizer, *cells, str(len(shared))])
     return markdown(["graph", "optimizer", *STARTS, "n"], lines, labels=2)
 

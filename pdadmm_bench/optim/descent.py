@@ -48,7 +48,7 @@ class Descent:
         """
         W = self.products.factor("kept", W)
         gradient = self.products.direction(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
-        image = self.products.image(gradient, W.mT, out=self.scratch.like("image", r))
+        image = self.products.image(gradient, W.mT)
         self.move(p, gradient, r, image, sub.curvature(gradient, image, nu, rho))
 
     def move(self, x: Tensor, gradient: Tensor, r: Tensor, image: Tensor, tau: Tensor) -> None:
@@ -73,7 +73,7 @@ class Weights:
             gradient.diagonal(dim1=-2, dim2=-1).sub_(1)
         p = by.products.factor("kept", p)
         gradient = by.products.direction(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
-        image = by.products.image(p, gradient.mT, out=by.scratch.like("image", r))
+        image = by.products.image(p, gradient.mT)
         by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
 
     def matrix(self) -> Tensor:

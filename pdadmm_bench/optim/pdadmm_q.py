@@ -72,7 +72,7 @@ class PdADMMQ(PdADMM):
             return
         products = state.descent.products
         gradient = products.direction(gap, layer.r, layer.W, beta=state.rho, alpha=state.nu)
-        image = products.image(gradient, layer.W.T, out=state.scratch.like("image", layer.r))
+        image = products.image(gradient, layer.W.T)
         step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
         rounded = layer.wire.round(torch.addcmul(layer.p, gradient, step, value=-1, out=gap))
         products.add(layer.r, torch.sub(rounded, layer.p, out=gap), layer.W.T, beta=1, alpha=1)

@@ -8,6 +8,9 @@ that was multiplied, and nothing is widened in memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -21,7 +24,7 @@ class Products:
     def __init__(self, precision: str = "fp32", compile: bool = False):
         self._low = precision == "bf16"
         self._scratch = Scratch()
-        self._passes = (fused(weighted_sum), fused(moved)) if self._low and compile else None
+        self._passes = {each: fused(each) for each in (weighted_sum, moved)} if self._low and compile else None
 
     def factor(self, name: str, x: Tensor) -> Tensor:
         """``x`` as products take it, for several of them; valid until the next ``factor`` of that name."""
@@ -31,14 +34,15 @@ class Products:
         """out ← a b."""
         return out.copy_(self._product("product", a, b)) if self._low else torch.matmul(a, b, out=out)
 
-    def image(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-        """a b, into ``out`` or as products leave it; valid until the next."""
-        return self._product("image", a, b) if self._low else torch.matmul(a, b, out=out)
+    def image(self, a: Tensor, b: Tensor) -> Tensor:
+        """a b as products leave it; valid until the next."""
+        return self._product("image", a, b)
 
     def add(self, out: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
         """out ← β·out + α·a b."""
         if self._low:
-            return self._sum(out, out, self._product("product", a, b), beta, alpha)
+            self._pass(weighted_sum, out, out, self._product("product", a, b), beta=beta, alpha=alpha)
+            return out
         add = out.addmm_ if out.dim() == 2 else out.baddbmm_
         return add(a, b, beta=beta, alpha=alpha)
 
@@ -47,29 +51,27 @@ class Products:
         if not self._low:
             return self.add(gradient, a, b, beta, alpha)
         out = self._scratch.of("direction", tuple(gradient.shape), gradient, torch.bfloat16)
-        return self._sum(out, gradient, self._product("product", a, b), beta, alpha)
+        self._pass(weighted_sum, out, gradient, self._product("product", a, b), beta=beta, alpha=alpha)
+        return out
 
     def move(self, x: Tensor, direction: Tensor, step: Tensor) -> None:
         """x ← x − step·direction."""
         if direction.dtype == x.dtype:
             x.addcmul_(direction, step, value=-1)
-        elif self._passes:
-            self._passes[1](x, direction, step=step)
         else:
-            for rows in row_blocks(x, direction):
-                moved(*rows, step=step, scratch=self._scratch)
+            self._pass(moved, x, direction, step=step)
 
-    def _sum(self, out: Tensor, wide: Tensor, narrow: Tensor, beta: float, alpha: float) -> Tensor:
+    def _pass(self, function: Callable[..., Any], *tensors: Tensor, **settings: Any) -> None:
+        """``function`` of the tensors, fused or a few rows at a time."""
         if self._passes:
-            return self._passes[0](out, wide, narrow, beta=beta, alpha=alpha)
-        for rows in row_blocks(out, wide, narrow):
-            weighted_sum(*rows, beta=beta, alpha=alpha, scratch=self._scratch)
-        return out
+            self._passes[function](*tensors, **settings)
+        else:
+            for rows in row_blocks(*tensors):
+                function(*rows, **settings, scratch=self._scratch)
 
     def _product(self, name: str, a: Tensor, b: Tensor) -> Tensor:
-        shape = (*a.shape[:-1], b.shape[-1])
-        out = self._scratch.of(name, shape, a, torch.bfloat16)
-        return torch.matmul(self._lowered("left", a), self._lowered("right", b), out=out)
+        a, b = self.factor("left", a), self.factor("right", b)
+        return torch.matmul(a, b, out=self._scratch.of(name, (*a.shape[:-1], b.shape[-1]), a))
 
     def _lowered(self, name: str, x: Tensor) -> Tensor:
         if x.dtype == torch.bfloat16:

@@ -103,7 +103,7 @@ def test_a_bf16_step_goes_along_the_rounded_direction_that_was_multiplied(compil
     assert direction.dtype == torch.bfloat16
     wanted = 0.5 * gap + 0.1 * r @ W
     assert 0 < (direction - wanted).norm() / wanted.norm() < 2**-7
-    image = products.image(direction, W.T, torch.empty(0))
+    image = products.image(direction, W.T)
     before = p.clone()
     products.move(p, direction, torch.tensor(0.3))
     torch.testing.assert_close(p, before - 0.3 * direction.float(), rtol=1e-6, atol=1e-6)

@@ -79,9 +79,8 @@ def _row(optimizer: str, dataset: str, lr: float, acc_val: float, acc_test: floa
     return make_row({**first_values(run_spec(settings)), **values})
 
 
-def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(tool, tmp_path, monkeypatch) -> None:
+def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(tool, tmp_path) -> None:
     choose = tool("choose_defaults")
-    monkeypatch.setattr(choose, "FORMS", {})
     rows = [
         _row("adam", "cora", 0.1, 0.9, 0.1),
         _row("adam", "pubmed", 0.1, 0.5, 0.1),
