@@ -22,7 +22,6 @@ from pdadmm_bench.dist.cost import in_sample_space
 from pdadmm_bench.optim import subproblems as sub
 from pdadmm_bench.optim.base import square
 from pdadmm_bench.optim.products import Products
-from pdadmm_bench.optim.scratch import Scratch
 
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
@@ -30,11 +29,10 @@ StepRule = Callable[[Tensor], Tensor]
 
 @dataclass
 class Descent:
-    """How the steps of a run are taken: rule of the step, precision of the products, and buffers."""
+    """How the steps of a run are taken: their rule, and the products with their precision and buffers."""
 
     rule: StepRule
     products: Products
-    scratch: Scratch = field(default_factory=Scratch)
 
     def descend_p(
         self, p: Tensor, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float, seen: Tensor | None = None
@@ -68,7 +66,7 @@ class Weights:
 
     def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
         """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖² (or ‖W − I‖²), and r as :meth:`Descent.descend_p`."""
-        gradient = by.scratch.like("gradient", self.W).copy_(self.W)
+        gradient = by.products.scratch.like("gradient", self.W).copy_(self.W)
         if self.to_identity:
             gradient.diagonal(dim1=-2, dim2=-1).sub_(1)
         p = by.products.factor("kept", p)
@@ -91,7 +89,11 @@ class Weights:
 
 @dataclass
 class SampleSpaceWeights:
-    """W = c·W₀ + Aᵀx by its coefficients, for a layer whose input x never changes."""
+    """W = c·W₀ + Aᵀx by its coefficients, for a layer whose input x never changes.
+
+    With rows that depend on each other, A holds what Aᵀx does not show, up to ν/μ times their residual: a decay far
+    below that of its data, 0 < μ ≪ ν‖K‖, costs digits of W there. No decay at all does not.
+    """
 
     A: Tensor
     """(N, n) coefficients of the rows of x."""
@@ -105,6 +107,8 @@ class SampleSpaceWeights:
     """‖W₀‖, a scalar."""
     gram: Tensor = field(metadata={"state": False})
     """K = x xᵀ (N, N)."""
+    gram_norm: Tensor = field(metadata={"state": False})
+    """‖K‖, a scalar."""
     x: Tensor = field(metadata={"state": False})
     evaluated: _Evaluated = field(default_factory=lambda: _Evaluated(), metadata={"state": False})
 
@@ -113,17 +117,25 @@ class SampleSpaceWeights:
         """The coordinates of ``start``: c = 1, A = 0."""
         image = x @ start.T
         norm = torch.linalg.vector_norm(start)
-        return cls(torch.zeros_like(image), torch.ones_like(norm), start, image, norm, x @ x.T, x)
+        gram = x @ x.T
+        zero, one = torch.zeros_like(image), torch.ones_like(norm)
+        return cls(zero, one, start, image, norm, gram, torch.linalg.vector_norm(gram), x)
 
     def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
         """The same step: G = Hᵀx + μc·W₀ with H = ν r + μ A, so p Gᵀ = K H + μc·x W₀ᵀ."""
-        rest = mu * self.c
-        H = torch.mul(r if seen is None else seen, nu, out=by.scratch.like("gradient", r)).add_(self.A, alpha=mu)
-        image = by.products.mm(self.gram, H, out=by.scratch.like("image", r))
+        rest, scratch = mu * self.c, by.products.scratch
+        H = torch.mul(r if seen is None else seen, nu, out=scratch.like("gradient", r)).add_(self.A, alpha=mu)
+        image = by.products.mm(self.gram, H, out=scratch.like("image", r))
         square = torch.dot(H.view(-1), image.view(-1)) + 2 * rest * torch.dot(H.view(-1), self.start_image.view(-1))
         norm = (square + (rest * self.start_norm).square()).clamp(min=0).sqrt()
         image.addcmul_(self.start_image, rest)
         theta = sub.curvature_from(norm, torch.linalg.vector_norm(image), nu, mu)
+        if mu == 0:
+            # Where rows of x depend on each other and nothing decays, H stays while G and its image vanish, and what
+            # rounding leaves of these two says nothing about the curvature; ν‖K‖ is the largest that it can be.
+            rounding = torch.finfo(H.dtype).eps * len(H) ** 0.5 * self.gram_norm
+            known = square > rounding * torch.dot(H.view(-1), H.view(-1))
+            theta = torch.where(known, theta, nu * self.gram_norm)
         by.move(self.A, H, r, image, theta)
         self.c -= by.rule(theta) * rest
 

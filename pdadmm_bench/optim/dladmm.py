@@ -69,7 +69,7 @@ class State:
     @property
     def scratch(self) -> Scratch:
         """The buffers of all updates."""
-        return self.descent.scratch
+        return self.descent.products.scratch
 
 
 class DlADMM(Optimizer[State]):

@@ -135,7 +135,7 @@ class State:
     @property
     def scratch(self) -> Scratch:
         """The buffers of all updates."""
-        return self.descent.scratch
+        return self.descent.products.scratch
 
 
 class PdADMM(Optimizer[State]):

@@ -23,7 +23,8 @@ class Products:
 
     def __init__(self, precision: str = "fp32", compile: bool = False):
         self._low = precision == "bf16"
-        self._scratch = Scratch()
+        self.scratch = Scratch()
+        """The buffers of the products, and of all that surrounds them."""
         self._passes = {each: fused(each) for each in (weighted_sum, moved)} if self._low and compile else None
 
     def factor(self, name: str, x: Tensor) -> Tensor:
@@ -50,7 +51,7 @@ class Products:
         """β·gradient + α·a b: ``gradient`` itself, overwritten, or as products take it; valid until the next."""
         if not self._low:
             return self.add(gradient, a, b, beta, alpha)
-        out = self._scratch.of("direction", tuple(gradient.shape), gradient, torch.bfloat16)
+        out = self.scratch.of("direction", tuple(gradient.shape), gradient, torch.bfloat16)
         self._pass(weighted_sum, out, gradient, self._product("product", a, b), beta=beta, alpha=alpha)
         return out
 
@@ -67,18 +68,18 @@ class Products:
             self._passes[function](*tensors, **settings)
         else:
             for rows in row_blocks(*tensors):
-                function(*rows, **settings, scratch=self._scratch)
+                function(*rows, **settings, scratch=self.scratch)
 
     def _product(self, name: str, a: Tensor, b: Tensor) -> Tensor:
         a, b = self.factor("left", a), self.factor("right", b)
-        return torch.matmul(a, b, out=self._scratch.of(name, (*a.shape[:-1], b.shape[-1]), a))
+        return torch.matmul(a, b, out=self.scratch.of(name, (*a.shape[:-1], b.shape[-1]), a))
 
     def _lowered(self, name: str, x: Tensor) -> Tensor:
         if x.dtype == torch.bfloat16:
             return x
         if not x.is_contiguous():
             return self._lowered(name, x.mT).mT  # a transposed matrix is copied as it lies in memory
-        return self._scratch.of(name, tuple(x.shape), x, torch.bfloat16).copy_(x)
+        return self.scratch.of(name, tuple(x.shape), x, torch.bfloat16).copy_(x)
 
 
 def weighted_sum(
