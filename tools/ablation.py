@@ -1,11 +1,12 @@
-"""The ablation's table in docs/accuracy.md, from the rows of ``runners/tuning/ablation.toml``.
+"""The ablation's tables in docs/accuracy.md, from the rows of ``runners/tuning/ablation.toml``.
 
     pdadmm-bench suite runners/tuning/ablation.toml -j 2
     python tools/ablation.py results/ablation    # takes the rows of the suite first
     python tools/ablation.py                     # writes it
     python tools/ablation.py --check             # fails where the page has other numbers than the rows
 
-Best validation accuracy, mean over seeds; of a variant, the mean difference to the run as it is, seed by seed.
+Best validation accuracy, mean over seeds; of a variant, the mean difference to the run as it is, seed by seed. And the
+training seconds to 99 % of a run's own best, median over seeds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from statistics import mean
+from collections.abc import Callable, Iterable
+from statistics import mean, median
+from typing import Any
 
 from marked import ROOT, Marked, main, markdown
 
@@ -22,6 +25,7 @@ from pdadmm_bench.core.spec import RunSpec
 
 PAGES = (ROOT / "docs" / "accuracy.md",)
 TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAGES)
+SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
 REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", PAGES)
 """What was built, brought nothing and is gone, so that its rows cannot be made again; with the defaults of its time."""
 APART = ("dataset", "seed")
@@ -38,28 +42,46 @@ def variant(row: Row) -> str:
     return ", ".join(f"{name} = {value}" for name, value in changed.items()) or BASE
 
 
-def table(rows: list[Row]) -> str:
-    """In Markdown; raises ``ValueError`` without runs as they are."""
-    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+def by_variant(rows: list[Row], name: str) -> dict[str, dict[str, dict[int, Any]]]:
+    """The value ``name`` by variant, graph and seed, the run as it is first; raises ``ValueError`` without one."""
+    found: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        found[variant(row)][row["dataset_name"]][row["seed"]] = row["acc_val_best"] or 0.0
+        found[variant(row)][row["dataset_name"]][row["seed"]] = row[name]
     if BASE not in found:
         raise ValueError("no run is as it is, so there is nothing to compare with")
+    return {BASE: found.pop(BASE), **found}
+
+
+def table(rows: list[Row]) -> str:
+    """Accuracies in Markdown."""
+    found = by_variant(rows, "acc_val_best")
+    return _table(found, lambda name, dataset: _points(found[name][dataset], found[BASE][dataset], name))
+
+
+def seconds(rows: list[Row]) -> str:
+    """Times in Markdown."""
+    found = by_variant(rows, "time_to_near_best_s")
+    return _table(found, lambda name, dataset: _median(found[name][dataset].values()))
+
+
+def _table(found: dict[str, dict[str, dict[int, Any]]], cell: Callable[[str, str], str]) -> str:
     datasets = sorted(found[BASE])
-    lines = []
-    for name in (BASE, *(name for name in found if name != BASE)):
-        lines.append([name, *(_cell(found[name][dataset], found[BASE][dataset], name) for dataset in datasets)])
-    return markdown(["changed", *datasets], lines)
+    return markdown(["changed", *datasets], [[name, *(cell(name, each) for each in datasets)] for name in found])
 
 
-def _cell(values: dict[int, float], base: dict[int, float], name: str) -> str:
+def _points(values: dict[int, float | None], base: dict[int, float | None], name: str) -> str:
     shared = sorted(values.keys() & base.keys())
     if not shared:
         return "–"
     if name == BASE:
-        return f"{mean(values.values()):.1%}"
-    return f"{100 * mean(values[seed] - base[seed] for seed in shared):+.1f}"
+        return f"{mean(value or 0.0 for value in values.values()):.1%}"
+    return f"{100 * mean((values[seed] or 0.0) - (base[seed] or 0.0) for seed in shared):+.1f}"
+
+
+def _median(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{median(known):.1f} s" if known else "–"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table), (REMOVED, table)))
+    sys.exit(main(sys.argv[1:], (TABLE, table), (SECONDS, seconds), (REMOVED, table)))

@@ -14,6 +14,7 @@ TABLES = [
     ("paired", "SOONER", "sooner"),
     ("starts", "TABLE", "table"),
     ("ablation", "TABLE", "table"),
+    ("ablation", "SECONDS", "seconds"),
     ("ablation", "REMOVED", "table"),
 ]
 
@@ -79,13 +80,19 @@ def test_an_ablation_is_named_by_what_it_changes_and_paired_by_seed(tool) -> Non
 
     def row(seed: int, accuracy: float, **settings) -> dict:
         spec = run_spec({"dataset": "cora", "seed": seed, **ablation.SETTINGS, **settings})
-        return make_row({**first_values(spec), "status": "ok", "dataset_name": "cora", "acc_val_best": accuracy})
+        found = {"acc_val_best": accuracy, "time_to_near_best_s": None if settings.get("set") else 10 * accuracy}
+        return make_row({**first_values(spec), "status": "ok", "dataset_name": "cora", **found})
 
     rows = [row(0, 0.8), row(1, 0.7), row(1, 0.75, warm_start="none"), row(0, 0.82, set={"decay": "zero"})]
     assert ablation.table(rows).splitlines()[2:] == [
         "| as it is | 75.0% |",
         "| warm_start = none | +5.0 |",
         "| decay = zero | +2.0 |",
+    ]
+    assert ablation.seconds(rows).splitlines()[2:] == [
+        "| as it is | 7.5 s |",
+        "| warm_start = none | 7.5 s |",
+        "| decay = zero | – |",
     ]
     with pytest.raises(ValueError, match="as it is"):
         ablation.table(rows[2:])
