@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from pdadmm_bench.checkpoint import Checkpoint, Checkpoints
 from pdadmm_bench.core import memory, presets
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
@@ -30,7 +31,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.dist import placement
 from pdadmm_bench.dist.cost import microbatches_for
 from pdadmm_bench.dist.exchange import Neighbour, Traffic, close
-from pdadmm_bench.dist.group import Group, Workers
+from pdadmm_bench.dist.group import Group, Workers, finishing_iteration
 from pdadmm_bench.dist.placement import Work
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
@@ -39,12 +40,9 @@ from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, state_bytes
 from pdadmm_bench.optim.fused import compiling_pays, missing_compiler
 from pdadmm_bench.optim.replay import Replay
+from pdadmm_bench.outcome import ENDED, Step, failed, results_from
 
 WARMUP_ITERATIONS = 2
-
-Step = dict[str, float]
-"""What one iteration gave: ``iteration``, ``iteration_seconds``, ``train_seconds`` (cumulative), the optimizer's report
-summed over layers, and on evaluated iterations ``acc_*`` and ``loss_*`` of train, val and test."""
 
 
 class Observer(Protocol):
@@ -60,6 +58,10 @@ class Observer(Protocol):
 
     def stepped(self, step: Mapping[str, float]) -> None:
         """One iteration is over."""
+        return
+
+    def noticed(self, text: str) -> None:
+        """Something happened beside training that a user should know of; a warning begins with ``warning: ``."""
         return
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
@@ -134,13 +136,17 @@ def run(
     observers: Sequence[Observer] = (),
     now: Callable[[], float] = time.perf_counter,
     group: Group | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Result:
     """Train once, as one worker of ``group`` (default: alone).
 
     Only worker 0 needs the ``problem``, and only its observers are told. What goes wrong in training never raises: it
-    is the row's ``status``, with the exception in ``Result.error``.
+    is the row's ``status``, with the exception in ``Result.error``. With ``checkpoints`` a run that did not come to its
+    end goes on where the last one was made, and observers are told of its earlier iterations again.
     """
-    return _Run(spec, problem, observers, now, group or Group()).execute()
+    group = group or Group()
+    checkpoint = checkpoints.of(spec, group) if checkpoints else None
+    return _Run(spec, problem, observers, now, group, checkpoint=checkpoint).execute()
 
 
 def time_iterations(spec: RunSpec, problem: Problem | None, group: Group, iterations: int) -> dict[str, Any] | None:
@@ -160,8 +166,10 @@ class _Run:
         now: Callable[[], float],
         group: Group,
         start: Sequence[mlp.Layer] | None = None,
+        checkpoint: Checkpoint | None = None,
     ):
         self.spec, self.observers, self.now, self.group = spec, observers, now, group
+        self.checkpoint = checkpoint
         self.device = choose_device(spec.device, group.size)
         self.threads = threads_per_worker(spec)
         torch.set_num_threads(self.threads)
@@ -183,6 +191,10 @@ class _Run:
         self.state: Any = None
         self.link_seconds_per_byte = 0.0
         self._step: Callable[[], None] = lambda: None
+        self.due = self.interrupted = False
+        """Whether it is time for a checkpoint (worker 0 says when), and whether a worker was asked to stop."""
+        self.continued_from: int | None = None
+        """The last iteration of the process before, where this one goes on with its run."""
         self.first_step_s = 0.0
         """What tracing and compiling add is in the first step of all, outside the training clock."""
 
@@ -204,8 +216,10 @@ class _Run:
             unsupported = self.optimizer.supports(self.spec)
             if unsupported:
                 raise Stop("skipped", unsupported)
+            saved = self._saved(facts)
             initial = self._warm_start() if self.spec.stages() else drawn
-            self._train(self._on_device(initial))
+            with finishing_iteration(self.group) if self.checkpoint else nullcontext():
+                self._train(self._on_device(initial), saved)
         except Stop as stop:
             status, reason = stop.args
         except KeyboardInterrupt as interrupt:
@@ -218,9 +232,14 @@ class _Run:
             results["time_first_step_s"] = self.first_step_s
             if self.spec.stages():
                 results["time_warm_start_s"] = self.warm_start_s
+        if self.checkpoint:
+            results["time_checkpoint_s"] = self.clock.seconds.get("checkpoint", 0.0)
+            results["env_continued_from"] = self.continued_from
         row = make_row({**facts, **results, "status": status, "status_reason": reason})
         for observer in self.observers:
             observer.finished(row, self.history)
+        if self.checkpoint and status in ENDED and not self.checkpoint.of_stage:
+            self.checkpoint.discard()
         layers = self.optimizer.layers(self.state) if self.state is not None else []
         return Result(row, self.history, layers, error)
 
@@ -262,7 +281,10 @@ class _Run:
         for (depth, iterations), deeper in zip(stages, depths, strict=True):
             spec = run_spec({**settings, "layers": depth, "iterations": iterations, "eval_every": iterations})
             watched = [_OfStage(observer, depth) for observer in self.observers]
-            stage = _Run(spec, self.whole_problem, watched, self.now, Group(), start=layers).execute()
+            checkpoint = self.checkpoint and self.checkpoint.for_stage(spec)
+            stage = _Run(spec, self.whole_problem, watched, self.now, Group(), layers, checkpoint).execute()
+            if self.continued_from is None and stage.row.get("env_continued_from") is not None:
+                self.continued_from = 0
             if stage.row["status"] != "ok":
                 return stage.row["status"], f"warm start, {depth} layers: {stage.row['status_reason']}", seconds
             seconds += stage.row["time_train_s"]
@@ -304,7 +326,37 @@ class _Run:
             self._step()
         return Work(seconds=self.clock.last, **self.traffic.take())
 
-    def _train(self, initial: list[mlp.Layer]) -> None:
+    def _saved(self, facts: Row) -> tuple[dict[str, Any], Any] | None:
+        """How far a process before came with this run, and this worker's snapshot, where there is a checkpoint."""
+        saved = self.checkpoint.load(facts) if self.checkpoint else None
+        if saved and self.checkpoint:
+            self.continued_from = int(saved[0]["iteration"])
+            done = f"iteration {self.continued_from} of {self.spec.iterations} of {self.spec.model.layers} layers"
+            self._notice(f"going on after {done}, from the checkpoint in {self.checkpoint.folder}")
+        return saved
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        """Make one; a disk that filled up costs no training."""
+        with self.clock.measure("checkpoint"):
+            progress = {
+                "iteration": int(self.history[-1]["iteration"]),
+                "history": self.history,
+                "work": [[asdict(worker) for worker in workers] for workers in self.work],
+                "seconds": self.clock.seconds,
+            }
+            problem = checkpoint.save(progress, self.optimizer.snapshot(self.state))
+        if problem:
+            self._notice(f"warning: {problem}; training goes on")
+
+    def _continue(self, progress: Mapping[str, Any], snapshot: Any) -> None:
+        """Take over what the process before had when it made the checkpoint."""
+        self.optimizer.restore(self.state, snapshot)
+        self.work = [[Work(**worker) for worker in workers] for workers in progress["work"]]
+        self.clock.seconds = dict(progress["seconds"])
+        for step in progress["history"]:
+            self._observe(step)
+
+    def _train(self, initial: list[mlp.Layer], saved: tuple[dict[str, Any], Any] | None) -> None:
         with self._links() as links:
             warm = self.optimizer.init(self.problem, initial, self.block, links)
             for _ in range(WARMUP_ITERATIONS):
@@ -315,19 +367,30 @@ class _Run:
         with self._links() as links:
             self.link_seconds_per_byte = self._measure_links(links)
             self._start(initial, links)
-            self._observe({"iteration": 0, "train_seconds": self.warm_start_s, **self._evaluate(links)})
-            for iteration in range(1, self.spec.iterations + 1):
+            if saved:
+                self._continue(*saved)
+            else:
+                self._observe({"iteration": 0, "train_seconds": self.warm_start_s, **self._evaluate(links)})
+            for iteration in range(len(self.history), self.spec.iterations + 1):
                 step = self._iterate(iteration, links)
                 self._observe(step)
                 self._check(step)
+                done = iteration == self.spec.iterations
+                if self.checkpoint and (self.due or self.interrupted or (done and self.checkpoint.of_stage)):
+                    self._save(self.checkpoint)
+                if self.interrupted:
+                    raise Stop("interrupted", "stopped by the user")
 
     def _iterate(self, iteration: int, links: Links) -> Step:
         """One iteration on the clock, then what every worker has to say about it."""
         mine = self._timed_step()
         with self.clock.measure("evaluate"):
             report = {name: terms.tolist() for name, terms in self.optimizer.report(self.state).items()}
-            everyone = self.group.gather((mine, report, self.group.interrupted))
-            work = [worker for worker, _, _ in everyone]
+            due = self.checkpoint is not None and self.checkpoint.due
+            everyone = self.group.gather((mine, report, self.group.interrupted, due))
+            work = [worker for worker, *_ in everyone]
+            self.due = everyone[0][-1]
+            self.interrupted = any(interrupted for _, _, interrupted, _ in everyone)
             self.work.append(work)
             slowest = max(worker.seconds for worker in work)
             step: Step = {
@@ -336,13 +399,10 @@ class _Run:
                 "train_seconds": self.history[-1]["train_seconds"] + slowest,
             }
             for name in report:  # summed in the order of layers, so that the partition does not change the sum
-                step[name] = sum(term for _, terms, _ in everyone for term in terms[name])
+                step[name] = sum(term for _, terms, *_ in everyone for term in terms[name])
             if iteration % self.spec.eval_every == 0 or iteration == self.spec.iterations:
                 step |= self._evaluate(links)
                 self.optimizer.evaluated(self.state, step)
-        if any(interrupted for _, _, interrupted in everyone):
-            self._observe(step)
-            raise Stop("interrupted", "stopped by the user")
         return step
 
     def _evaluate(self, links: Links) -> Step:
@@ -406,6 +466,10 @@ class _Run:
             for observer in self.observers:
                 observer.stepped(step)
 
+    def _notice(self, text: str) -> None:
+        for observer in self.observers:
+            observer.noticed(text)
+
     def _check(self, step: Step) -> None:
         """Raise :class:`Stop` when the run should end here; every worker decides the same."""
         bad = [name for name, value in step.items() if not np.isfinite(value) and name not in ("loss_val", "loss_test")]
@@ -418,6 +482,8 @@ class _Run:
             raise Stop("timeout", f"{limit:g} training seconds used up at iteration {step['iteration']}")
 
     def _explain(self, failure: Exception) -> str:
+        if isinstance(failure, UserError):
+            return str(failure)
         text = f"{type(failure).__name__}: {failure}"
         if failed(failure) == "oom":
             planned = placement.planned_bytes(self.spec, self.sizes, len(self.problem.train.x), self.block)
@@ -474,46 +540,5 @@ class _OfStage(Observer):
     def stepped(self, step: Mapping[str, float]) -> None:
         self._observer.warmed(self._layers, step)
 
-
-NEAR_BEST = 0.99
-"""Share of a run's best validation accuracy that ``time_to_near_best_s`` is the training seconds to."""
-PARTS = ("train", "val", "test")
-TIMES = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
-
-
-def results_from(history: Sequence[Step], target: float | None, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Row values that the steps of a run give, however far it came; ``seconds`` are the clock's accumulators."""
-    steps = [step for step in history if step["iteration"] > 0]
-    evaluated = [step for step in steps if "acc_val" in step]
-    best = max(evaluated, key=lambda step: step["acc_val"], default={})
-
-    def first(accuracy: float | None) -> Step:
-        reached = (step for step in evaluated if accuracy is not None and step["acc_val"] >= accuracy)
-        return next(reached, {})
-
-    hit, near = first(target), first(NEAR_BEST * best["acc_val"] if best else None)
-    final = evaluated[-1] if evaluated else {}
-    times = [step["iteration_seconds"] for step in steps]
-    quantiles = np.quantile(times, [0.5, 0.05, 0.95]).tolist() if times else [None] * 3
-    return {
-        **{f"{kind}_{part}_final": final.get(f"{kind}_{part}") for kind in ("acc", "loss") for part in PARTS},
-        "acc_val_best": best.get("acc_val"),
-        "acc_test_at_best_val": best.get("acc_test"),
-        "acc_best_iteration": best.get("iteration"),
-        "iterations": len(steps),
-        **dict(zip(TIMES, quantiles, strict=True)),
-        "time_train_s": steps[-1]["train_seconds"] if steps else 0.0,
-        "time_evaluate_s": seconds.get("evaluate", 0.0),
-        "time_log_s": seconds.get("log", 0.0),
-        "time_to_target_s": hit.get("train_seconds"),
-        "time_to_target_iterations": hit.get("iteration"),
-        "time_to_near_best_s": near.get("train_seconds"),
-        "time_target_accuracy": target,
-    }
-
-
-def failed(error: BaseException) -> str:
-    """``oom`` for memory that ran out, on any device; ``error`` for the rest."""
-    text = str(error).lower()
-    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-    return "oom" if out_of_memory else "error"
+    def noticed(self, text: str) -> None:
+        self._observer.noticed(text)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import typer
 
+from pdadmm_bench.checkpoint import Checkpoints
 from pdadmm_bench.cli.live import LiveView
 from pdadmm_bench.cli.options import Output
-from pdadmm_bench.cli.workers import InStep, run_in_workers
+from pdadmm_bench.cli.workers import InStep, checkpoints_of, run_in_workers
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FAILURES, Row, check_writable, write_rows
@@ -39,7 +40,7 @@ def execute(specs: list[RunSpec], output: Output) -> int:
     check(specs)
     with _session(specs, output) as (session, problem):
         if specs[0].gpus == 1:
-            _train_all(specs, problem, session, Group())
+            _train_all(specs, problem, session, Group(), checkpoints_of(output))
         else:
             del problem
             run_in_workers(specs, output, session.observers, session.keep)
@@ -54,16 +55,20 @@ def _as_worker(specs: list[RunSpec], output: Output) -> int:
     device = choose_device(specs[0].device, world).type
     if os.environ["RANK"] != "0":
         with joined(device, output.dist_timeout) as group:
-            _train_all(specs, None, None, group)
+            _train_all(specs, None, None, group, checkpoints_of(output))
         return 0
     with _session(specs, output) as (session, problem), joined(device, output.dist_timeout) as group:
-        _train_all(specs, problem, session, group)
+        _train_all(specs, problem, session, group, checkpoints_of(output))
     return session.exit_code()
 
 
-def _train_all(specs: Sequence[RunSpec], problem: Problem | None, session: _Session | None, group: Group) -> None:
+def _train_all(
+    specs: Sequence[RunSpec], problem: Problem | None, session: _Session | None, group: Group,
+    checkpoints: Checkpoints | None,
+) -> None:  # fmt: skip
     for spec in specs:
-        result = train(spec, problem, [InStep(session.observers() if session else (), group)], group=group)
+        observer = InStep(session.observers() if session else (), group)
+        result = train(spec, problem, [observer], group=group, checkpoints=checkpoints)
         if session:
             session.keep(result.row)
         if result.row["status"] == "interrupted":

@@ -120,6 +120,9 @@ class _Recorder:
     def stepped(self, step: Any) -> None:
         """The history comes at the end."""
 
+    def noticed(self, text: str) -> None:
+        """A gate makes no checkpoints."""
+
     def finished(self, row: Any, history: Any) -> None:
         """Keep both."""
         self._keep({"row": dict(row), "history": [dict(step) for step in history]})

@@ -114,6 +114,10 @@ class LiveView:
                 self._say("  ".join([f"{self._name}: {where}", *self._facts()]))
                 self._tenth = tenth
 
+    def noticed(self, text: str) -> None:
+        """Show it as a line of its own."""
+        self.report(text)
+
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """Replace the bar by one line about how the run ended."""
         self._done += 1
@@ -131,7 +135,7 @@ class LiveView:
             self._say(message)
 
     def report(self, message: str) -> None:
-        """A line of the data layer: a warning where it says so, else a note."""
+        """A line of the data layer, or of the run: a warning where it says so, else a note."""
         text = message.removeprefix("warning: ")
         (self.note if text == message else self.warn)(text)
 

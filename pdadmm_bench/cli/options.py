@@ -30,6 +30,10 @@ class Output(Typed):
     tracking_uri: str | None = Field(
         None, description="MLflow store; else MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in this folder"
     )
+    checkpoint: Path | None = Field(
+        None, description="folder of checkpoints: a run that was interrupted or killed goes on from its last one"
+    )
+    checkpoint_every: float = Field(300.0, gt=0, description="seconds between two checkpoints of a run")
     json_file: Path | None = Field(None, description="write the result rows to this file")
     dry_run: bool = Field(False, description="show what would run, then stop")
     quiet: bool = Field(False, description="only warnings, failures and the final table")

@@ -49,6 +49,8 @@ def run(
     target: float | None = None,
     time_limit: float | None = None,
     eval_every: int | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: float | None = None,
     experiment: str | None = None,
     tracking_uri: str | None = None,
     json_file: Annotated[Path | None, typer.Option("--json")] = None,

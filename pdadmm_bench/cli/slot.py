@@ -73,6 +73,10 @@ class Teller:
         if time.monotonic() >= self._next:
             self._flush()
 
+    def noticed(self, text: str) -> None:
+        """Pass it on."""
+        self.tell("report", text)
+
     def attach(self, name: str, text: str) -> None:
         """Pass on the log of a worker that failed."""
         self.tell("attach", (name, text))
@@ -127,7 +131,7 @@ class _Work:
     def on(self, task: Prepare | Make) -> tuple[str, str] | None:
         """Do the task; returns a status and a reason where there is no row to say it, None where all went well."""
         from pdadmm_bench.core.errors import DataError, UserError
-        from pdadmm_bench.runner import failed
+        from pdadmm_bench.outcome import failed
 
         try:
             if isinstance(task, Prepare):
@@ -154,7 +158,10 @@ class _Work:
             self._data = self._problem = None  # the first worker has rows of its own
             run_in_workers([task.spec], task.output, lambda: [self._teller], lambda row: None)
         else:
-            run(task.spec, self._load(task.spec.data, task.output), [self._teller])
+            from pdadmm_bench.cli.workers import checkpoints_of
+
+            problem = self._load(task.spec.data, task.output)
+            run(task.spec, problem, [self._teller], checkpoints=checkpoints_of(task.output))
 
     def _load(self, data: DataSpec, output: Output) -> Any:
         from pdadmm_bench.data.load import load_problem

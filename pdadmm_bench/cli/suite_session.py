@@ -21,7 +21,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FAILURES, Row, first_values, make_row
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import look_for
-from pdadmm_bench.runner import Step, results_from
+from pdadmm_bench.outcome import ENDED, Step, results_from
 from pdadmm_bench.suite.estimate import Outlook
 from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.suite.plan import Plan, Planned
@@ -187,7 +187,9 @@ class Session:
                 break
             running.bar = self._view.started(self._labels.full(running.planned), running.planned.spec.iterations)
             active[slot] = running
-            slot.give(Make(running.planned.spec, running.planned.threads, self._output))
+            planned = running.planned
+            checkpoint = self._results.checkpoints(planned.key, planned.threads)
+            slot.give(Make(planned.spec, planned.threads, self._output.model_copy(update={"checkpoint": checkpoint})))
         at_once = len(active) + elsewhere
         for running in active.values():
             running.concurrency = max(running.concurrency, at_once)
@@ -313,6 +315,8 @@ class Session:
 
     def _settle(self, running: Running) -> None:
         assert running.row is not None
+        if running.row["status"] in ENDED:
+            self._results.forget_checkpoints(running.planned.key)
         with contextlib.suppress(OSError):
             running.claim.release()
         seconds = _seconds(running.planned)

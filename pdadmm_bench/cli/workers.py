@@ -14,14 +14,17 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
+from pdadmm_bench.checkpoint import Checkpoints
 from pdadmm_bench.cli.options import Output
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.dist.group import Group, joined
 from pdadmm_bench.dist.launch import Interrupted, WorkerFailure, launch
-from pdadmm_bench.runner import Observer, Step, choose_device, failed, results_from
+from pdadmm_bench.outcome import Step, failed, results_from
+from pdadmm_bench.runner import Observer, choose_device
 from pdadmm_bench.runner import run as train
+from pdadmm_bench.suite.identity import code_version
 
 _DRAIN_S = 60.0
 LOST = ("error", "oom")
@@ -57,6 +60,11 @@ def run_in_workers(
         pending = pending[hub.done :]
 
 
+def checkpoints_of(output: Output) -> Checkpoints | None:
+    """Where the runs of an invocation keep theirs, if they are to."""
+    return Checkpoints(output.checkpoint, output.checkpoint_every, code_version) if output.checkpoint else None
+
+
 def _work(specs: list[RunSpec], output: Output, parent: Connection) -> None:
     """One worker: runs every spec, worker 0 with the parent as its observer."""
     device = choose_device(specs[0].device, specs[0].gpus).type
@@ -69,7 +77,7 @@ def _work(specs: list[RunSpec], output: Output, parent: Connection) -> None:
     with joined(device, output.dist_timeout) as group:
         observer = InStep([_Parent(parent)] if group.rank == 0 else [], group)
         for spec in specs:
-            result = train(spec, problem, [observer], group=group)
+            result = train(spec, problem, [observer], group=group, checkpoints=checkpoints_of(output))
             if result.row["status"] == "oom":
                 raise MemoryError(result.row["status_reason"]) from result.error  # which tells of this worker's memory
             if result.error is not None:
@@ -101,6 +109,10 @@ class InStep:
             observer.stepped(step)
         self._group.follow()
 
+    def noticed(self, text: str) -> None:
+        for observer in self._observers:  # seldom, and soon done
+            observer.noticed(text)
+
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         for observer in self._observers:
             observer.finished(row, history)
@@ -122,6 +134,9 @@ class _Parent:
 
     def stepped(self, step: Mapping[str, float]) -> None:
         self._tell("stepped", dict(step))
+
+    def noticed(self, text: str) -> None:
+        self._tell("noticed", text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         if row["status"] in LOST:
@@ -189,6 +204,9 @@ class _Hub:
         elif event == "warmed":
             for observer in self._observers:
                 observer.warmed(*content)
+        elif event == "noticed":
+            for observer in self._observers:
+                observer.noticed(content)
         elif event == "stepped":
             self._history.append(content)
             for observer in self._observers:

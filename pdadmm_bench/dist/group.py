@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,28 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     finally:
         signal.signal(signal.SIGINT, before)
         dist.destroy_process_group()
+
+
+@contextmanager
+def finishing_iteration(group: Group) -> Iterator[None]:
+    """In the block, a worker that is alone takes the first Ctrl-C, or SIGTERM, as one of several does: it is asked to
+    stop after the iteration. The second one ends it at once.
+    """
+    if group.size > 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if group.interrupted:
+            raise KeyboardInterrupt
+        group.interrupted = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _of_exchange(error: RuntimeError) -> bool:

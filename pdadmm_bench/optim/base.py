@@ -226,7 +226,7 @@ def _to_plain(value: Any) -> Any:
 
 
 def _from_plain(target: Any, plain: Any) -> None:
-    """Copy ``plain`` into ``target`` in place where it is a tensor, by assignment where it is a number."""
+    """Copy ``plain`` into ``target`` in place where it is a tensor, by assignment where it is a number, or several."""
     if isinstance(target, list):
         for item, value in zip(target, plain, strict=True):
             _from_plain(item, value)
@@ -235,7 +235,7 @@ def _from_plain(target: Any, plain: Any) -> None:
         current = getattr(target, name)
         if isinstance(current, Tensor):
             current.detach().copy_(value)
-        elif isinstance(current, list) or is_dataclass(current):
+        elif is_dataclass(current) or (isinstance(current, list) and any(map(is_dataclass, current))):
             _from_plain(current, value)
         else:
             setattr(target, name, value)

@@ -16,8 +16,9 @@ from pdadmm_bench.core import share
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
 from pdadmm_bench.core.typed import Typed, build, read_toml
+from pdadmm_bench.outcome import failed
 from pdadmm_bench.profiling import Found, Unsupported
-from pdadmm_bench.runner import failed, make_optimizer
+from pdadmm_bench.runner import make_optimizer
 from pdadmm_bench.speed.entry import Bench, Entry, Target
 from pdadmm_bench.speed.kinds import KINDS
 

@@ -6,6 +6,7 @@
       rows.json         the rows of the suite's runs, for reports; written anew when a suite command ends
       runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
       claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
+      checkpoints/<key>-<machine>/   of the run while it is being made (pdadmm_bench.checkpoint)
       claims/<key>.json the parent run in MLflow while it is being made; what is left behind by a killed process
       mlflow.json       the parent run in MLflow, by its tag ``record``
       mlflow-unsent/    what MLflow could not take (pdadmm_bench.track.spool)
@@ -15,13 +16,16 @@ Rows of earlier code or settings stay in ``runs/`` under their own keys.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import (
     SCHEMA_VERSION,
@@ -126,6 +130,17 @@ class Results:
     def alone(self) -> FileLock:
         """A lock for what belongs to the folder as a whole; held for moments."""
         return FileLock(self.folder / "claims" / ".folder", timeout=60)
+
+    def checkpoints(self, key: str, threads: int) -> Path:
+        """Where those of the run ``key`` are; apart for each processor, as each rounds in its own way."""
+        facts = environment()
+        machine = f"{facts['env_cpu']} {facts['env_gpu']} {threads}"
+        return self.folder / "checkpoints" / f"{key}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
+
+    def forget_checkpoints(self, key: str) -> None:
+        """The run ``key`` has its result."""
+        for folder in self.folder.glob(f"checkpoints/{key}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def gather(self, keys: Iterable[str]) -> Path:
         """Write the rows of ``keys`` to ``rows.json``, and return its path."""

@@ -315,6 +315,9 @@ class TrackedRun:
             written = tracker.attempt("writing metrics", lambda: self._under_parent(tracker.upload.send_steps))
             self._next_flush = time.monotonic() + (_FLUSH_SECONDS if written else _RETRY_SECONDS)
 
+    def noticed(self, text: str) -> None:
+        """For whoever is watching; the row says what matters later."""
+
     def attach(self, name: str, text: str) -> None:
         """Keep ``text``, such as the log of a worker that failed, as the artifact ``name`` of the finished run."""
         if self.record is not None:

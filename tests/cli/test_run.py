@@ -111,6 +111,31 @@ def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path) -> No
     assert 0 <= row["iterations"] + 1 - written <= 1  # the last step may have been on its way
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_with_checkpoints_goes_on(with_store: Path, shared_cache: Path, number: signal.Signals) -> None:
+    """Asked to stop it makes one and says so; killed it goes on from the last one."""
+    long = ("--iterations", "3000", "--optimizer", "adam", "--json", "rows.json")
+    command = (*TINY, *long, "--checkpoint", "kept", "--checkpoint-every", "0.05")
+    process = start(*command, cwd=with_store, cache=shared_cache)
+    assert process.stderr is not None
+    assert "iteration" in process.stderr.readline()
+    process.send_signal(number)
+    answer = finish(process)
+    if number is not signal.SIGKILL:
+        assert answer.code == 130, answer.err
+        assert [row["status"] for row in rows_of(with_store / "rows.json")] == ["interrupted"]
+    again = finish(start(*command, cwd=with_store, cache=shared_cache))
+    assert again.code == 0, again.err
+    (row,) = rows_of(with_store / "rows.json")
+    done = row["env_continued_from"]
+    assert 1 <= done < 3000
+    assert f"going on after iteration {done} of 3000 of 2 layers, from the checkpoint in kept/adam-sbm-" in again.err
+    assert list((with_store / "kept").iterdir()) == []
+    finish(start(*TINY, *long, cwd=with_store, cache=shared_cache))
+    (whole,) = rows_of(with_store / "rows.json")
+    assert row["weights_sha256"] == whole["weights_sha256"]
+
+
 def test_a_second_ctrl_c_costs_no_row(with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(*_: object) -> None:
         raise KeyboardInterrupt

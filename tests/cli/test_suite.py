@@ -166,11 +166,34 @@ def test_ctrl_c_keeps_what_is_finished_and_goes_on(with_store: Path, shared_cach
     assert 0 < rows["adam"]["iterations"] < 1_000_000 and rows["adam"]["acc_test_final"] is not None
     (parent,), children = tracked(with_store)
     assert sorted(run.info.status for run in (parent, *children)) == ["FINISHED", "KILLED", "KILLED"]
+    (checkpoint,) = (with_store / "results/mine/checkpoints").glob("*/adam-*/run.json")
+    assert json.loads(checkpoint.read_text())["iteration"] == rows["adam"]["iterations"]
     more = finish(start("suite", name, "--filter", "optimizer=sgd,pdadmm", cwd=with_store, cache=shared_cache))
     assert more.code == 0, more.err
     assert "1 to make, 1 finished" in more.err
     assert rows["sgd"]["run_id"] in {row["run_id"] for row in kept(with_store).values()}
     assert len(tracked(with_store)[0]) == 1  # the parent goes on too
+
+
+def test_a_stopped_run_goes_on_in_its_middle(with_store: Path, shared_cache: Path) -> None:
+    name = suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "adam"\niterations = 10000\n'))
+    done = 0
+    for seconds in (0.5, 1, 2, 4):  # the first may come before the first iteration
+        process = start("suite", name, cwd=with_store, cache=shared_cache)
+        wait_for(lambda: under_way(with_store), process)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        assert finish(process).code == 130
+        (stopped,) = kept(with_store).values()
+        if done := stopped["iterations"]:
+            break
+    answer = finish(start("suite", name, cwd=with_store, cache=shared_cache))
+    assert answer.code == 0, answer.err
+    (row,) = kept(with_store).values()
+    assert row["env_continued_from"] == done
+    assert 1 <= done < row["iterations"] == 10000
+    assert f"going on after iteration {done} of 10000" in answer.err
+    assert list((with_store / "results/mine/checkpoints").iterdir()) == []
 
 
 @pytest.mark.dist

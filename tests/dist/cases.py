@@ -91,6 +91,12 @@ def name_of_gradient(case: Case) -> str:
     return f"{spec.optimizer} {spec.schedule} {spec.gpus} workers {spec.microbatches} micro-batches {spec.precision}"
 
 
+# Stopped on the way, and continued from a checkpoint by a run of their own.
+CONTINUED = {
+    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[2], *OTHERS[4:6], OTHERS[9], *OTHERS[-2:])},
+    **{name_of_gradient(case): case for case in GRADIENT[1:3]},
+}
+
 ALL = {
     **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *REAL, EQUAL)},
     "batched": BATCHED,

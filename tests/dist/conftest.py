@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cases import ALL
+from cases import ALL, CONTINUED
 from command import Commands
 from crew import Findings, run_cases, settings, toy
 
@@ -26,7 +26,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
         data = settings(dataset="pubmed", hops=1).data
         problems["pubmed"] = load_problem(data, **folders, offline=True, report=lambda line: None)
     cases = {name: case for name, case in ALL.items() if case.problem in ("toy", *problems)}
-    return run_cases(cases, problems, tmp_path_factory.mktemp("crew"))
+    return run_cases(cases, CONTINUED, problems, tmp_path_factory.mktemp("crew"))
 
 
 @pytest.fixture(scope="session")

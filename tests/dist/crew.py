@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
+from pdadmm_bench.checkpoint import Checkpoints
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.dist.group import Group, Workers, joined
 from pdadmm_bench.dist.launch import launch
 from pdadmm_bench.models.mlp import Layer
-from pdadmm_bench.runner import run
+from pdadmm_bench.runner import Observer, run
 
 TIMEOUT_S = 30.0
 SIZE = 4
@@ -77,16 +78,20 @@ class Findings:
     """How many random examples it tried."""
     counterexample: str | None
     """The first of them that went wrong."""
+    continued: dict[str, Outcome]
+    """Cases that were stopped and continued from a checkpoint."""
 
 
-def run_cases(cases: dict[str, Case], problems: dict[str, Problem], folder: Path) -> Findings:
-    """Start a crew, let it run ``cases``, and collect what came out."""
+def run_cases(
+    cases: dict[str, Case], to_continue: dict[str, Case], problems: dict[str, Problem], folder: Path
+) -> Findings:
+    """Start a crew, let it run ``cases`` and stop and continue those ``to_continue``, and collect what came out."""
     out = folder / "findings.pickle"
-    launch(SIZE, _work, cases, {"toy": toy(), **problems}, out)
+    launch(SIZE, _work, cases, to_continue, {"toy": toy(), **problems}, out)
     return pickle.loads(out.read_bytes())
 
 
-def _work(cases: dict[str, Case], problems: dict[str, Problem], out: Path) -> None:
+def _work(cases: dict[str, Case], to_continue: dict[str, Case], problems: dict[str, Problem], out: Path) -> None:
     import properties
 
     with joined("cpu", TIMEOUT_S) as everyone:
@@ -99,18 +104,51 @@ def _work(cases: dict[str, Case], problems: dict[str, Problem], out: Path) -> No
             if i % SIZE == everyone.rank
         }
         one = {name: outcome for worker in everyone.gather(mine) for name, outcome in worker.items()}
+        continued = {
+            name: stopped_and_continued(case.spec, problems[case.problem], groups, everyone, out.parent / "checkpoints")
+            for name, case in to_continue.items()
+        }
         examples, counterexample = properties.search(groups, everyone)
     if everyone.rank == 0:
         pairs = {name: Pair(outcome, one[name]) for name, outcome in many.items()}
-        out.write_bytes(pickle.dumps(Findings(pairs, examples, counterexample)))
+        out.write_bytes(pickle.dumps(Findings(pairs, examples, counterexample, continued)))
 
 
-def together(spec: RunSpec, problem: Problem, groups: dict[int, Workers], everyone: Workers) -> Outcome:
+class Stop(Observer):
+    """Asks the workers of a run to stop after an iteration in the middle."""
+
+    def __init__(self, group: Group):
+        self._group = group
+
+    def stepped(self, step: Mapping[str, float]) -> None:
+        self._group.interrupted = step["iteration"] == STOPPED_AT - 1
+
+
+STOPPED_AT = 2
+
+
+def stopped_and_continued(
+    spec: RunSpec, problem: Problem, groups: dict[int, Workers], everyone: Workers, folder: Path
+) -> Outcome:
+    """The outcome of the second of two runs: one that was stopped, and one that continues from its checkpoint."""
+    checkpoints = Checkpoints(folder, 3600.0, lambda optimizer: "")
+    if everyone.rank < spec.gpus:
+        group = groups[spec.gpus]
+        row = run(spec, problem if group.rank == 0 else None, [Stop(group)], group=group, checkpoints=checkpoints).row
+        assert row["status"] == "interrupted", row["status_reason"]
+        group.interrupted = False
+    return together(spec, problem, groups, everyone, checkpoints)
+
+
+def together(
+    spec: RunSpec, problem: Problem, groups: dict[int, Workers], everyone: Workers,
+    checkpoints: Checkpoints | None = None,
+) -> Outcome:  # fmt: skip
     """Run over the first ``spec.gpus`` workers of the crew; every worker calls it and gets the outcome."""
     mine: Any = None
     if everyone.rank < spec.gpus:
         group = groups[spec.gpus] if spec.gpus > 1 else Group()
-        result = run(spec, problem if group.rank == 0 else None, group=group)
+        result = run(spec, problem if group.rank == 0 else None, group=group, checkpoints=checkpoints)
         mine = result.row, result.history, result.layers
     found = [worker for worker in everyone.gather(mine) if worker is not None]
     (row, history, _), *_ = found

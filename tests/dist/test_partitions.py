@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from cases import EQUAL, EVERY, LAYERS, OTHERS, REAL, SCHEDULED, name_of
-from crew import Case, Findings, Pair, steps_of, toy
+from cases import CONTINUED, EQUAL, EVERY, LAYERS, OTHERS, REAL, SCHEDULED, name_of
+from crew import STOPPED_AT, Case, Findings, Pair, steps_of, toy
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.models import mlp
@@ -109,7 +109,17 @@ def test_predicting_with_the_trained_layers_needs_no_process_group(findings: Fin
     assert math.isclose(loss, outcome.row["loss_test_final"], rel_tol=1e-6)
 
 
+@pytest.mark.parametrize("name", CONTINUED)
+def test_a_stopped_run_goes_on_to_the_same_bits(findings: Findings, name: str) -> None:
+    """Of several workers, each with a part of the checkpoint, and with what was on its way between them."""
+    whole, continued = findings.pairs[name].many, findings.continued[name]
+    assert (continued.row["status"], continued.row["env_continued_from"]) == ("ok", STOPPED_AT)
+    assert steps_of(continued.history) == steps_of(whole.history)
+    assert continued.row["weights_sha256"] == whole.row["weights_sha256"]
+    assert continued.row["acc_test_final"] == whole.row["acc_test_final"]
+
+
 def test_any_partition_of_any_network(findings: Findings) -> None:
     """What :mod:`properties` found, in the same workers."""
     assert findings.counterexample is None, findings.counterexample
-    assert findings.examples >= 20
+    assert findings.examples >= 24
