@@ -335,8 +335,8 @@ class _Run:
             self._notice(f"going on after {done}, from the checkpoint in {self.checkpoint.folder}")
         return saved
 
-    def _save(self, checkpoint: Checkpoint) -> None:
-        """Make one; a disk that filled up costs no training."""
+    def _save(self, checkpoint: Checkpoint) -> str:
+        """Make one; a disk that filled up costs no training. The end of a sentence about it."""
         with self.clock.measure("checkpoint"):
             progress = {
                 "iteration": int(self.history[-1]["iteration"]),
@@ -347,6 +347,8 @@ class _Run:
             problem = checkpoint.save(progress, self.optimizer.snapshot(self.state))
         if problem:
             self._notice(f"warning: {problem}; training goes on")
+            return ""
+        return f"; iteration {self.history[-1]['iteration']} is kept in {checkpoint.folder}"
 
     def _continue(self, progress: Mapping[str, Any], snapshot: Any) -> None:
         """Take over what the process before had when it made the checkpoint."""
@@ -376,10 +378,11 @@ class _Run:
                 self._observe(step)
                 self._check(step)
                 done = iteration == self.spec.iterations
+                kept = ""
                 if self.checkpoint and (self.due or self.interrupted or (done and self.checkpoint.of_stage)):
-                    self._save(self.checkpoint)
+                    kept = self._save(self.checkpoint)
                 if self.interrupted:
-                    raise Stop("interrupted", "stopped by the user")
+                    raise Stop("interrupted", f"stopped by the user{kept}")
 
     def _iterate(self, iteration: int, links: Links) -> Step:
         """One iteration on the clock, then what every worker has to say about it."""

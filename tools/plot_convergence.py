@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.report.style import CYCLE, GREY, STYLES, heading, line, panels
 from pdadmm_bench.outcome import Step
+from pdadmm_bench.report.style import CYCLE, GREY, STYLES, heading, line, panels
 from pdadmm_bench.runner import run
 
 DATASETS = ("cora", "citeseer", "pubmed")

@@ -123,7 +123,9 @@ def test_a_run_with_checkpoints_goes_on(with_store: Path, shared_cache: Path, nu
     answer = finish(process)
     if number is not signal.SIGKILL:
         assert answer.code == 130, answer.err
-        assert [row["status"] for row in rows_of(with_store / "rows.json")] == ["interrupted"]
+        (row,) = rows_of(with_store / "rows.json")
+        assert row["status"] == "interrupted"
+        assert f"stopped by the user; iteration {row['iterations']} is kept in kept/adam-sbm-" in answer.err
     again = finish(start(*command, cwd=with_store, cache=shared_cache))
     assert again.code == 0, again.err
     (row,) = rows_of(with_store / "rows.json")

@@ -205,7 +205,8 @@ def test_ctrl_c_reaches_runs_over_several_workers(with_store: Path, shared_cache
     answer = finish(process)
     assert answer.code == 130, answer.err
     (row,) = kept(with_store).values()
-    assert (row["status"], row["dist_workers"], row["status_reason"]) == ("interrupted", 2, "stopped by the user")
+    assert (row["status"], row["dist_workers"]) == ("interrupted", 2)
+    assert row["status_reason"].startswith("stopped by the user")
 
 
 def test_a_run_that_is_killed_is_a_row_and_the_others_go_on(with_store: Path, shared_cache: Path) -> None:
