@@ -193,6 +193,8 @@ class _Run:
         self._step: Callable[[], None] = lambda: None
         self.due = self.interrupted = False
         """Whether it is time for a checkpoint (worker 0 says when), and whether a worker was asked to stop."""
+        self.saved: tuple[dict[str, Any], Any] | None = None
+        """How far the process before came, and this worker's snapshot, until the run goes on from there."""
         self.continued_from: int | None = None
         """The last iteration of the process before, where this one goes on with its run."""
         self.first_step_s = 0.0
@@ -216,10 +218,10 @@ class _Run:
             unsupported = self.optimizer.supports(self.spec)
             if unsupported:
                 raise Stop("skipped", unsupported)
-            saved = self._saved(facts)
+            self._look_for_checkpoint(facts)
             initial = self._warm_start() if self.spec.stages() else drawn
             with finishing_iteration(self.group) if self.checkpoint else nullcontext():
-                self._train(self._on_device(initial), saved)
+                self._train(self._on_device(initial))
         except Stop as stop:
             status, reason = stop.args
         except KeyboardInterrupt as interrupt:
@@ -326,14 +328,13 @@ class _Run:
             self._step()
         return Work(seconds=self.clock.last, **self.traffic.take())
 
-    def _saved(self, facts: Row) -> tuple[dict[str, Any], Any] | None:
-        """How far a process before came with this run, and this worker's snapshot, where there is a checkpoint."""
-        saved = self.checkpoint.load(facts) if self.checkpoint else None
-        if saved and self.checkpoint:
-            self.continued_from = int(saved[0]["iteration"])
+    def _look_for_checkpoint(self, facts: Row) -> None:
+        """Take what a process before this one left of this run, if it did."""
+        self.saved = self.checkpoint.load(facts) if self.checkpoint else None
+        if self.saved and self.checkpoint:
+            self.continued_from = int(self.saved[0]["iteration"])
             done = f"iteration {self.continued_from} of {self.spec.iterations} of {self.spec.model.layers} layers"
             self._notice(f"going on after {done}, from the checkpoint in {self.checkpoint.folder}")
-        return saved
 
     def _save(self, checkpoint: Checkpoint) -> str:
         """Make one; a disk that filled up costs no training. The end of a sentence about it."""
@@ -351,14 +352,14 @@ class _Run:
         return f"; iteration {self.history[-1]['iteration']} is kept in {checkpoint.folder}"
 
     def _continue(self, progress: Mapping[str, Any], snapshot: Any) -> None:
-        """Take over what the process before had when it made the checkpoint."""
+        """Be where the process before was when it made the checkpoint."""
         self.optimizer.restore(self.state, snapshot)
         self.work = [[Work(**worker) for worker in workers] for workers in progress["work"]]
         self.clock.seconds = dict(progress["seconds"])
         for step in progress["history"]:
             self._observe(step)
 
-    def _train(self, initial: list[mlp.Layer], saved: tuple[dict[str, Any], Any] | None) -> None:
+    def _train(self, initial: list[mlp.Layer]) -> None:
         with self._links() as links:
             warm = self.optimizer.init(self.problem, initial, self.block, links)
             for _ in range(WARMUP_ITERATIONS):
@@ -369,8 +370,10 @@ class _Run:
         with self._links() as links:
             self.link_seconds_per_byte = self._measure_links(links)
             self._start(initial, links)
-            if saved:
-                self._continue(*saved)
+            if self.saved:
+                self._continue(*self.saved)
+                self.saved = None
+                memory.reset_peak()  # the copy that was read is no part of training
             else:
                 self._observe({"iteration": 0, "train_seconds": self.warm_start_s, **self._evaluate(links)})
             for iteration in range(len(self.history), self.spec.iterations + 1):

@@ -168,7 +168,10 @@ class Optimizer(ABC, Generic[State]):
             return mlp.forward(self.layers(state), x, block)
 
     def snapshot(self, state: State) -> Any:
-        """Everything the next step depends on, as plain tensors, numbers, lists and dicts that ``torch.save`` takes."""
+        """Everything the next step depends on, as plain tensors, numbers, lists and dicts that ``torch.save`` takes.
+
+        The tensors are those of the state, to be written before the next step: a copy would double the memory of a run.
+        """
         return _to_plain(state)
 
     def restore(self, state: State, snapshot: Any) -> None:
@@ -219,7 +222,9 @@ def _to_plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _to_plain(getattr(value, f.name)) for f in fields(value) if f.metadata.get("state", True)}
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        value = value.detach()
+        whole = value.untyped_storage().nbytes() == value.nbytes  # of a part, all that it is a part of would be written
+        return value if whole else value.clone()
     if isinstance(value, (list, tuple)):
         return [_to_plain(item) for item in value]
     return value

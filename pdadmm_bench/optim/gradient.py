@@ -91,7 +91,7 @@ class GradientOptimizer(Optimizer[State]):
 
     def snapshot(self, state: State) -> Any:
         return {
-            "layers": [[tensor.detach().clone() for tensor in layer] for layer in state.layers],
+            "layers": [[tensor.detach() for tensor in layer] for layer in state.layers],
             "optimizer": state.optimizer.state_dict(),
         }
 
