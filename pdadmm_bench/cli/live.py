@@ -20,7 +20,8 @@ from rich.text import Text
 from pdadmm_bench.cli import console
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.report.summary import seconds, summary_table
+from pdadmm_bench.report.summary import summary_table
+from pdadmm_bench.report.units import seconds
 from pdadmm_bench.stats.metrics import COMPLETE
 
 _REDRAW_SECONDS = 0.1

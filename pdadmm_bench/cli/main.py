@@ -13,6 +13,7 @@ import typer
 
 from pdadmm_bench import __version__
 from pdadmm_bench.cli.baseline import baseline
+from pdadmm_bench.cli.clean import clean
 from pdadmm_bench.cli.command import ModelCommand
 from pdadmm_bench.cli.compare import compare
 from pdadmm_bench.cli.doctor import doctor
@@ -38,7 +39,7 @@ DEBUG = "PDADMM_BENCH_DEBUG"
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
-    "ui": ui, "regress": regress,
+    "ui": ui, "regress": regress, "clean": clean,
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)

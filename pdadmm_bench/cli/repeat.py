@@ -19,7 +19,7 @@ from pdadmm_bench.core.rows import Row, check_writable, read_rows, write_rows
 from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry
-from pdadmm_bench.report.summary import seconds
+from pdadmm_bench.report.units import seconds
 from pdadmm_bench.runner import run as train
 from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.suite.results import FOLDER, Results

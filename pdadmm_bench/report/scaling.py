@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pdadmm_bench.report.summary import seconds
+from pdadmm_bench.report.units import seconds
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.style import BLACK, BLUE, GREY, VERMILION, heading, note, panels
-from pdadmm_bench.report.summary import seconds
+from pdadmm_bench.report.units import seconds, size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,15 +106,6 @@ def text(figure: str, value: float | None) -> str:
     if figure.endswith("_s"):
         return seconds(value)
     return f"{value:.3g} ×" if value < 999.5 else f"{value:,.0f} ×"
-
-
-def size(num_bytes: float) -> str:
-    """Bytes with three significant digits."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 999.5:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
 
 
 def name(figure: str, row: Row) -> str:

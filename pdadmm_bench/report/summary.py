@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.report.units import seconds
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
@@ -84,13 +85,6 @@ def summary_markdown(rows: Iterable[Row]) -> str:
     """The summary as a Markdown table."""
     lines = [HEADINGS, ("---", "---:", "---:", "---:", "---"), *map(_cells, summarise(rows))]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
-
-
-def seconds(value: float | None) -> str:
-    """A duration with three significant digits, in ms below a second."""
-    if value is None:
-        return "–"
-    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s" if value < 999.5 else f"{value:,.0f} s"
 
 
 def _cells(line: SummaryLine) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pdadmm_bench.report.summary import seconds
+from pdadmm_bench.report.units import seconds, size
 from pdadmm_bench.stats.estimate import Estimate
 
 Kind = Literal["text", "count", "share", "accuracy", "seconds", "ratio", "bytes"]
@@ -90,15 +90,6 @@ def _number(value: float, kind: Kind, bare: bool = False) -> str:
     if kind == "bytes":
         return size(value)
     return f"{value:.2f}" if kind == "ratio" else f"{value:g}"
-
-
-def size(num_bytes: float) -> str:
-    """Bytes with three significant digits."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 999.5:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
 
 
 def numbered(tables: Sequence[Table]) -> list[Table]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.style import BLUE, GREY, ORANGE, heading, note, panels, shape
+from pdadmm_bench.report.units import size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,14 +77,6 @@ def _name(worker: dict[str, Any]) -> str:
 
 def _notes(worker: dict[str, Any]) -> str:
     return (
-        f"sends {_size(worker['sent_bytes'])}, receives {_size(worker['received_bytes'])}\n"
-        f"state {_size(worker['state_bytes'])}, peak {_size(worker['peak_bytes'])}"
+        f"sends {size(worker['sent_bytes'])}, receives {size(worker['received_bytes'])}\n"
+        f"state {size(worker['state_bytes'])}, peak {size(worker['peak_bytes'])}"
     )
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

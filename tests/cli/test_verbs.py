@@ -46,6 +46,41 @@ def test_what_is_not_needed_is_not_imported(arguments: list[str], light: set[str
     assert answer.stdout.splitlines()[-1] == "[]"
 
 
+def test_clean_shows_the_cache_and_removes_what_is_named(cli: Cli, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    old, new = cache / "tmp" / "old", cache / "tmp" / "new"
+    for path in (
+        cache / "raw" / "Cora" / "x",
+        cache / "features" / "a.pt",
+        cache / "features" / "b.pt",
+        old / "y",
+        new / "z",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1000))
+    (cache / "notes.txt").touch()
+    (tmp_path / "mine").mkdir()
+    (cache / "raw" / "link").symlink_to(tmp_path / "mine")
+    os.utime(old, (0, 0))
+
+    def sizes(*kinds: str) -> dict[str, str]:
+        answer = cli("clean", *kinds, "--cache", str(cache))
+        assert answer.code == 0, answer.err
+        lines = [line.split() for line in answer.out.splitlines()[1:]]
+        return {line[0]: " ".join(line[-2:]) for line in lines}
+
+    shown = sizes()
+    assert (shown["features"], shown["digests"], shown["trials"], shown["tmp"]) == ("2 kB", "0 B", "0 B", "1 kB")
+    assert sizes("features")["features"] == "2 kB"
+    assert sizes()["features"] == "0 B"
+    assert (cache / "raw" / "Cora" / "x").exists()
+    sizes("all")
+    assert (tmp_path / "mine").is_dir(), "a link goes, what it leads to stays"
+    left = sorted(str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file())
+    assert left == ["notes.txt", "tmp/new/z"]
+    assert "'feature'" in cli("clean", "feature").error
+
+
 def test_help_tells_meaning_choices_and_defaults(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     text = cli("run", "--help").out
