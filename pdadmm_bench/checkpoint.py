@@ -8,6 +8,7 @@ that all of them see.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, what_json_lacks, write_atomic
@@ -64,6 +66,7 @@ class Checkpoint:
         self.folder, self.of_stage = folder, of_stage
         self._every_s, self._group, self._identity = every_s, group, dict(identity)
         self._next = time.monotonic() + every_s
+        self._lock = FileLock(folder / "lock", timeout=0)
 
     def for_stage(self, spec: RunSpec) -> Checkpoint:
         """That of a stage of the run's warm start, which worker 0 trains alone; its end is kept too."""
@@ -79,8 +82,9 @@ class Checkpoint:
     def load(self, facts: Row) -> tuple[dict[str, Any], Any] | None:
         """How far the run came, as it was given to :meth:`save`, and this worker's snapshot; None for a new run.
 
-        Raises :class:`UserError`, on every worker, for a checkpoint of a run that is another one by ``facts``, the row
-        values known by now, and for one that cannot be read.
+        The folder is this run's alone from here to :meth:`release`. Raises :class:`UserError`, on every worker, where
+        it is another process's, cannot be written or read, or has a run that is another one by ``facts``, the row
+        values known by now.
         """
         self._identity |= {name: facts.get(name) for name in SAME}
         found, problem = self._group.broadcast(self._attempt(self._read) if self._group.rank == 0 else None)
@@ -109,8 +113,16 @@ class Checkpoint:
 
     def discard(self) -> None:
         """The run has its result: remove what it kept."""
-        if self._group.rank == 0:
+        if self._group.rank == 0 and self._lock.is_locked:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def release(self) -> None:
+        """Leave the folder to whoever goes on with the run; one without a checkpoint is removed."""
+        if self._lock.is_locked:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
     @property
     def _manifest(self) -> Path:
@@ -121,6 +133,11 @@ class Checkpoint:
         return f"worker-{self._group.rank}.pt"
 
     def _read(self) -> dict[str, Any] | None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(f"another process is at the run whose checkpoints are in {self.folder}") from None
         if not self._manifest.exists():
             return None
         found: dict[str, Any] = json.loads(self._manifest.read_text(encoding="utf-8"))

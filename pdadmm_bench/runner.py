@@ -240,8 +240,10 @@ class _Run:
         row = make_row({**facts, **results, "status": status, "status_reason": reason})
         for observer in self.observers:
             observer.finished(row, self.history)
-        if self.checkpoint and status in ENDED and not self.checkpoint.of_stage:
-            self.checkpoint.discard()
+        if self.checkpoint:
+            if status in ENDED and not self.checkpoint.of_stage:
+                self.checkpoint.discard()
+            self.checkpoint.release()
         layers = self.optimizer.layers(self.state) if self.state is not None else []
         return Result(row, self.history, layers, error)
 

@@ -102,6 +102,26 @@ def test_a_save_that_fails_costs_no_training_and_not_the_checkpoint_before(broke
     assert run(spec(), problem(), checkpoints=always(tmp_path)).row["env_continued_from"] == 3
 
 
+def test_two_processes_do_not_make_one_run(tmp_path):
+    class Second(Observer):
+        def stepped(self, step):
+            if step["iteration"] == 3:
+                self.row = run(spec(), problem(), checkpoints=always(tmp_path)).row
+
+    first = run(spec(), problem(), [(second := Second())], checkpoints=always(tmp_path))
+    assert second.row["status"] == "error"
+    assert "another process is at the run" in second.row["status_reason"]
+    assert first.row["status"] == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_training(tmp_path):
+    (tmp_path / "file").touch()
+    result = run(spec(), problem(), checkpoints=always(tmp_path / "file"))
+    assert (result.row["status"], result.history) == ("error", [])
+    assert str(tmp_path / "file") in result.row["status_reason"]
+
+
 @pytest.mark.parametrize("what", ["snapshot", "manifest"])
 def test_a_damaged_checkpoint_is_named(what, tmp_path):
     run(spec(), problem(), [Crash(at=7)], checkpoints=always(tmp_path))
