@@ -180,7 +180,7 @@ def test_a_stopped_run_goes_on_in_its_middle(with_store: Path, shared_cache: Pat
     done = 0
     for seconds in (0.5, 1, 2, 4):  # the first may come before the first iteration
         process = start("suite", name, cwd=with_store, cache=shared_cache)
-        wait_for(lambda: under_way(with_store), process)
+        wait_for(lambda: list(with_store.glob("results/mine/claims/*.json")), process)
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         assert finish(process).code == 130
