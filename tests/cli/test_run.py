@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path) -> No
     assert 0 <= row["iterations"] + 1 - written <= 1  # the last step may have been on its way
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_with_checkpoints_goes_on(with_store: Path, shared_cache: Path, number: signal.Signals) -> None:
     """Asked to stop it makes one and says so; killed it goes on from the last one."""
     long = ("--iterations", "3000", "--optimizer", "adam", "--json", "rows.json")
