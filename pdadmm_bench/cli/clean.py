@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -57,14 +56,12 @@ def clean(
 
 def entries(cache: Path, kind: str) -> list[Path]:
     """The files and folders of one kind; of temporary ones those that nobody works with any more."""
-    from pdadmm_bench.data.sources import STALE_SECONDS
+    from pdadmm_bench.data.sources import left_behind
 
     folder = cache / kind
     if not folder.is_dir():
         return []
-    if kind != "tmp":
-        return sorted(folder.iterdir())
-    return sorted(path for path in folder.iterdir() if time.time() - path.stat().st_mtime > STALE_SECONDS)
+    return sorted(left_behind(cache) if kind == "tmp" else folder.iterdir())
 
 
 def num_bytes(path: Path) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pdadmm_bench.cli.suite_plan import Labels, runs
 from pdadmm_bench.cli.suite_view import SuiteView
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FAILURES, Row, first_values, make_row
+from pdadmm_bench.core.signals import STOPS, handlers_kept
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import look_for
 from pdadmm_bench.outcome import ENDED, Step, results_from
@@ -369,12 +369,8 @@ class Session:
             for slot in pool.busy:
                 slot.interrupt()
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handlers_kept(*STOPS, handler=stop):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _seconds(planned: Planned) -> float:

@@ -95,14 +95,20 @@ def scratch(cache: Path) -> Iterator[Path]:
     with writing(cache):
         (cache / "tmp").mkdir(parents=True, exist_ok=True)
         folder = tempfile.mkdtemp(dir=cache / "tmp")
-    for stale in (cache / "tmp").iterdir():
-        with contextlib.suppress(OSError):
-            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(stale)
+    for stale in left_behind(cache):
+        shutil.rmtree(stale, ignore_errors=True)
     try:
         yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_behind(cache: Path) -> Iterator[Path]:
+    """The temporary folders that nobody works with any more."""
+    for folder in (cache / "tmp").iterdir():
+        with contextlib.suppress(OSError):  # somebody else may sweep too
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                yield folder
 
 
 def known_digests(card: Card, places: Places) -> dict[str, str] | None:

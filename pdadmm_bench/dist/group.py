@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 
 from pdadmm_bench.core.errors import Unreachable, UserError
+from pdadmm_bench.core.signals import STOPS, handlers_kept
 
 _PRECEDENCE_S = 0.5
 _START_S = 900.0
@@ -135,12 +136,8 @@ def finishing_iteration(group: Group) -> Iterator[None]:
             raise KeyboardInterrupt
         group.interrupted = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handlers_kept(*STOPS, handler=ask):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _of_exchange(error: RuntimeError) -> bool:

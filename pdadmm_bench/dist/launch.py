@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import Unreachable
+from pdadmm_bench.core.signals import STOPS, handlers_kept
 
 _SHUTDOWN_S = 1
 """Workers that do not end by themselves within this time after Ctrl-C, or after another one failed, are killed."""
@@ -174,13 +175,8 @@ def _environment() -> Iterator[None]:
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     """The launcher replaces the handlers of these signals and does not put them back."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
+    with handlers_kept(*STOPS, signal.SIGHUP, signal.SIGQUIT):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -6,8 +6,8 @@
       rows.json         the rows of the suite's runs, for reports; written anew when a suite command ends
       runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
       claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
-      checkpoints/<key>-<machine>/   of the run while it is being made (pdadmm_bench.checkpoint)
       claims/<key>.json the parent run in MLflow while it is being made; what is left behind by a killed process
+      checkpoints/<key>-<machine>/   of the run while it is being made (pdadmm_bench.checkpoint)
       mlflow.json       the parent run in MLflow, by its tag ``record``
       mlflow-unsent/    what MLflow could not take (pdadmm_bench.track.spool)
 

@@ -22,6 +22,8 @@ from pdadmm_bench.runner import Observer, run
 TIMEOUT_S = 30.0
 SIZE = 4
 """Workers in a crew; a case with fewer leaves the last ones idle."""
+STOPPED_AT = 2
+"""The iteration after which a case that is to be continued is stopped."""
 
 
 def toy(rows: int = 33, features: int = 12, classes: int = 3, seed: int = 0) -> Problem:
@@ -122,9 +124,6 @@ class Stop(Observer):
 
     def stepped(self, step: Mapping[str, float]) -> None:
         self._group.interrupted = step["iteration"] == STOPPED_AT - 1
-
-
-STOPPED_AT = 2
 
 
 def stopped_and_continued(

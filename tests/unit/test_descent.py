@@ -73,14 +73,17 @@ def test_both_forms_of_the_first_layer_take_the_same_steps(seed, nu, mu, rows, f
     forms = [first_layer(W, x, "features"), first_layer(W, x, "samples")]
     assert isinstance(forms[1], SampleSpaceWeights)
     residuals = [x @ W.T - z for _ in forms]
+    loose = mu <= 0.1 * nu  # with little decay, or none, the form of samples loses digits
     for _ in range(20):
         for weights, r in zip(forms, residuals, strict=True):
             weights.descend(exact(), x, r, nu, mu)
-        torch.testing.assert_close(forms[1].decayed(), forms[0].decayed(), rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(forms[1].image(others), forms[0].image(others), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(forms[1].matrix(), forms[0].matrix(), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(residuals[1], residuals[0], rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(residuals[1], x @ forms[1].matrix().T - z, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(forms[1].decayed(), forms[0].decayed(), rtol=1e-6, atol=1e-6 if loose else 1e-9)
+        torch.testing.assert_close(
+            forms[1].image(others), forms[0].image(others), rtol=1e-6, atol=1e-6 if loose else 1e-7
+        )
+    torch.testing.assert_close(forms[1].matrix(), forms[0].matrix(), rtol=1e-6, atol=1e-6 if loose else 1e-8)
+    torch.testing.assert_close(residuals[1], residuals[0], rtol=1e-6, atol=1e-6 if loose else 1e-8)
+    torch.testing.assert_close(residuals[1], x @ forms[1].matrix().T - z, rtol=1e-6, atol=1e-6 if loose else 1e-8)
 
 
 @pytest.mark.parametrize(("rows", "form"), [(5, SampleSpaceWeights), (50, Weights)])
