@@ -12,7 +12,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 
-from pdadmm_bench.track import store
+from pdadmm_bench.tracking import store
 
 # A shared machine may take any time for an example, and speed belongs to benchmarks.
 hypothesis.settings.register_profile("patient", deadline=None)

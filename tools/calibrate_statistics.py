@@ -135,8 +135,8 @@ def measured(repetitions: int, pairs: int) -> Iterator[str]:
     """Verdicts on real iteration times, two sides of the same."""
     from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.data.load import load_problem
-    from pdadmm_bench.dist.group import Group
-    from pdadmm_bench.runner import time_iterations
+    from pdadmm_bench.parallel.group import Group
+    from pdadmm_bench.training.run import time_iterations
 
     spec = run_spec({"dataset": "sbm", "hops": 1, "layers": 2, "hidden": 32, "threads": 1})
     problem = load_problem(spec.data)

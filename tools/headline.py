@@ -16,7 +16,7 @@ from marked import ROOT, Marked, main
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
-from pdadmm_bench.report.accuracy import accuracy_table
+from pdadmm_bench.report.tables.accuracy import accuracy_table
 
 TABLE = Marked(
     "headline", ROOT / "reports" / "accuracy" / "rows.json.gz", (ROOT / "README.md", ROOT / "docs" / "accuracy.md")

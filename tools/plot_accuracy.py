@@ -18,8 +18,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from paired import METHOD
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.lines import once
-from pdadmm_bench.report.style import BLUE, GREY, dress, heading
+from pdadmm_bench.report.figures.style import BLUE, GREY, dress, heading
+from pdadmm_bench.report.tables.lines import once
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 
 OPTIMIZERS = ("pdadmm", "pdadmm-q", "dladmm", "sgd", "adam", "adagrad", "adadelta")

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.outcome import Step
-from pdadmm_bench.report.style import CYCLE, GREY, STYLES, heading, line, panels
-from pdadmm_bench.runner import run
+from pdadmm_bench.report.figures.style import CYCLE, GREY, STYLES, heading, line, panels
+from pdadmm_bench.training.row import Step
+from pdadmm_bench.training.run import run
 
 DATASETS = ("cora", "citeseer", "pubmed")
 ITERATIONS = 200

@@ -188,7 +188,7 @@ def table(rows: Path, picture: Path, command: str = "pdadmm-bench run --dataset 
     from rich.terminal_theme import DIMMED_MONOKAI
 
     from pdadmm_bench.core.rows import read_rows
-    from pdadmm_bench.report.summary import summary_table
+    from pdadmm_bench.report.tables.summary import summary_table
 
     with tempfile.TemporaryFile("w") as nowhere:
         console = Console(record=True, width=120, file=nowhere, force_terminal=True)

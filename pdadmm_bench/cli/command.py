@@ -15,7 +15,7 @@ class ModelCommand(TyperCommand):
     """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from pdadmm_bench.cli.options import FIELDS
+        from pdadmm_bench.core.options import FIELDS
 
         for param in self.params:
             field = FIELDS.get(param.name or "")

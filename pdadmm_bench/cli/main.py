@@ -12,25 +12,25 @@ from typing import Annotated
 import typer
 
 from pdadmm_bench import __version__
-from pdadmm_bench.cli.baseline import baseline
-from pdadmm_bench.cli.clean import clean
 from pdadmm_bench.cli.command import ModelCommand
-from pdadmm_bench.cli.compare import compare
-from pdadmm_bench.cli.doctor import doctor
-from pdadmm_bench.cli.info import info
-from pdadmm_bench.cli.list import list_
-from pdadmm_bench.cli.predict import predict
-from pdadmm_bench.cli.prepare import prepare
-from pdadmm_bench.cli.profile import profile
-from pdadmm_bench.cli.regress import regress
-from pdadmm_bench.cli.report import report
-from pdadmm_bench.cli.rerun import rerun
-from pdadmm_bench.cli.run import run
-from pdadmm_bench.cli.scale import scale
-from pdadmm_bench.cli.suite import suite
-from pdadmm_bench.cli.sync import sync
-from pdadmm_bench.cli.ui import ui
-from pdadmm_bench.core import share
+from pdadmm_bench.cli.verbs.baseline import baseline
+from pdadmm_bench.cli.verbs.clean import clean
+from pdadmm_bench.cli.verbs.compare import compare
+from pdadmm_bench.cli.verbs.doctor import doctor
+from pdadmm_bench.cli.verbs.info import info
+from pdadmm_bench.cli.verbs.list import list_
+from pdadmm_bench.cli.verbs.predict import predict
+from pdadmm_bench.cli.verbs.prepare import prepare
+from pdadmm_bench.cli.verbs.profile import profile
+from pdadmm_bench.cli.verbs.regress import regress
+from pdadmm_bench.cli.verbs.report import report
+from pdadmm_bench.cli.verbs.rerun import rerun
+from pdadmm_bench.cli.verbs.run import run
+from pdadmm_bench.cli.verbs.scale import scale
+from pdadmm_bench.cli.verbs.suite import suite
+from pdadmm_bench.cli.verbs.sync import sync
+from pdadmm_bench.cli.verbs.ui import ui
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import Unreachable, UserError
 
 DEBUG = "PDADMM_BENCH_DEBUG"

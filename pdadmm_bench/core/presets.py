@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.spec import ModelSpec
 from pdadmm_bench.core.typed import Typed, build, read_toml

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.registry import Registry
 from pdadmm_bench.core.typed import Typed, build, read_toml

@@ -16,8 +16,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from pdadmm_bench.core.errors import DataError
+from pdadmm_bench.data.cache import Places, digest_of, scratch, store, writing
 from pdadmm_bench.data.cards import UNKNOWN, Card, RawFile
-from pdadmm_bench.data.sources import Places, digest_of, scratch, store, writing
 
 CONNECT_SECONDS = 10
 PIP_SECONDS = 600

@@ -16,9 +16,9 @@ import torch
 
 from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.core.spec import DataSpec
+from pdadmm_bench.data.cache import Places, cache_folder, known_digests, scratch, staged, writing
 from pdadmm_bench.data.cards import Card, load_card
 from pdadmm_bench.data.problem import Problem, Rows
-from pdadmm_bench.data.sources import Places, cache_folder, known_digests, scratch, staged, writing
 
 if TYPE_CHECKING:
     from pdadmm_bench.data.graphs import Graph

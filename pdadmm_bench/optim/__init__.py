@@ -6,14 +6,14 @@ registry = Registry(
     "optimizer",
     "pdadmm_bench.optimizers",
     {
-        "pdadmm": "pdadmm_bench.optim.pdadmm:PdADMM",
-        "pdadmm-q": "pdadmm_bench.optim.pdadmm_q:PdADMMQ",
-        "dladmm": "pdadmm_bench.optim.dladmm:DlADMM",
-        "sgd": "pdadmm_bench.optim.sgd:SGD",
-        "adam": "pdadmm_bench.optim.adam:Adam",
-        "adagrad": "pdadmm_bench.optim.adagrad:Adagrad",
-        "adadelta": "pdadmm_bench.optim.adadelta:Adadelta",
-        "pdadmm-reference": "pdadmm_bench.optim.reference:Reference",
+        "pdadmm": "pdadmm_bench.optim.admm.pdadmm:PdADMM",
+        "pdadmm-q": "pdadmm_bench.optim.admm.pdadmm_q:PdADMMQ",
+        "dladmm": "pdadmm_bench.optim.admm.dladmm:DlADMM",
+        "sgd": "pdadmm_bench.optim.gradient.sgd:SGD",
+        "adam": "pdadmm_bench.optim.gradient.adam:Adam",
+        "adagrad": "pdadmm_bench.optim.gradient.adagrad:Adagrad",
+        "adadelta": "pdadmm_bench.optim.gradient.adadelta:Adadelta",
+        "pdadmm-reference": "pdadmm_bench.optim.admm.reference:Reference",
     },
 )
 

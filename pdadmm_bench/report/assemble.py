@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.accuracy import accuracy_table
-from pdadmm_bench.report.profile import profile_tables
-from pdadmm_bench.report.speedups import AXES, Point, points_of_rows, points_of_scale, speedup_tables
-from pdadmm_bench.report.tables import Table
-from pdadmm_bench.report.times import communication_table, iteration_tables, target_tables
+from pdadmm_bench.report.table import Table
+from pdadmm_bench.report.tables.accuracy import accuracy_table
+from pdadmm_bench.report.tables.profile import profile_tables
+from pdadmm_bench.report.tables.speedups import AXES, Point, points_of_rows, points_of_scale, speedup_tables
+from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
 
 TRIAL = "from a suite for trying out (save = false): nothing in this table is to be quoted"
 
@@ -63,7 +63,7 @@ def assemble(
     elif rows:
         missing.append("no communication table: no complete run had two workers")
     if published:
-        from pdadmm_bench.report.published import published_tables
+        from pdadmm_bench.report.tables.published import published_tables
 
         tables += published_tables(rows, points)
     if any(row.get("env_trial") for row in rows):

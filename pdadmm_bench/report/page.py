@@ -9,9 +9,9 @@ from typing import Any
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.assemble import Report
+from pdadmm_bench.report.figures.style import CYCLE, GREY
 from pdadmm_bench.report.pictures import Curve, Panel, Picture
-from pdadmm_bench.report.style import CYCLE, GREY
-from pdadmm_bench.report.tables import Cell, text
+from pdadmm_bench.report.table import Cell, text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 DASHES = ("solid", "dash", "dashdot", "dot")

@@ -9,10 +9,10 @@ from statistics import median
 from typing import Literal
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.lines import Line, gather, quotable
-from pdadmm_bench.report.profile import profiles
-from pdadmm_bench.report.speedups import AXES, Point, series
-from pdadmm_bench.report.tables import numbered_names, slug
+from pdadmm_bench.report.table import numbered_names, slug
+from pdadmm_bench.report.tables.lines import Line, gather, quotable
+from pdadmm_bench.report.tables.profile import profiles
+from pdadmm_bench.report.tables.speedups import AXES, Point, series
 from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.profiles import Profile
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pdadmm_bench.report.tables import Cell, Table, text
+from pdadmm_bench.report.table import Cell, Table, text
 
 if TYPE_CHECKING:
     from rich.console import Group

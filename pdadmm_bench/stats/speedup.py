@@ -14,7 +14,7 @@ from typing import Any
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.stats.circumstances import in_turn
+from pdadmm_bench.stats.differences import in_turn
 from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.pairing import Group, machine_class, pair, settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row, shared
-from pdadmm_bench.stats.circumstances import circumstances, compared, in_turn
+from pdadmm_bench.stats.differences import circumstances, compared, in_turn
 from pdadmm_bench.stats.metrics import Metric
 from pdadmm_bench.stats.paired import ALPHA, Comparison, compare, judge
 from pdadmm_bench.stats.pairing import Group, machine_class, pair, repetition, settings

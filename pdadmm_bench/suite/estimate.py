@@ -13,12 +13,12 @@ from itertools import pairwise
 
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.cards import load_card
-from pdadmm_bench.dist import rates
-from pdadmm_bench.dist.cost import FLOAT_BYTES, Machine, layer_costs, microbatches_for, predict_iteration
-from pdadmm_bench.dist.partition import partition
-from pdadmm_bench.dist.placement import profile_of
 from pdadmm_bench.models import mlp
-from pdadmm_bench.runner import WARMUP_ITERATIONS, choose_device, make_optimizer
+from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, layer_costs, microbatches_for, predict_iteration
+from pdadmm_bench.parallel.layout import profile_of
+from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.timing import machine as rates
+from pdadmm_bench.training.run import WARMUP_ITERATIONS, choose_device, make_optimizer
 
 MEASURE_S = 0.1
 """Time for each rate of this machine, which are measured once per power of two of rows."""

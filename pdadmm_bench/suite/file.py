@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
@@ -54,7 +54,7 @@ class SuiteFile(Typed):
     defaults: dict[str, Any] = {}
     entry: list[dict[str, Any]] = Field(min_length=1)
     exclude: list[dict[str, Any]] = []
-    gate: dict[str, Any] = Field({}, description="thresholds of regress (pdadmm_bench.regress.thresholds)")
+    gate: dict[str, Any] = Field({}, description="thresholds of regress (pdadmm_bench.gate.thresholds)")
 
 
 @dataclass(frozen=True)

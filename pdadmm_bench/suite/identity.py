@@ -20,16 +20,16 @@ import torch
 from pdadmm_bench.core.modules import origin
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.cards import load_card
-from pdadmm_bench.dist.placement import profile_of
 from pdadmm_bench.optim import registry
-from pdadmm_bench.runner import choose_device, make_optimizer
+from pdadmm_bench.parallel.layout import profile_of
+from pdadmm_bench.training.run import choose_device, make_optimizer
 
-_ROOTS = ("pdadmm_bench.runner", "pdadmm_bench.data.load")
+_ROOTS = ("pdadmm_bench.training.run", "pdadmm_bench.data.load")
 #: They tell of a run, find its files or verify them, and compute nothing in it.
 _BESIDE = {
     "pdadmm_bench", "pdadmm_bench.core.env", "pdadmm_bench.core.errors", "pdadmm_bench.core.memory",
-    "pdadmm_bench.core.registry", "pdadmm_bench.core.rows", "pdadmm_bench.core.share", "pdadmm_bench.core.typed",
-    "pdadmm_bench.core.presets", "pdadmm_bench.data.sources", "pdadmm_bench.data.fetch", "pdadmm_bench.optim",
+    "pdadmm_bench.core.registry", "pdadmm_bench.core.rows", "pdadmm_bench.core.resources", "pdadmm_bench.core.typed",
+    "pdadmm_bench.core.presets", "pdadmm_bench.data.cache", "pdadmm_bench.data.fetch", "pdadmm_bench.optim",
 }  # fmt: skip
 _OF_RANDOM_SPLITS = ("split_seed", "train_per_class", "num_val", "num_test")
 

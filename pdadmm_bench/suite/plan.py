@@ -14,11 +14,11 @@ from pdadmm_bench.core.errors import DataError, UserError, unknown
 from pdadmm_bench.core.rows import FAILURES, Row
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.load import Found, look_for, places_for
-from pdadmm_bench.runner import choose_device, make_optimizer
 from pdadmm_bench.suite.estimate import Estimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
 from pdadmm_bench.suite.identity import code_version, run_key
 from pdadmm_bench.suite.results import FINISHED, Results
+from pdadmm_bench.training.run import choose_device, make_optimizer
 
 Action = Literal["make", "finished", "skip"]
 

@@ -7,9 +7,9 @@
       runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
       claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
       claims/<key>.json the parent run in MLflow while it is being made; what is left behind by a killed process
-      checkpoints/<key>-<machine>/   of the run while it is being made (pdadmm_bench.checkpoint)
+      checkpoints/<key>-<machine>/   of the run while it is being made (pdadmm_bench.training.checkpoint)
       mlflow.json       the parent run in MLflow, by its tag ``record``
-      mlflow-unsent/    what MLflow could not take (pdadmm_bench.track.spool)
+      mlflow-unsent/    what MLflow could not take (pdadmm_bench.tracking.spool)
 
 Rows of earlier code or settings stay in ``runs/`` under their own keys.
 """
@@ -36,7 +36,7 @@ from pdadmm_bench.core.rows import (
     write_atomic,
     write_rows,
 )
-from pdadmm_bench.data.sources import cache_folder
+from pdadmm_bench.data.cache import cache_folder
 
 FOLDER = "results"
 STORE = "mlflow.db"

@@ -12,9 +12,9 @@ import pytest
 from shell import Answer, Cli
 
 from pdadmm_bench.cli.main import DEBUG, main
-from pdadmm_bench.core import share
-from pdadmm_bench.data.sources import CACHE_VARIABLE
-from pdadmm_bench.track import store
+from pdadmm_bench.core import resources as share
+from pdadmm_bench.data.cache import CACHE_VARIABLE
+from pdadmm_bench.tracking import store
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdadmm_bench.data.sources import CACHE_VARIABLE
+from pdadmm_bench.data.cache import CACHE_VARIABLE
 
 DATASET = "sbm[nodes=300,classes=3,features=12]"
 DATA = ("--dataset", DATASET, "--hops", "1", "--num-val", "50", "--num-test", "50")

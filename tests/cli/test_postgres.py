@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 from shell import DATASET, finish, rows_of, start, tiny_suite
 
-from pdadmm_bench.track import store
-from pdadmm_bench.track.upload import SUMMARY
+from pdadmm_bench.tracking import store
+from pdadmm_bench.tracking.upload import SUMMARY
 
 HOST = "127.0.0.1"
 BINARIES = next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)

@@ -13,9 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from shell import Cli, tiny_suite
 
-from pdadmm_bench.cli import gate
-from pdadmm_bench.cli.gate_sides import HEAD, CannotCompare, Probe
-from pdadmm_bench.regress import baseline
+from pdadmm_bench.gate import baseline
+from pdadmm_bench.gate import measure as gate
+from pdadmm_bench.gate.checkout import HEAD, CannotCompare, Probe
 
 SUITE = tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 2\n')
 MINE = ("--suite", "mine.toml")

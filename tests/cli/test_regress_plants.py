@@ -15,20 +15,21 @@ from pathlib import Path
 import pytest
 from shell import Answer, Cli, tiny_suite
 
-from pdadmm_bench.cli import gate, gating
-from pdadmm_bench.cli.gate_sides import Checkout
-from pdadmm_bench.data.sources import CACHE_VARIABLE
+from pdadmm_bench.data.cache import CACHE_VARIABLE
+from pdadmm_bench.gate import measure as gate
+from pdadmm_bench.gate import run as gating
+from pdadmm_bench.gate.checkout import Checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = tiny_suite('[[entry]]\noptimizer = ["pdadmm", "sgd"]\nseeds = 3\n', layers=4, iterations=10, init="he")
 WORKERS = SUITE.replace("[[entry]]", "[[entry]]\ngpus = 2").replace('["pdadmm", "sgd"]', '"pdadmm"')
 
 SIGN = (
-    "pdadmm_bench/optim/pdadmm.py",
+    "pdadmm_bench/optim/admm/pdadmm.py",
     "q_new = sub.q_minimiser(p, u_by_nu.add_(activation), nu, rho, out=u_by_nu)",
     "q_new = sub.q_minimiser(p, u_by_nu.neg_().add_(activation), nu, rho, out=u_by_nu)",
 )
-EXCHANGE = "pdadmm_bench/dist/exchange.py"
+EXCHANGE = "pdadmm_bench/parallel/exchange.py"
 #: Each message carries a second tensor behind the one that is used.
 BOUNDARY = (
     (EXCHANGE, "return torch.empty(self.shape, dtype", "return torch.zeros((2 * self.shape[0], self.shape[1]), dtype"),
@@ -141,8 +142,8 @@ def test_an_extra_boundary_tensor(cli: Cli, head: None, plant: Plant) -> None:
 def test_a_slowdown_of_15_percent(copy: Path, plant: Plant, shared_cache: Path, migrated: Path) -> None:
     """Both sides in turn, by the command as a process: this tree, which is slower, against its last commit."""
     shutil.copy(migrated, copy / "mlflow.db")
-    path = copy / "pdadmm_bench/optim/pdadmm.py"
-    plant(("pdadmm_bench/optim/pdadmm.py", path.read_text(), path.read_text() + SLOWER))
+    path = copy / "pdadmm_bench/optim/admm/pdadmm.py"
+    plant(("pdadmm_bench/optim/admm/pdadmm.py", path.read_text(), path.read_text() + SLOWER))
     environment = {**os.environ, CACHE_VARIABLE: str(shared_cache), "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-P", "-m", "pdadmm_bench", "regress", "--suite", "mine.toml", "--against", "HEAD"]
     ended = subprocess.run(

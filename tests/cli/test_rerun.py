@@ -10,7 +10,7 @@ import pytest
 from shell import DATA, TINY, Cli, rows_of
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.runner import make_optimizer
+from pdadmm_bench.training.run import make_optimizer
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_differences_are_named_and_judged(rows: list[dict[str, Any]], cli: Cli) 
 
 
 def test_the_row_decides_not_todays_presets(rows: list[dict[str, Any]]) -> None:
-    from pdadmm_bench.cli.repeat import spec_of
+    from pdadmm_bench.suite.rerun import spec_of
 
     row = rows[1] | {"optimizer_rho": 0.5, "dist_threads": 3}
     spec = spec_of(row)

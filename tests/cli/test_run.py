@@ -13,7 +13,7 @@ import pytest
 from shell import DATA, DATASET, TINY, Answer, Cli, finish, rows_of, start
 
 from pdadmm_bench.core.rows import FIXED
-from pdadmm_bench.track import TrackedRun
+from pdadmm_bench.tracking import TrackedRun
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from shell import Cli
 
-from pdadmm_bench.dist import launch
+from pdadmm_bench.parallel import launch
 
 SHAPE = ("--rows", "40", "--features", "6", "--hidden", "8", "--layers", "4", "--device", "cpu")
 

@@ -17,8 +17,8 @@ import pytest
 from filelock import FileLock
 from shell import DATASET, Answer, Cli, finish, rows_of, start, tiny_suite
 
-from pdadmm_bench.cli import suite_session
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.suite import scheduler as suite_session
 from pdadmm_bench.suite.results import Results
 
 SIX = tiny_suite('[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n')

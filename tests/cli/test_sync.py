@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from shell import DATA, DATASET, TINY, Cli, rows_of, tiny_suite
 
-from pdadmm_bench.track import store
-from pdadmm_bench.track.upload import Upload
+from pdadmm_bench.tracking import store
+from pdadmm_bench.tracking.upload import Upload
 
 AWAY = ("--tracking-uri", "http://127.0.0.1:9")
 HERE = ("--tracking-uri", "sqlite:///mlflow.db")

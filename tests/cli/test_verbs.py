@@ -15,9 +15,9 @@ from shell import TINY, Cli
 
 from pdadmm_bench import __version__
 from pdadmm_bench.cli import main as command
-from pdadmm_bench.cli.options import FIELDS
-from pdadmm_bench.cli.run import run
+from pdadmm_bench.cli.verbs.run import run
 from pdadmm_bench.core.errors import Unreachable, UserError
+from pdadmm_bench.core.options import FIELDS
 
 SLOW = {"torch", "mlflow", "numpy", "matplotlib", "rich", "pydantic", "torch_geometric", "ogb", "pandas"}
 

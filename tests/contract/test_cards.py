@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.data.cards import card_names, load_card
 from pdadmm_bench.data.graphs import LOADERS
 

@@ -12,7 +12,7 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links
-from pdadmm_bench.runner import run
+from pdadmm_bench.training.run import run
 
 NAMES = registry.names()
 MODEL = ModelSpec(layers=3, hidden=16, init="he")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pdadmm_bench.core.spec import DataSpec
-from pdadmm_bench.data import load
+from pdadmm_bench.data import stage as load
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 
@@ -76,7 +76,7 @@ def test_files_are_part_of_the_key(tiny):
 
 
 def test_large_files_are_not_hashed_twice(tiny, monkeypatch):
-    from pdadmm_bench.data import sources
+    from pdadmm_bench.data import cache as sources
 
     spec = DataSpec(dataset="flickr", hops=1)
     made = tiny("flickr")

@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pdadmm_bench.cli.info import info
-from pdadmm_bench.cli.list import list_
-from pdadmm_bench.cli.prepare import prepare
+from pdadmm_bench.cli.verbs.info import info
+from pdadmm_bench.cli.verbs.list import list_
+from pdadmm_bench.cli.verbs.prepare import prepare
 from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.data.cards import card_names
 from pdadmm_bench.optim import registry
@@ -67,8 +67,8 @@ def test_prepare_goes_on_after_a_dataset_it_cannot_have():
 
 def test_listing_imports_no_torch():
     code = (
-        "import sys; from pdadmm_bench.cli.list import list_; from pdadmm_bench.cli.info import info\n"
-        "list_('datasets'); info('pubmed'); import pdadmm_bench.cli.prepare\n"
+        "import sys; from pdadmm_bench.cli.verbs.list import list_; from pdadmm_bench.cli.verbs.info import info\n"
+        "list_('datasets'); info('pubmed'); import pdadmm_bench.cli.verbs.prepare\n"
         "assert not {'torch', 'mlflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

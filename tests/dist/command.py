@@ -16,8 +16,8 @@ from typing import Any
 
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.data.sources import CACHE_VARIABLE
-from pdadmm_bench.runner import run
+from pdadmm_bench.data.cache import CACHE_VARIABLE
+from pdadmm_bench.training.run import run
 
 PROBLEM = {
     "warm_start": "none",

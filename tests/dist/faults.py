@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from pdadmm_bench.optim.pdadmm import PdADMM, State
+from pdadmm_bench.optim.admm.pdadmm import PdADMM, State
 
 STEP = 5
 """The call of ``step`` that fails: the third iteration after two to warm up."""

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.dist.group import Workers
+from pdadmm_bench.parallel.group import Workers
 
 EXAMPLES = 8
 """Of each optimizer."""

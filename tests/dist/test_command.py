@@ -72,7 +72,7 @@ def test_a_launcher_and_gpus_that_disagree(monkeypatch: pytest.MonkeyPatch, caps
 def refused(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     """The one line of a command that refuses its input before anything is loaded or started."""
     monkeypatch.setattr("pdadmm_bench.cli.main.signal.signal", lambda number, handler: None)
-    monkeypatch.setattr("pdadmm_bench.cli.execute.load_problem", None)
+    monkeypatch.setattr("pdadmm_bench.training.session.load_problem", None)
     monkeypatch.setattr(sys, "argv", ["pdadmm-bench", "run", *DATA, *arguments])
     with pytest.raises(SystemExit) as end:
         main()

@@ -10,9 +10,9 @@ import torch
 from crew import Outcome, settings, toy
 
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.dist.group import joined
-from pdadmm_bench.dist.launch import launch
-from pdadmm_bench.runner import run
+from pdadmm_bench.parallel.group import joined
+from pdadmm_bench.parallel.launch import launch
+from pdadmm_bench.training.run import run
 
 WORKERS = 2
 

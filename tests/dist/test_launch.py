@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from pdadmm_bench.dist.group import joined
-from pdadmm_bench.dist.launch import WorkerFailure, launch
+from pdadmm_bench.parallel.group import joined
+from pdadmm_bench.parallel.launch import WorkerFailure, launch
 
 pytestmark = pytest.mark.dist
 

@@ -11,10 +11,10 @@ from command import PROBLEM, Commands
 from crew import steps_of
 from faults import LONELY_S
 
-from pdadmm_bench.cli.options import Output
-from pdadmm_bench.cli.workers import run_in_workers
+from pdadmm_bench.core.options import Output
+from pdadmm_bench.training.in_workers import run_in_workers
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.runner import Observer
+from pdadmm_bench.training.run import Observer
 
 pytestmark = pytest.mark.dist
 

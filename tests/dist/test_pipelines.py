@@ -9,7 +9,7 @@ import torch
 from cases import GRADIENT, name_of_gradient
 from crew import Case, Findings
 
-from pdadmm_bench.dist.cost import microbatches_for
+from pdadmm_bench.parallel.cost import microbatches_for
 
 pytestmark = pytest.mark.dist
 

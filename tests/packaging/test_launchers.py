@@ -159,7 +159,8 @@ def lines(document: Path, start: str) -> list[list[str]]:
 
 def understood(arguments: list[str]) -> None:
     """The verb takes the options; of ``run`` also the values, as far as they can be checked without data."""
-    from pdadmm_bench.cli import execute, main
+    from pdadmm_bench.cli import main
+    from pdadmm_bench.training import session as execute
 
     if arguments[0] != "run":
         group: Any = typer.main.get_command(main.app)

@@ -17,7 +17,7 @@ from dockerfile import ROOT
 from image import Image
 
 from pdadmm_bench import __version__
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 
 TINY = (
     "--dataset", "sbm[nodes=300,classes=3,features=12]", "--hops", "1", "--num-val", "50", "--num-test", "50",
@@ -97,7 +97,9 @@ def test_the_network_would_have_been_missed(image: Image, tmp_path: Path) -> Non
 def test_cards_suites_and_published_numbers_are_found(image: Image, tmp_path: Path) -> None:
     listed = image.run("pdadmm-bench", "list", "datasets", folder=tmp_path).splitlines()[1:]
     assert {line.split()[0] for line in listed if line} >= {path.stem for path in ROOT.glob("datasets/*.toml")}
-    look = "from pdadmm_bench.core.share import *; print(find('reports/published/accuracy.toml'), *names('runners'))"
+    look = (
+        "from pdadmm_bench.core.resources import *; print(find('reports/published/accuracy.toml'), *names('runners'))"
+    )
     published, *suites = image.run("python", "-c", look, folder=tmp_path).split()
     assert published.startswith(str(image.root / "opt/venv/lib"))
     assert suites == sorted(path.stem for path in ROOT.glob("runners/*.toml"))

@@ -7,11 +7,11 @@ import pytest
 import torch
 from test_runner import Recorder, problem, spec
 
-from pdadmm_bench import checkpoint as module
-from pdadmm_bench.checkpoint import Checkpoints
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.optim import contenders
-from pdadmm_bench.runner import Observer, run
+from pdadmm_bench.training import checkpoint as module
+from pdadmm_bench.training.checkpoint import Checkpoints
+from pdadmm_bench.training.run import Observer, run
 
 
 class Crash(Observer):

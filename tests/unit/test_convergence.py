@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pdadmm_bench.core.rows import Row, make_row
-from pdadmm_bench.report.convergence import comparison_figure, convergence_figure
+from pdadmm_bench.report.figures.convergence import comparison_figure, convergence_figure
 
 
 def a_row(**values: object) -> Row:

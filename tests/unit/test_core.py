@@ -13,7 +13,8 @@ from typing import Literal
 import pytest
 from pydantic import Field, model_validator
 
-from pdadmm_bench.core import presets, registry, rows, share
+from pdadmm_bench.core import presets, registry, rows
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.presets import Preset

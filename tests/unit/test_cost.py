@@ -18,12 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import ModelSpec
 from pdadmm_bench.data.problem import Problem, Rows
-from pdadmm_bench.dist import cost, rates
-from pdadmm_bench.dist.cost import Layers, Machine, predict_iteration
-from pdadmm_bench.dist.partition import partition
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, state_bytes
+from pdadmm_bench.parallel import cost
+from pdadmm_bench.parallel.cost import Layers, Machine, predict_iteration
+from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.timing import machine as rates
 
 ROWS, WIDTHS = 101, [31, 27, 27, 27, 20]
 WIDE = [131, *WIDTHS[1:]]

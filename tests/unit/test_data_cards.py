@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import first_values
 from pdadmm_bench.core.spec import run_spec

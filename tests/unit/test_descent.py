@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from pdadmm_bench.optim import base
-from pdadmm_bench.optim import subproblems as sub
-from pdadmm_bench.optim.descent import Descent, SampleSpaceWeights, Weights, first_layer
-from pdadmm_bench.optim.products import Products
+from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.admm.products import Products
 
 seeds = st.integers(0, 2**32 - 1)
 penalties = st.floats(1e-4, 10)

@@ -17,14 +17,15 @@ from typing import Any
 import pytest
 import typer
 
-from pdadmm_bench.cli import execute
 from pdadmm_bench.cli.main import app
-from pdadmm_bench.core import registry, share
+from pdadmm_bench.core import registry
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry as optimizers
-from pdadmm_bench.runner import make_optimizer, run
+from pdadmm_bench.training import session as execute
+from pdadmm_bench.training.run import make_optimizer, run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))

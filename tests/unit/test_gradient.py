@@ -13,8 +13,8 @@ from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links
-from pdadmm_bench.optim.gradient import GradientOptimizer
-from pdadmm_bench.runner import run
+from pdadmm_bench.optim.gradient.base import GradientOptimizer
+from pdadmm_bench.training.run import run
 
 BASELINES: list[tuple[str, type[torch.optim.Optimizer], dict[str, Any]]] = [
     ("sgd", torch.optim.SGD, {"lr": 0.1}),

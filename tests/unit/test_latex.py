@@ -14,7 +14,7 @@ from stats_rows import runs
 
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.render import latex
-from pdadmm_bench.report.tables import Cell, Column, Table
+from pdadmm_bench.report.table import Cell, Column, Table
 
 MATHS = r"\$(?:-|\\(?:times|le|ge|pm|infty|to|rho|nu|star))\$"
 TOKEN = re.compile(rf"\\begin\{{\w+\}}|\\end\{{\w+\}}|\\\\|\\[a-zA-Z]+|\\.|{MATHS}|[^\\]", re.DOTALL)

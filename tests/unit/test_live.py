@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from pdadmm_bench.cli.live import LiveView, run_line
+from pdadmm_bench.cli.views.live import LiveView, run_line
 from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.core.spec import run_spec
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.dist.partition import partition
+from pdadmm_bench.parallel.partition import partition
 
 
 def sizes(text: str, costs: list[float], workers: int) -> list[int]:

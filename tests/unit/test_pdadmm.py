@@ -7,17 +7,18 @@ import pytest
 import torch
 import torch._inductor.config as inductor
 
-from pdadmm_bench import runner
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import ModelSpec, run_spec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
-from pdadmm_bench.optim import pdadmm, registry
+from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.admm import pdadmm
+from pdadmm_bench.optim.admm.descent import spread
+from pdadmm_bench.optim.admm.pdadmm import Fused, gap_of, z_q_u
+from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.base import Links
-from pdadmm_bench.optim.descent import spread
-from pdadmm_bench.optim.fused import fused, missing_compiler
-from pdadmm_bench.optim.pdadmm import Fused, gap_of, z_q_u
-from pdadmm_bench.optim.products import Products
+from pdadmm_bench.optim.compiled import fused, missing_compiler
+from pdadmm_bench.training import run as runner
 
 
 def problem(seed: int = 0, rows: int = 40, features: int = 12, classes: int = 3) -> Problem:

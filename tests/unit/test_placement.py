@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.dist.placement import blocks, planned_bytes
+from pdadmm_bench.parallel.layout import blocks, planned_bytes
 
 ROWS, HIDDEN = 40, 16
 SIZES = [12, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 3]

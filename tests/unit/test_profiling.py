@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from pdadmm_bench import profiling
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.profiling import Found, Subject, Unsupported, allocations, alternate, breakdown, figures, profile
-from pdadmm_bench.scaling import generated_problem
+from pdadmm_bench.timing import profile as profiling
+from pdadmm_bench.timing.profile import Found, Subject, Unsupported, allocations, alternate, breakdown, figures, profile
+from pdadmm_bench.timing.scaling import generated_problem
 
 PROBLEM = generated_problem(60, 12, 4)
 

@@ -16,8 +16,9 @@ from pdadmm_bench.core.spec import ModelSpec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
-from pdadmm_bench.optim import contenders, reference, registry
-from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim import contenders, registry
+from pdadmm_bench.optim.admm import reference
+from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.base import Links, Optimizer
 
 EXACT_OUTPUT = {"output_steps": 100_000, "output_tolerance": 1e-15}

@@ -10,8 +10,8 @@ import pytest
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.regress import baseline as files
-from pdadmm_bench.regress.evidence import Benchmark, Run, setting_of
+from pdadmm_bench.gate import baseline as files
+from pdadmm_bench.gate.evidence import Benchmark, Run, setting_of
 
 
 def example(machine: str = "here", seconds: float = 0.00123456789) -> files.Baseline:

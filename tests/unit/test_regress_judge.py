@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.regress import checks, intervals, summary
-from pdadmm_bench.regress.calibration import of_accuracies, of_times, slower
-from pdadmm_bench.regress.evidence import Benchmark, Run, asked, in_full, names, run_of, setting_of
-from pdadmm_bench.regress.judge import Circumstances, Line, Report, judge, line_of
-from pdadmm_bench.regress.machine import machine_class
-from pdadmm_bench.regress.thresholds import Gate, Thresholds
+from pdadmm_bench.gate import checks, intervals, summary
+from pdadmm_bench.gate.calibration import of_accuracies, of_times, slower
+from pdadmm_bench.gate.evidence import Benchmark, Run, asked, in_full, names, run_of, setting_of
+from pdadmm_bench.gate.judge import Circumstances, Line, Report, judge, line_of
+from pdadmm_bench.gate.machine_class import machine_class
+from pdadmm_bench.gate.thresholds import Gate, Thresholds
 
 SETTING = setting_of(run_spec({"dataset": "sbm", "optimizer": "pdadmm", "layers": 4, "hidden": 32}).flat())
 LOSSES = (1.6, 1.2, 0.9, 0.7, 0.6)

@@ -13,17 +13,17 @@ from stats_rows import a_row, runs
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
-from pdadmm_bench.report.accuracy import accuracy_table
 from pdadmm_bench.report.assemble import assemble
-from pdadmm_bench.report.figures import figure
-from pdadmm_bench.report.lines import gather
+from pdadmm_bench.report.figures.figure import figure
 from pdadmm_bench.report.page import page
 from pdadmm_bench.report.pictures import convergence, profile, speedup
-from pdadmm_bench.report.profile import profile_tables
-from pdadmm_bench.report.published import load
-from pdadmm_bench.report.speedups import points_of_rows, points_of_scale, speedup_tables
-from pdadmm_bench.report.tables import Cell, Column, Table, text
-from pdadmm_bench.report.times import communication_table, iteration_tables, target_tables
+from pdadmm_bench.report.table import Cell, Column, Table, text
+from pdadmm_bench.report.tables.accuracy import accuracy_table
+from pdadmm_bench.report.tables.lines import gather
+from pdadmm_bench.report.tables.profile import profile_tables
+from pdadmm_bench.report.tables.published import load
+from pdadmm_bench.report.tables.speedups import points_of_rows, points_of_scale, speedup_tables
+from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
 
 ACCURACY, TIME = "acc_test_at_best_val", "time_iteration_median_s"
 LOW = [0.70, 0.71, 0.72, 0.70, 0.71, 0.72, 0.70, 0.71]

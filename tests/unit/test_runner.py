@@ -9,9 +9,9 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FIXED
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.problem import Problem, Rows
-from pdadmm_bench.optim.adam import Adam
-from pdadmm_bench.outcome import results_from
-from pdadmm_bench.runner import WARMUP_ITERATIONS, Observer, run
+from pdadmm_bench.optim.gradient.adam import Adam
+from pdadmm_bench.training.row import results_from
+from pdadmm_bench.training.run import WARMUP_ITERATIONS, Observer, run
 
 
 def problem(spread: float = 3.0) -> Problem:

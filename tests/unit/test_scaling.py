@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.report.scaling import scaling_table
-from pdadmm_bench.scaling import Measurement, interval, scaling_rows
+from pdadmm_bench.report.tables.scaling import scaling_table
 from pdadmm_bench.stats.estimate import aggregate
+from pdadmm_bench.timing.scaling import Measurement, interval, scaling_rows
 
 
 def measurement(workers: int, **values: Any) -> Measurement:

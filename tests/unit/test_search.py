@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite.file import find, read

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.profiling import Found
-from pdadmm_bench.report.speed import details, speed_figure, text, verdict_table, verdicts
-from pdadmm_bench.speed import kinds
-from pdadmm_bench.speed.entry import Bench, Entry, Target
-from pdadmm_bench.speed.file import find, measured, read, single
+from pdadmm_bench.report.figures.speed import details, speed_figure, text, verdict_table, verdicts
+from pdadmm_bench.timing.profile import Found
+from pdadmm_bench.timing.speed_file import kinds
+from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
+from pdadmm_bench.timing.speed_file.file import find, measured, read, single
 
 SMALL = {"rows": 40, "features": 8, "classes": 3, "layers": 3, "hidden": 8, "threads": 1, "device": "cpu"}
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
 
-from pdadmm_bench.optim import subproblems as sub
+from pdadmm_bench.optim.admm import subproblems as sub
 
 seeds = st.integers(0, 2**32 - 1)
 penalties = st.floats(1e-4, 10)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pdadmm_bench.core import share
+from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.protocol import protocol
 from pdadmm_bench.core.rows import first_values, make_row
@@ -20,8 +20,8 @@ from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.optim import contenders
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.pictures import pictures
-from pdadmm_bench.runner import make_optimizer
 from pdadmm_bench.suite.file import Suite, find, names, read
+from pdadmm_bench.training.run import make_optimizer
 
 SMALL = 'dataset = "sbm[nodes=300,classes=3,features=12]"\n'
 

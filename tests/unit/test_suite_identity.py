@@ -17,16 +17,16 @@ from pdadmm_bench.suite.identity import code_files, code_version, configuration,
 def test_the_code_of_a_run_is_what_its_numbers_come_from() -> None:
     ours = {name: set(code_files(name)) for name in contenders()}
     for name, modules in ours.items():
-        assert {"pdadmm_bench.runner", "pdadmm_bench.models.mlp", "pdadmm_bench.optim.base"} <= modules
-        assert {"pdadmm_bench.data.load", "pdadmm_bench.data.features", "pdadmm_bench.dist.pipeline"} <= modules
+        assert {"pdadmm_bench.training.run", "pdadmm_bench.models.mlp", "pdadmm_bench.optim.base"} <= modules
+        assert {"pdadmm_bench.data.load", "pdadmm_bench.data.features", "pdadmm_bench.parallel.pipeline"} <= modules
         assert registry.get(name).__module__ in modules
         assert not [module for module in modules if module.split(".")[1] in ("cli", "track", "report", "suite")]
         # A method of its own does not depend on the others.
         for other in {"pdadmm", "sgd", "adam"} - {name}:
             if name in ("pdadmm", "sgd", "adam"):
                 assert f"pdadmm_bench.optim.{other}" not in modules
-    assert "pdadmm_bench.optim.pdadmm" in ours["pdadmm-q"]  # which is built on it
-    assert "pdadmm_bench.optim.subproblems" in ours["pdadmm"] - ours["adam"]
+    assert "pdadmm_bench.optim.admm.pdadmm" in ours["pdadmm-q"]  # which is built on it
+    assert "pdadmm_bench.optim.admm.subproblems" in ours["pdadmm"] - ours["adam"]
 
 
 def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.M
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "method.py").write_text(
-        "from pdadmm_bench.optim.adam import Adam\nfrom . import step\n\nclass Mine(Adam):\n    pass\n"
+        "from pdadmm_bench.optim.gradient.adam import Adam\nfrom . import step\n\nclass Mine(Adam):\n    pass\n"
     )
     (folder / "step.py").write_text("SIZE = 1\n")
     (folder / "plots.py").write_text("COLOUR = 'red'\n")
@@ -48,7 +48,7 @@ def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.M
         (folder / "step.py").write_text("SIZE = 2\n")
         assert code_version("mine") != before
         assert code_version("adam") == adam
-        assert {"elsewhere.step", "pdadmm_bench.optim.adam"} <= set(code_files("mine"))
+        assert {"elsewhere.step", "pdadmm_bench.optim.gradient.adam"} <= set(code_files("mine"))
     finally:
         code_files.cache_clear()
         identity._imports.cache_clear()

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from pdadmm_bench.core.rows import Row, make_row
-from pdadmm_bench.report.summary import seconds, summarise, summary_markdown, summary_table
+from pdadmm_bench.report.tables.summary import seconds, summarise, summary_markdown, summary_table
 from pdadmm_bench.stats.estimate import aggregate
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from pdadmm_bench.cli.doctor import Finding, doctor, findings
-from pdadmm_bench.cli.ui import ui
+from pdadmm_bench.cli.verbs.doctor import Finding, doctor, findings
+from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.data.cards import load_card
-from pdadmm_bench.track import store
+from pdadmm_bench.tracking import store
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_ui_of_a_server_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ui_serves_and_ends_on_ctrl_c(busy_port: int) -> None:
     Path("mlflow.db").touch()
     port = busy_port + 1
-    code = f"from pdadmm_bench.cli.ui import ui; ui(port={port})"
+    code = f"from pdadmm_bench.cli.verbs.ui import ui; ui(port={port})"
     with Path("log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log, start_new_session=True)
     try:

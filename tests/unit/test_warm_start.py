@@ -13,7 +13,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import ModelSpec
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.deepen import deepened
-from pdadmm_bench.runner import run
+from pdadmm_bench.training.run import run
 
 
 def network(layers: int, hidden: int, classes: int = 3, features: int = 8) -> list[mlp.Layer]:

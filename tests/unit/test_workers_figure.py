@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pdadmm_bench.core.rows import Row, make_row
-from pdadmm_bench.report.workers import workers_figure
+from pdadmm_bench.report.figures.workers import workers_figure
 
 
 def worker(rank: int, **values: Any) -> dict[str, Any]:

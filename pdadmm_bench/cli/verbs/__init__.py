@@ -1,0 +1,1 @@
+"""One file per verb of the command: options in, exit code out."""

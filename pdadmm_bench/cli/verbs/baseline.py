@@ -1,0 +1,56 @@
+"""``pdadmm-bench baseline``: what the regression gate compares with, recorded and shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pdadmm_bench.cli.command import ModelCommand
+
+baseline = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Record or show what regress compares with.")
+
+Folder = Annotated[Path, typer.Option(help="folder of the baselines, one below it per machine class")]
+SuiteName = Annotated[str, typer.Option(help="a suite file, or the name of a shipped one")]
+DEFAULT_FOLDER = Path("reports/baselines")
+
+
+@baseline.command("record", cls=ModelCommand, context_settings={"max_content_width": 120})
+def record(
+    suite: SuiteName = "ci",
+    baselines: Folder = DEFAULT_FOLDER,
+    time: Annotated[bool, typer.Option("--time/--no-time", help="also measure seconds of an iteration")] = True,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    offline: bool | None = None,
+    dist_timeout: float | None = None,
+    quiet: bool | None = None,
+) -> None:
+    """Run the benchmarks of a suite and write <machine-class>/<suite>.json.
+
+    What is there is replaced. Nothing is written when a run fails.
+    """
+    # First of all, while the local names are the options and nothing else.
+    given = dict(locals())
+
+    from pdadmm_bench.core.options import output_of
+    from pdadmm_bench.gate.record import record_baseline
+
+    record_baseline(suite, baselines, time, output_of(given))
+
+
+@baseline.command("show", context_settings={"max_content_width": 120})
+def show(
+    suite: Annotated[
+        str | None, typer.Option(help="a suite file, or the name of a shipped one [default: list all]")
+    ] = None,
+    baselines: Folder = DEFAULT_FOLDER,
+) -> None:
+    """List the baselines there are, or the benchmarks of one."""
+    from pdadmm_bench.gate.record import list_baselines, show_baseline
+
+    if suite is None:
+        list_baselines(baselines)
+    else:
+        show_baseline(suite, baselines)

@@ -1,0 +1,80 @@
+"""``pdadmm-bench clean``: what the cache holds, and its removal. Results and MLflow stores are not in it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pdadmm_bench.core.errors import UserError, unknown
+
+KINDS = {
+    "raw": "files of graphs, downloaded",
+    "features": "features and splits, computed from them",
+    "digests": "checksums of large files",
+    "trials": "last results of suites with save = false",
+    "tmp": "what killed processes left, older than a day",
+}
+ALL = "all"
+
+
+def clean(
+    kinds: Annotated[list[str] | None, typer.Argument(help=f"what to remove: {', '.join(KINDS)}, or {ALL}")] = None,
+    cache: Path | None = None,
+) -> None:
+    """Show what the cache holds, and remove the kinds that are named.
+
+    Everything in it is fetched or computed again when it is needed. Results, reports, checkpoints and MLflow stores are
+    elsewhere and stay.
+    """
+    from rich.table import Table
+
+    from pdadmm_bench.cli.views import console
+    from pdadmm_bench.data.cache import cache_folder
+    from pdadmm_bench.report.units import size
+
+    chosen = list(KINDS) if kinds and ALL in kinds else list(kinds or [])
+    for kind in chosen:
+        if kind not in KINDS:
+            raise unknown("kind of files in the cache:", kind, [*KINDS, ALL])
+    folder = cache_folder(cache)
+    found = {kind: entries(folder, kind) for kind in KINDS}
+    table = Table("kind", "what", box=None, pad_edge=False, header_style="bold")
+    table.add_column("size", justify="right")
+    for kind, what in KINDS.items():
+        removed = " (removed)" if kind in chosen and found[kind] else ""
+        table.add_row(kind, f"{what}{removed}", size(sum(map(num_bytes, found[kind]))))
+        if kind in chosen:
+            for path in found[kind]:
+                _remove(path)
+    console.stdout().print(table)
+    if not chosen:
+        typer.echo(f"in {folder}; 'pdadmm-bench clean features' removes those, 'clean {ALL}' everything", err=True)
+
+
+def entries(cache: Path, kind: str) -> list[Path]:
+    """The files and folders of one kind; of temporary ones those that nobody works with any more."""
+    from pdadmm_bench.data.cache import left_behind
+
+    folder = cache / kind
+    if not folder.is_dir():
+        return []
+    return sorted(left_behind(cache) if kind == "tmp" else folder.iterdir())
+
+
+def num_bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder; links are not followed."""
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{error.filename or path} cannot be removed: {error.strerror}") from error

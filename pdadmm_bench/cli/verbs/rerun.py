@@ -1,0 +1,36 @@
+"""``pdadmm-bench rerun``: one row again, and whether its numbers come out the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rerun(
+    run_id: Annotated[str, typer.Argument(help="run_id of a row (its start is enough), or the id of its MLflow run")],
+    rows: Annotated[Path | None, typer.Option(help="rows file the row is in")] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="results folder of a suite [default: all in results/]", show_default=False)
+    ] = None,
+    tracking_uri: str | None = None,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    offline: bool | None = None,
+    dist_timeout: float | None = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the new row to this file")] = None,
+    quiet: bool | None = None,
+) -> None:
+    """Repeat exactly one run: same configuration, seed and data, and say whether its numbers agree.
+
+    The row is looked for in --rows, in --results, else in the results folders of suites here and in the MLflow store.
+    Exit code 0: they agree, 1: they differ.
+    """
+    # First of all, while the local names are the options and nothing else.
+    given = dict(locals())
+
+    from pdadmm_bench.core.options import output_of
+    from pdadmm_bench.suite.rerun import Source, repeat
+
+    raise typer.Exit(repeat(run_id, Source(rows, results, tracking_uri), output_of(given)))

@@ -1,0 +1,117 @@
+"""``pdadmm-bench scale``: iteration times of 1, 2, … workers, measured in turn, as a strong-scaling table."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pdadmm_bench.core.errors import UserError
+
+
+def scale(
+    workers: Annotated[str, typer.Option(help="numbers of workers")] = "1,2",
+    layers: Annotated[str, typer.Option(help="numbers of linear layers")] = "8",
+    optimizer: Annotated[list[str] | None, typer.Option(help="repeatable [default: pdadmm, adam]")] = None,
+    schedule: Annotated[str, typer.Option(help="pipelines of the gradient methods")] = "gpipe,1f1b",
+    dataset: Annotated[str | None, typer.Option(help="train on this dataset's rows")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="or on generated data: training rows")] = None,
+    features: Annotated[int, typer.Option(min=1, help="generated data: input features")] = 640,
+    classes: Annotated[int, typer.Option(min=2, help="generated data: classes")] = 40,
+    hidden: Annotated[int, typer.Option(min=1, help="units per hidden layer")] = 256,
+    partition: Annotated[str, typer.Option(help="auto, even, or layers as in 4,4")] = "auto",
+    wire: Annotated[
+        str, typer.Option(help="auto, fp32, bf16 or uint8; an optimizer that cannot send it is an error")
+    ] = ("auto"),
+    microbatches: Annotated[int | None, typer.Option(min=1, help="per pipelined step [default: 4 × workers]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of each worker [default: cores // most]")
+    ] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="timed iterations per measurement")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="measurements of each configuration, interleaved")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    dist_timeout: Annotated[float, typer.Option(min=1, help="seconds after which a stalled exchange fails")] = 300.0,
+    data_root: Annotated[Path | None, typer.Option(help="folder of raw graphs")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the table's rows to this file")] = None,
+) -> None:
+    """Measure how an iteration's time falls with the number of workers.
+
+    Every worker has as many threads as the single one. Without --dataset, the shape options give generated data.
+    """
+    from pdadmm_bench.cli.views import console
+    from pdadmm_bench.core.env import cores
+    from pdadmm_bench.core.rows import check_writable, write_atomic
+    from pdadmm_bench.core.spec import run_spec
+    from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
+    from pdadmm_bench.parallel.partition import partition as split
+    from pdadmm_bench.report.tables.scaling import scaling_table
+    from pdadmm_bench.timing.scaling import Measurement, generated_name, generated_problem, scaling_rows, work
+    from pdadmm_bench.training.run import choose_device, make_optimizer
+
+    if (dataset is None) == (rows is None):
+        raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")
+    if json_file:
+        check_writable(json_file)
+    counts, depths, schedules = _numbers("workers", workers), _numbers("layers", layers), schedule.split(",")
+    common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "warm_start": "none"}
+    common |= {"threads": threads or max(1, cores() // max(counts)), "dataset": dataset or "sbm"}
+    measurements: list[Measurement] = []
+    for depth in depths:
+        for name in optimizer or ["pdadmm", "adam"]:
+            for pipeline in schedules:
+                for count in counts:
+                    values = {**common, "optimizer": name, "layers": depth, "gpus": count, "schedule": pipeline}
+                    values["partition"] = partition if count > 1 else "auto"
+                    measurement = Measurement(run_spec(values))
+                    split(measurement.spec.partition, [1.0] * depth, count)  # raises for one that cannot be
+                    if reason := make_optimizer(measurement.spec).supports(measurement.spec):
+                        raise UserError(reason)
+                    # Where there is no pipeline, the schedules are one and the same measurement.
+                    if (measurement.series, count) not in [(m.series, m.spec.gpus) for m in measurements]:
+                        measurements.append(measurement)
+    kind = choose_device(device, max(counts)).type
+    if rows is None:
+        from pdadmm_bench.data.load import load_problem
+
+        load = partial(load_problem, measurements[0].spec.data, data_root=data_root)
+        data = load().name  # here, where a download can show its progress
+        load = partial(load, report=_nothing)
+    else:
+        data = generated_name(rows, features, classes)
+        load = partial(generated_problem, rows, features, classes)
+    try:
+        found = launch(max(counts), work, measurements, load, repeats, iterations, dist_timeout)
+    except WorkerFailure as failure:
+        typer.secho(f"error: the measurement failed: {failure}", fg="red", err=True)
+        raise typer.Exit(1) from None
+    except Interrupted:
+        raise typer.Exit(130) from None
+    table = scaling_rows(measurements, found)
+    for row in table:
+        row |= {"dataset_name": data, "dist_device": kind}
+    if json_file:
+        import json
+
+        write_atomic(json_file, json.dumps(table, indent=1) + "\n")
+    first = table[0]
+    title = (
+        f"strong scaling, measured on {first['dist_device']}: {first['dist_threads']} threads per worker, "
+        f"{first['env_cores']} cores; median of {first['n']} interleaved repetitions [95 % interval]"
+    )
+    console.stdout().print(scaling_table(title, table))
+
+
+def _numbers(what: str, text: str) -> list[int]:
+    try:
+        numbers = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        numbers = []
+    if not numbers or numbers[0] < 1:
+        raise UserError(f"--{what} {text!r}: give whole numbers from 1 on with commas between, such as 1,2,4")
+    return numbers
+
+
+def _nothing(line: str) -> None:
+    """Said before."""

@@ -1,0 +1,184 @@
+"""What a user sees while runs go on: a progress bar on a terminal, a few plain lines elsewhere, a table at the end.
+
+Progress goes to stderr, the table to stdout. The bar is redrawn by :meth:`LiveView.stepped`, which the runner calls
+off the clock, never by a thread of its own, which would take time from the iteration being measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from pdadmm_bench.cli.views import console
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.report.tables.summary import summary_table
+from pdadmm_bench.report.units import seconds
+from pdadmm_bench.stats.metrics import COMPLETE
+
+_REDRAW_SECONDS = 0.1
+_PLAIN_LINES = 10
+
+
+class LiveView:
+    """The display of one invocation; a context manager, and an observer of every run in it, one after the other.
+
+    Args:
+        quiet: show only failures and the final table.
+        total: how many runs there will be, shown as "2/6" if it is more than one.
+        stderr, stdout: consoles to write to (for tests).
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        total: int = 1,
+        stderr: Console | None = None,
+        stdout: Console | None = None,
+    ):
+        self._done = 0
+        self._quiet, self._total = quiet, total
+        self._stderr = stderr or Console(stderr=True)
+        self._stdout = stdout or console.stdout()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),  # as wide as the numbers beside it allow
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+        )
+        self._bar = Progress(*columns, console=self._stderr, auto_refresh=False, transient=True, expand=True)
+        self._live = self._stderr.is_terminal and not quiet
+        self._task: TaskID | None = None
+        self._latest: dict[str, float] = {}
+        self._recent: deque[float] = deque(maxlen=20)
+
+    def __enter__(self) -> LiveView:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._bar.stop()
+
+    def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
+        """Show the run that begins."""
+        place = f"[{self._done + 1}/{self._total}] " if self._total > 1 else ""
+        self._name = f"{place}{spec.optimizer} {spec.data.dataset} seed {spec.seed}"
+        self._iterations, self._stages = spec.iterations, dict(spec.stages())
+        self._next_redraw, self._tenth = 0.0, 0
+        if self._live:
+            self._task = self._bar.add_task(self._name, total=spec.iterations, facts="")
+            self._bar.refresh()
+
+    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+        """Show the iteration of the warm start as one of the run."""
+        before = sum(iterations for depth, iterations in self._stages.items() if depth < layers)
+        self._show(step, self._stages[layers], before, f"warm start, {layers} layers")
+
+    def stepped(self, step: Mapping[str, float]) -> None:
+        """Show the iteration: at most ten times a second on a terminal, ten lines per run elsewhere."""
+        self._show(step, self._iterations, sum(self._stages.values()))
+
+    def _show(self, step: Mapping[str, float], total: int, before: int, *stage: str) -> None:
+        iteration = int(step["iteration"])
+        if stage or not iteration:
+            self._latest.clear()  # a warm start is evaluated at its ends only: what is older says nothing
+        if not iteration:
+            self._recent.clear()
+        self._latest.update(step)
+        if "iteration_seconds" in step:
+            self._recent.append(step["iteration_seconds"])
+        if self._task is not None:
+            now = time.monotonic()
+            if now >= self._next_redraw or iteration >= total:
+                facts = "  ".join([*stage, *self._facts()])
+                self._bar.update(self._task, total=total, completed=iteration, facts=facts)
+                self._bar.refresh()
+                self._next_redraw = now + _REDRAW_SECONDS
+        elif not self._quiet:
+            whole = sum(self._stages.values()) + self._iterations
+            tenth = (before + iteration) * _PLAIN_LINES // max(whole, 1)
+            if tenth > self._tenth:
+                where = ", ".join([*stage, f"iteration {iteration}/{total}"])
+                self._say("  ".join([f"{self._name}: {where}", *self._facts()]))
+                self._tenth = tenth
+
+    def noticed(self, text: str) -> None:
+        """Show it as a line of its own."""
+        self.report(text)
+
+    def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
+        """Replace the bar by one line about how the run ended."""
+        self._done += 1
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+            self._bar.refresh()
+        complete = row["status"] in COMPLETE
+        if not (self._quiet and complete):
+            self._say(run_line(row), style="" if complete else "yellow" if row["status"] == "skipped" else "red")
+
+    def note(self, message: str) -> None:
+        """A line above the bar, such as the progress of a download; not shown when quiet."""
+        if not self._quiet:
+            self._say(message)
+
+    def report(self, message: str) -> None:
+        """A line of the data layer, or of the run: a warning where it says so, else a note."""
+        text = message.removeprefix("warning: ")
+        (self.note if text == message else self.warn)(text)
+
+    def warn(self, message: str) -> None:
+        """A warning above the bar, shown even when quiet."""
+        self._say(f"warning: {message}", style="yellow")
+
+    def summary(self, rows: Sequence[Row]) -> None:
+        """The final table."""
+        if rows:
+            self._stdout.print(summary_table(rows))
+
+    def _facts(self) -> list[str]:
+        parts = []
+        # An ADMM sweep reports the loss of its own output variable; that of the network compares across optimizers.
+        loss = self._latest.get("loss_train", self._latest.get("loss"))
+        if loss is not None:
+            parts.append(f"loss {loss:.4g}")
+        if "acc_val" in self._latest:
+            parts.append(f"val {100 * self._latest['acc_val']:.1f} %")
+        if self._recent:
+            parts.append(f"{seconds(median(self._recent))}/iter")
+        return parts
+
+    def _say(self, line: str, style: str = "") -> None:
+        # Text, not markup: a dataset may be called sbm[nodes=2000].
+        self._stderr.print(Text(line, style=style), soft_wrap=True)
+
+
+def run_line(row: Row, name: str | None = None) -> str:
+    """One line about a finished run: how it ended, and its numbers or the reason it has none."""
+    status = row["status"]
+    mark = "✓" if status in COMPLETE else "–" if status == "skipped" else "✗"
+    parts = [f"{mark} {name or '{optimizer_name} {dataset_name} seed {seed}'.format(**row)}"]
+    if status != "ok":
+        reason = row.get("status_reason")
+        parts.append(status.replace("_", " ") + (f": {reason}" if reason else ""))
+    accuracy = row["acc_test_at_best_val"]
+    if accuracy is not None:
+        parts.append(f"test {100 * accuracy:.1f} %")
+    if row["time_iteration_median_s"] is not None:
+        parts.append(f"{seconds(row['time_iteration_median_s'])}/iter")
+    if row["iterations"] and row["time_train_s"] is not None:
+        parts.append(f"{row['iterations']} iterations in {seconds(row['time_train_s'])}")
+    return "  ".join(parts)

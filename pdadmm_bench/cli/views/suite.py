@@ -1,0 +1,112 @@
+"""What a user sees while a suite goes on: a line per finished run, and on a terminal the runs that are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from pdadmm_bench.cli.views import console
+from pdadmm_bench.cli.views.live import run_line
+from pdadmm_bench.cli.views.suite_plan import duration
+from pdadmm_bench.core.rows import FAILURES, Row
+from pdadmm_bench.report.tables.summary import summarise, summary_table
+from pdadmm_bench.stats.metrics import COMPLETE
+from pdadmm_bench.suite.results import untimed
+
+MOST_LINES = 80
+"""Of the final table; a larger one is left to the report."""
+
+
+class SuiteView:
+    """The display of one suite; a context manager for the time in which runs are made. Redrawn only when told to."""
+
+    def __init__(self, *, quiet: bool, stderr: Console | None = None, stdout: Console | None = None):
+        self.stderr = stderr or Console(stderr=True)
+        self._stdout = stdout or console.stdout()
+        self._quiet = quiet
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+        )
+        self._bars = Progress(*columns, console=self.stderr, auto_refresh=False, transient=True, expand=True)
+        self._live = self.stderr.is_terminal and not quiet
+        self._all: TaskID | None = None
+        self._total = self._done = self._failed = 0
+
+    def begin(self, total: int, left_s: float) -> None:
+        """So many runs are about to be made, which will take about so long."""
+        self._total = total
+        if self._live:
+            self._bars.start()
+            self._all = self._bars.add_task("all runs", total=total, facts=f"{duration(left_s)} left")
+            self._bars.refresh()
+
+    def end(self) -> None:
+        """No run is under way any more."""
+        if self._live:
+            self._bars.stop()
+
+    def started(self, name: str, iterations: int) -> TaskID | None:
+        """A run begins; the answer names its bar."""
+        return self._bars.add_task(name, total=iterations, facts="") if self._live else None
+
+    def stepped(self, bar: TaskID | None, iteration: int, total: int, facts: str) -> None:
+        """A run has come this far, or its warm start has."""
+        if bar is not None:
+            self._bars.update(bar, total=total, completed=iteration, facts=facts)
+            self._bars.refresh()
+
+    def finished(self, bar: TaskID | None, name: str, row: Row, left_s: float) -> None:
+        """A run is over: one line about it, and about how long the others will take."""
+        self._done += 1
+        self._failed += row["status"] in FAILURES
+        if bar is not None:
+            self._bars.remove_task(bar)
+        facts = f"{self._failed} failed, " * bool(self._failed) + f"{duration(left_s)} left"
+        if self._all is not None:
+            self._bars.update(self._all, completed=self._done, facts=facts)
+            self._bars.refresh()
+        fine = row["status"] in COMPLETE
+        if not (self._quiet and fine):
+            (shown,) = untimed([row])
+            rest = "" if self._live or self._done == self._total else f"  ({facts})"
+            style = "" if fine else "yellow" if row["status"] == "skipped" else "red"
+            self._say(f"[{self._done}/{self._total}] {run_line(shown, name)}{rest}", style)
+
+    def elsewhere(self, name: str, row: Row) -> None:
+        """Another process made the run meanwhile."""
+        self._done += 1
+        if self._all is not None:
+            self._bars.update(self._all, completed=self._done)
+        self.note(f"[{self._done}/{self._total}] {name}: {row['status']}, made by another process")
+
+    def note(self, message: str) -> None:
+        """A line above the bars; not shown when quiet."""
+        if not self._quiet:
+            self._say(message)
+
+    def report(self, message: str) -> None:
+        """A line of the data layer: a warning where it says so, else a note."""
+        text = message.removeprefix("warning: ")
+        (self.note if text == message else self.warn)(text)
+
+    def warn(self, message: str) -> None:
+        """A warning above the bars, shown even when quiet."""
+        self._say(f"warning: {message}", "yellow")
+
+    def summary(self, rows: Sequence[Row]) -> None:
+        """The table of the suite's rows, where it fits a screen or two."""
+        shown = [row for row in rows if row["status"] != "skipped"]
+        lines = len(summarise(shown))
+        if 0 < lines <= MOST_LINES:
+            self._stdout.print(summary_table(shown))
+        elif lines:
+            self.note(f"the table of these rows has {lines} lines and is not shown here")
+
+    def _say(self, line: str, style: str = "") -> None:
+        self.stderr.print(Text(line, style=style), soft_wrap=True)

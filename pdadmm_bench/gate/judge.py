@@ -1,0 +1,158 @@
+"""From the evidence of two sides to a line per benchmark and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pdadmm_bench.gate import checks
+from pdadmm_bench.gate.checks import Finding
+from pdadmm_bench.gate.evidence import EXACT, Benchmark, changes
+from pdadmm_bench.gate.thresholds import Thresholds
+
+Verdict = Literal["ok", "worse", "better", "new", "missing", "not comparable"]
+
+#: The order in which lines are shown: what needs a reader first.
+ORDER: tuple[Verdict, ...] = ("worse", "not comparable", "missing", "better", "new", "ok")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One benchmark, head against base."""
+
+    name: str
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+    """Why it is that verdict, where no finding says it."""
+
+    @property
+    def deciding(self) -> list[Finding]:
+        """The findings that made the verdict."""
+        return [finding for finding in self.findings if finding.outcome == self.verdict]
+
+    def finding(self, check: str) -> Finding | None:
+        """What a check found, if it was made."""
+        return next((finding for finding in self.findings if finding.check == check), None)
+
+
+@dataclass
+class Report:
+    """All lines, worst first, and what a reader should know beside them."""
+
+    suite: str
+    base: str
+    """What the head was compared with, in words."""
+    lines: list[Line]
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, verdict: Verdict) -> int:
+        """Lines with this verdict."""
+        return sum(line.verdict == verdict for line in self.lines)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something got worse, else 2 where something could not be compared, else 0."""
+        if self.count("worse"):
+            return 1
+        return 2 if self.count("not comparable") or self.count("missing") else 0
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What two sides share, and so what may be compared.
+
+    Args:
+        same_machine: of one class, so that peak memory and recorded times may be compared.
+        together: measured now by the same machine, so that even the last digits of the rows have to agree.
+        pairs: seconds of base and head measured in turn, by benchmark.
+    """
+
+    same_machine: bool
+    together: bool = False
+    pairs: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+
+
+def judge(
+    base: Mapping[str, Benchmark],
+    head: Mapping[str, Benchmark],
+    thresholds: Callable[[Mapping[str, Any]], Thresholds],
+    circumstances: Circumstances,
+) -> list[Line]:
+    """A line per benchmark that either side has; the worst verdicts first, else in the order of the suite."""
+    lines = [
+        line_of(name, base.get(name), head.get(name), thresholds, circumstances)
+        for name in [*head, *(name for name in base if name not in head)]
+    ]
+    return sorted(lines, key=lambda line: ORDER.index(line.verdict))
+
+
+def line_of(
+    name: str,
+    base: Benchmark | None,
+    head: Benchmark | None,
+    thresholds: Callable[[Mapping[str, Any]], Thresholds],
+    circumstances: Circumstances,
+) -> Line:
+    """The verdict about one benchmark."""
+    if head is None:
+        return Line(name, "missing", reason="the base has it, the suite does not")
+    if base is None or not base.runs:
+        return Line(name, "new", reason="the base does not have it")
+    changed = _changed(base, head, exactly=circumstances.together)
+    if changed:
+        return Line(name, "not comparable", reason=f"the benchmark changed: {changed}")
+    shared = checks.same_seeds(base, head)
+    if not shared:
+        return Line(name, "not comparable", reason="no seed in common")
+    failed = checks.failures(shared)
+    finished = {seed: pair for seed, pair in shared.items() if pair[0].finished and pair[1].finished}
+    if not failed and not finished:
+        row = next(iter(shared.values()))[1].row
+        if row["status"] == "skipped":
+            return Line(name, "ok", reason=f"skipped on both sides: {row.get('status_reason')}")
+        return Line(name, "not comparable", reason=f"failed on both sides: {row['status']}, {row.get('status_reason')}")
+    limits = thresholds(head.setting)
+    found = [failed, *(_numbers(name, base, head, finished, limits, circumstances) if finished else [])]
+    findings = tuple(finding for finding in found if finding is not None)
+    outcomes = {finding.outcome for finding in findings}
+    verdict: Verdict = "worse" if "worse" in outcomes else "better" if "better" in outcomes else "ok"
+    return Line(name, verdict, findings)
+
+
+def _changed(base: Benchmark, head: Benchmark, exactly: bool) -> str:
+    """What makes it another benchmark. The hash of the rows counts ``exactly`` only: other processors round features
+    differently, even some of the same name."""
+    if base.version != head.version:
+        return ", ".join(changes(base.setting, head.setting))
+    if not base.data or not head.data:
+        return ""
+    ignored = () if exactly else (EXACT,)
+    before, after = ({name: value for name, value in side.data.items() if name not in ignored} for side in (base, head))
+    return ", ".join(changes(before, after))
+
+
+def _numbers(
+    name: str,
+    base: Benchmark,
+    head: Benchmark,
+    finished: dict[str, checks.Pair],
+    limits: Thresholds,
+    circumstances: Circumstances,
+) -> list[Finding | None]:
+    pairs = list(finished.values())
+    found = [
+        checks.accuracy(pairs, limits),
+        checks.loss_curve(finished, limits),
+        checks.iterations(pairs, limits),
+        checks.sent_bytes(pairs),
+        checks.memory(pairs, limits, "state memory"),
+        checks.memory(pairs, limits, "peak memory") if circumstances.same_machine else None,
+    ]
+    if in_turn := circumstances.pairs.get(name):
+        found.append(checks.time_in_turn(in_turn, limits))
+    elif circumstances.same_machine and base.seconds and head.seconds:
+        found.append(checks.time_recorded(base.seconds, head.seconds, limits))
+    return found

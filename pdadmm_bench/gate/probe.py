@@ -1,0 +1,165 @@
+"""A process that runs benchmarks of one side of the gate, started as a file with that side's checkout on the path.
+
+The gate's own process is of the head; this one runs whatever ``pdadmm_bench`` it finds, so it uses little of it and
+only what has been there for long. It reads a request per line from stdin and answers each on what was its stdout, as
+JSON; what anything prints meanwhile goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Side:
+    """The benchmarks of this side."""
+
+    def __init__(self) -> None:
+        self._problems: dict[str, Any] = {}
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+    def where(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
+        """Files of the modules asked for: proof of whose code this is."""
+        import importlib
+
+        importlib.import_module("pdadmm_bench.training.run")  # takes seconds, in which the other side starts too
+        return {name: importlib.import_module(name).__file__ for name in request["modules"]}
+
+    def prepare(self, request: dict[str, Any], tell: Tell) -> None:
+        """Fetch and compute the rows, so that they are in the cache."""
+        from pdadmm_bench.core.errors import UserError
+        from pdadmm_bench.core.options import Output
+        from pdadmm_bench.core.spec import run_spec
+
+        for flat in request["specs"]:
+            try:
+                spec = run_spec(flat)
+            except UserError:
+                continue  # told when it is to be run
+            self._problem(spec, Output(**request["output"]))
+
+    def run(self, request: dict[str, Any], tell: Tell) -> list[dict[str, Any]]:
+        """Row and history of every run; of a run that this side does not know, only why."""
+        from pdadmm_bench.core.errors import UserError
+        from pdadmm_bench.core.options import Output
+        from pdadmm_bench.core.spec import run_spec
+        from pdadmm_bench.training.run import make_optimizer, run
+
+        output = Output(**request["output"])
+        found: list[dict[str, Any]] = [{} for _ in request["specs"]]
+        teams: dict[str, list[tuple[int, Any]]] = {}
+        for place, flat in enumerate(request["specs"]):
+            try:
+                spec = run_spec(flat)
+                make_optimizer(spec)
+            except UserError as error:
+                found[place] = {"unknown": str(error)}
+                continue
+            if spec.gpus > 1:
+                teams.setdefault(f"{spec.gpus} {spec.data.model_dump_json()}", []).append((place, spec))
+                continue
+            result = run(spec, self._problem(spec, output))
+            found[place] = {"row": result.row, "history": result.history}
+            tell({"progress": place})
+        for team in teams.values():
+            for (place, _), kept in zip(team, _in_workers([spec for _, spec in team], output, tell), strict=False):
+                found[place] = kept
+        return found
+
+    def time(self, request: dict[str, Any], tell: Tell) -> float:
+        """Seconds of the fastest of some iterations of a training that begins anew; ``core`` is where it runs.
+
+        What else the machine does can only add to a time, so the fastest one has least of it.
+        """
+        from pdadmm_bench.core.options import Output
+        from pdadmm_bench.core.spec import run_spec
+        from pdadmm_bench.timing.profile import Subject, _timed
+
+        spec = run_spec(request["spec"])
+        problem = self._problem(spec, Output(**request["output"]))
+        if self._cores and request["core"] is not None:
+            os.sched_setaffinity(0, {self._cores[request["core"] % len(self._cores)]})
+        try:
+            subject = Subject(spec, problem)
+            subject()
+            return min(_timed(subject, subject.device) for _ in range(request["iterations"]))
+        finally:
+            if self._cores:
+                os.sched_setaffinity(0, self._cores)
+
+    def _problem(self, spec: Any, output: Any) -> Any:
+        """The rows; the last ones stay, since runs on the same data follow each other."""
+        from pdadmm_bench.data.load import load_problem
+
+        key = spec.data.model_dump_json()
+        if key not in self._problems:
+            self._problems.clear()
+            self._problems[key] = load_problem(
+                spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline
+            )
+        return self._problems[key]
+
+
+class _Recorder:
+    """The observer of a run over several workers."""
+
+    def __init__(self, keep: Tell):
+        self._keep = keep
+
+    def started(self, spec: Any, facts: Any) -> None:
+        """Nothing to keep yet."""
+
+    def warmed(self, layers: Any, step: Any) -> None:
+        """Of a warm start only its seconds are kept."""
+
+    def stepped(self, step: Any) -> None:
+        """The history comes at the end."""
+
+    def noticed(self, text: str) -> None:
+        """A gate makes no checkpoints."""
+
+    def finished(self, row: Any, history: Any) -> None:
+        """Keep both."""
+        self._keep({"row": dict(row), "history": [dict(step) for step in history]})
+
+
+def _in_workers(specs: list[Any], output: Any, tell: Tell) -> list[dict[str, Any]]:
+    """The same for runs over several workers, which are started once."""
+    from pdadmm_bench.training.in_workers import run_in_workers
+
+    found: list[dict[str, Any]] = []
+    run_in_workers(specs, output, lambda: [_Recorder(found.append)], lambda row: tell({"progress": len(found)}))
+    return found
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(answer: dict[str, Any]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    side = Side()
+    try:
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                tell({"result": getattr(side, request["do"])(request, tell)})
+            except Exception as error:
+                if os.environ.get("PDADMM_BENCH_DEBUG"):
+                    raise
+                user = "UserError" in {kind.__name__ for kind in type(error).__mro__}
+                tell({"error": str(error) if user else f"{type(error).__name__}: {error}"})
+    except KeyboardInterrupt:
+        os._exit(130)  # the gate was told too
+
+
+if __name__ == "__main__":
+    main()

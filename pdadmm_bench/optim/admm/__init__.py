@@ -1,0 +1,1 @@
+"""The ADMM methods: their subproblems, and what they share."""

@@ -1,0 +1,200 @@
+"""dlADMM: deep learning ADMM with a backward and a forward sweep per iteration.
+
+Wang, Yu, Chen, Zhao (KDD 2019, arXiv 1905.13611). Sweep L → 1 updating a, z, b, W; sweep 1 → L updating W, b, z, a;
+then the one dual u of the output layer. Each update reads the newest value of its neighbours, so the layers
+cannot work at the same time: on a layer partition this is naive model parallelism.
+
+Layer l keeps its input p_l = a_{l-1} and the activation f(z_{l-1}) that a_{l-1} is tied to, so that every update of a
+layer is local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
+from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
+from pdadmm_bench.optim.admm.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, layer_weights
+from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+
+
+class DlADMMHyperparameters(Typed):
+    """Penalties of dlADMM."""
+
+    rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
+    nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
+    mu: float = Field(1e-3, ge=0, description="μ, weight decay")
+    decay: Decay = Field("zero", description=DECAY_DESCRIPTION)
+    first_layer: Literal["auto", "features", "samples"] = Field(
+        "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
+    )
+
+
+@dataclass
+class LayerState(Affine):
+    """Variables of one layer; ``p`` = a_{l-1} is the input x in layer 1, ``u`` exists in the output layer only."""
+
+    p: Tensor
+    z: Tensor
+    r: Tensor
+    """Carried residual p Wᵀ + b − z."""
+    activation: Tensor | None = None
+    """f(z_{l-1}), which p is tied to; None in layer 1."""
+    a: Tensor | None = None
+    """a_l, which the next layer holds as its p; None in the output layer."""
+    u: Tensor | None = None
+
+
+@dataclass
+class State:
+    """Variables of a block."""
+
+    layers: list[LayerState]
+    y: Tensor = field(metadata={"state": False})
+    links: Links = field(metadata={"state": False})
+    descent: Descent = field(metadata={"state": False})
+
+    @property
+    def scratch(self) -> Scratch:
+        """The buffers of all updates."""
+        return self.descent.products.scratch
+
+
+class DlADMM(Optimizer[State]):
+    """Backward then forward sweep, with the exact majoriser for a and W and a carried residual."""
+
+    summary: ClassVar[str] = "sequential gradient-free ADMM with backward-forward sweeps (KDD 2019)"
+    Hyperparameters: ClassVar[type[Typed]] = DlADMMHyperparameters
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
+
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+        """Feed-forward start with u = 0 and every residual zero."""
+        settings = self.hyperparameters
+        p = links.left.take(len(problem.train.x)) if links.left else problem.train.x
+        states: list[LayerState] = []
+        for index, (weight, bias) in zip(block, layers, strict=True):
+            z = torch.addmm(bias, p, weight.T)
+            weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
+            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
+            if index > 0:
+                state.activation = p.clone()
+            if index < block.total - 1:
+                p = z.relu()
+                state.a = p
+            else:
+                state.u = torch.zeros_like(z)
+            states.append(state)
+        if links.right:
+            links.right.hand(p)
+        return State(states, problem.train.y, links, Descent(sub.exact_step, Products(self.precision)))
+
+    def step(self, state: State) -> None:
+        left, right, layers = state.links.left, state.links.right, state.layers
+        # Backward, L → 1: each layer updates z, b, W, then its input, which is a_l of the layer before.
+        if left:
+            left.expect()
+        if right:
+            right.expect()
+            layers[-1].a = right.receive()
+        for layer in reversed(layers):
+            self.update_z(layer, state)
+            self.update_b(layer, state)
+            self.update_W(layer, state)
+            self.update_p(layer, state)
+        if left:
+            left.send(layers[0].p)
+        # Forward, 1 → L: each layer takes the new f(z_{l-1}), updates its input, then W, b, z.
+        for i, layer in enumerate(layers):
+            if i > 0:
+                layer.activation = torch.clamp(layers[i - 1].z, min=0, out=layer.activation)
+            elif left:
+                layer.activation = left.receive()
+            self.update_p(layer, state)
+            self.update_W(layer, state)
+            self.update_b(layer, state)
+            self.update_z(layer, state)
+        if right:
+            right.send(torch.clamp(layers[-1].z, min=0, out=state.scratch.like("activation", layers[-1].z)))
+        elif (u := layers[-1].u) is not None:
+            u.sub_(layers[-1].r, alpha=self.hyperparameters.rho)
+
+    def penalty(self, layer: LayerState) -> float:
+        """Weight of the layer's equation: ρ in the output layer, ν elsewhere."""
+        return self.hyperparameters.nu if layer.u is None else self.hyperparameters.rho
+
+    def residual(self, layer: LayerState, state: State) -> Tensor:
+        """The residual as the updates see it: r, shifted by the dual in the output layer."""
+        if layer.u is None:
+            return layer.r
+        return torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho, out=state.scratch.like("seen", layer.r))
+
+    def update_p(self, layer: LayerState, state: State) -> None:
+        """a_{l-1} ← a_{l-1} − g/τ."""
+        if layer.activation is None:
+            return
+        with self.part("p"):
+            gap = torch.sub(layer.p, layer.activation, out=state.scratch.like("gradient", layer.p))
+            seen, weight = self.residual(layer, state), self.penalty(layer)
+            state.descent.descend_p(layer.p, gap, layer.r, layer.W, weight, self.hyperparameters.nu, seen)
+
+    def update_W(self, layer: LayerState, state: State) -> None:
+        """W ← W − G/θ."""
+        with self.part("W"):
+            seen, weight = self.residual(layer, state), self.penalty(layer)
+            layer.weights.descend(state.descent, layer.p, layer.r, weight, self.hyperparameters.mu, seen)
+
+    def update_b(self, layer: LayerState, state: State) -> None:
+        """The exact minimiser."""
+        with self.part("b"):
+            mean = sub.column_mean(self.residual(layer, state), state.scratch)
+            layer.b -= mean
+            layer.r -= mean
+
+    def update_z(self, layer: LayerState, state: State) -> None:
+        """Closed form in hidden layers, exact root finding in the output layer."""
+        settings = self.hyperparameters
+        if layer.u is not None:
+            with self.part("z_L"):
+                a = layer.r.add_(layer.z)
+                target = torch.add(a, layer.u, alpha=-1 / settings.rho, out=state.scratch.like("seen", a))
+                sub.output_z(target, state.y, settings.rho, layer.z, out=layer.z, scratch=state.scratch)
+                layer.r.sub_(layer.z)
+            return
+        assert layer.a is not None
+        with self.part("z"):
+            for r, z, a in row_blocks(layer.r, layer.z, layer.a):
+                sub.tied_z(r.add_(z), a, out=z, scratch=state.scratch)
+                r.sub_(z)
+
+    def report(self, state: State) -> Report:
+        """The Lagrangian (``objective``), ‖z_L − a_{L-1} W_Lᵀ − b_L‖² (``primal_residual``) and the training loss."""
+        objective, primal, loss = (per_layer(len(state.layers), state.y.device) for _ in range(3))
+        for i, layer in enumerate(state.layers):
+            objective[i] = self.penalty(layer) / 2 * square(layer.r)
+            objective[i] += self.hyperparameters.mu / 2 * layer.weights.decayed()
+            if layer.activation is not None:
+                objective[i] += self.hyperparameters.nu / 2 * square(layer.p - layer.activation)
+            if layer.u is not None:
+                risk = loss_sum(layer.z, state.y)
+                primal[i] = square(layer.r)
+                objective[i] += risk - (layer.u.double() * layer.r.double()).sum()
+                loss[i] = risk / len(state.y)
+        return {"objective": objective, "primal_residual": primal, "loss": loss}
+
+    def layers(self, state: State) -> list[Layer]:
+        return [Layer(layer.W, layer.b) for layer in state.layers]
+
+    def predict(self, state: State, x: Tensor, block: Block) -> Tensor:
+        return mlp.forward(state.layers, x, block)

@@ -1,0 +1,32 @@
+"""Adadelta: full-batch Adadelta (Zeiler, 2012), through ``torch.optim.Adadelta``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
+
+
+class AdadeltaHyperparameters(GradientHyperparameters):
+    """As ``torch.optim.Adadelta`` names them."""
+
+    rho: float = Field(0.9, ge=0, lt=1, description="decay of the squared averages")
+    eps: float = Field(1e-6, gt=0, description="added to the denominator")
+
+
+class Adadelta(GradientOptimizer):
+    """``torch.optim.Adadelta`` on the whole training set at once."""
+
+    summary: ClassVar[str] = "full-batch Adadelta (Zeiler, 2012)"
+    Hyperparameters: ClassVar[type[Typed]] = AdadeltaHyperparameters
+
+    def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        settings = self.hyperparameters
+        return torch.optim.Adadelta(
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, rho=settings.rho, eps=settings.eps
+        )

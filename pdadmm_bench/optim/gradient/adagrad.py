@@ -1,0 +1,38 @@
+"""Adagrad: full-batch Adagrad (Duchi et al., 2011), through ``torch.optim.Adagrad``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
+
+
+class AdagradHyperparameters(GradientHyperparameters):
+    """As ``torch.optim.Adagrad`` names them."""
+
+    lr_decay: float = Field(0.0, ge=0, description="learning-rate decay")
+    eps: float = Field(1e-10, gt=0, description="added to the denominator")
+
+
+class Adagrad(GradientOptimizer):
+    """``torch.optim.Adagrad`` on the whole training set at once."""
+
+    summary: ClassVar[str] = "full-batch Adagrad (Duchi et al., 2011)"
+    Hyperparameters: ClassVar[type[Typed]] = AdagradHyperparameters
+
+    def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        settings = self.hyperparameters
+        return torch.optim.Adagrad(
+            parameters,
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            lr_decay=settings.lr_decay,
+            eps=settings.eps,
+            # On a GPU torch chooses; its fused kernel for it is younger than the oldest torch that this package takes.
+            fused=True if parameters[0].device.type == "cpu" else None,
+        )

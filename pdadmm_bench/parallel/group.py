@@ -1,0 +1,158 @@
+"""The workers of a run as one of them sees the others: rank, size, and small talk off the clock.
+
+:class:`Group` is the worker that is alone; :class:`Workers` talks through torch.distributed (Gloo for CPU tensors and
+Python objects, NCCL for CUDA tensors).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from pdadmm_bench.core.errors import Unreachable, UserError
+from pdadmm_bench.core.signals import STOPS, handlers_kept
+
+_PRECEDENCE_S = 0.5
+_START_S = 900.0
+"""How long workers wait for each other at the start, since one of them may have data to fetch and to prepare."""
+_PATIENCE = timedelta(days=7)
+"""How long they wait for worker 0 where it does what takes as long as it takes."""
+
+
+class Group:
+    """A single worker."""
+
+    rank = 0
+    size = 1
+    interrupted = False
+    """Whether this worker was asked to stop (Ctrl-C); the workers agree on it at the end of an iteration."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every worker's ``value``, in the order of ranks, on every worker; also a barrier."""
+        return [value]
+
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        """The ``value`` of worker ``source``, on every worker."""
+        return value
+
+    def follow(self) -> None:
+        """Wait until worker 0 gets here too, however long it takes; it waits for the others as for any exchange."""
+
+
+class Workers(Group):
+    """One of the first ``size`` processes of the default process group.
+
+    Args:
+        size: how many of the processes work together; every process makes the object, the others with no part in it.
+        timeout: seconds after which a stalled exchange is an error.
+    """
+
+    def __init__(self, size: int, timeout: timedelta):
+        self.rank, self.size = dist.get_rank(), size
+        ranks = list(range(size))
+        # Python objects go through Gloo, so that they never take a CUDA stream.
+        self._control = dist.new_group(ranks, timeout=timeout, backend="gloo")
+        self.tensors = dist.new_group(ranks, timeout=timeout)
+        """The process group that tensors of these workers travel in."""
+        own = timeout if self.rank == 0 else _PATIENCE
+        self._following = dist.new_group(ranks, timeout=own, backend="gloo")
+
+    def gather(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self._control)
+        return values
+
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        values = [value]
+        dist.broadcast_object_list(values, src=source, group=self._control)
+        return values[0]
+
+    def follow(self) -> None:
+        dist.broadcast(torch.empty(1), src=0, group=self._following)
+
+
+def launched() -> bool:
+    """Whether this process was started as one worker of several, by torchrun or :mod:`pdadmm_bench.parallel.launch`."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+@contextmanager
+def joined(device: str, timeout: float) -> Iterator[Workers]:
+    """Membership in the process group the environment describes.
+
+    Args:
+        device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
+        timeout: seconds after which a stalled exchange is an error.
+
+    Raises :class:`Unreachable` when an exchange with another worker failed.
+    """
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    limit = timedelta(seconds=timeout)
+    store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_START_S)))
+    store.set(f"here/{rank}", "yes")
+    store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=_START_S))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
+    workers = Workers(size, limit)
+
+    def interrupt(number: int, frame: object) -> None:
+        workers.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield workers
+    except RuntimeError as error:
+        if not _of_exchange(error):
+            raise
+        time.sleep(_PRECEDENCE_S)  # whoever watches the workers is to see the end of the other one first
+        raise Unreachable(_sentence(error)) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+        dist.destroy_process_group()
+
+
+@contextmanager
+def finishing_iteration(group: Group) -> Iterator[None]:
+    """In the block, a worker that is alone takes the first Ctrl-C, or SIGTERM, as one of several does: it is asked to
+    stop after the iteration. The second one ends it at once.
+    """
+    if group.size > 1 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if group.interrupted:
+            raise KeyboardInterrupt
+        group.interrupted = True
+
+    with handlers_kept(*STOPS, handler=ask):
+        yield
+
+
+def _of_exchange(error: RuntimeError) -> bool:
+    """Whether torch.distributed raised ``error``; Gloo's errors are known by their text only."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+def _sentence(error: RuntimeError) -> str:
+    """What happened, without the line of Gloo's source and without advice."""
+    return re.sub(r"^\[\S*\] ", "", str(error)).split(". ")[0]
+
+
+def check_world(gpus: int) -> int:
+    """The number of workers a launcher started; raises :class:`UserError` when ``--gpus`` says otherwise."""
+    world = int(os.environ["WORLD_SIZE"])
+    if gpus not in (1, world):
+        raise UserError(f"--gpus {gpus} under a launcher that started {world} workers; leave it out or say {world}")
+    return world

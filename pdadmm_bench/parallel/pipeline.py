@@ -1,0 +1,117 @@
+"""Pipelined backpropagation for the gradient baselines, on torch.distributed.pipelining.
+
+Each worker is one stage. There is no batch norm, so micro-batches are exact: the loss is the sum over rows divided by
+N, and rows that pad N to a multiple of the number of micro-batches carry a label that counts for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+from torch.nn import functional
+
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models.backprop import Backprop
+from pdadmm_bench.parallel.exchange import Traffic
+from pdadmm_bench.parallel.group import Workers
+
+SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
+IGNORED = -100
+"""Label of padding rows, which the loss leaves out."""
+
+
+class StagePipeline:
+    """One stage with its schedule (a :class:`~pdadmm_bench.optim.base.Pipeline`)."""
+
+    def __init__(
+        self, network: Backprop, problem: Problem,
+        *, group: Workers, schedule: str, microbatches: int, device: torch.device, traffic: Traffic,
+    ):  # fmt: skip
+        rows = len(problem.train.x)
+        padding = -rows % microbatches
+        x, y = problem.train.x.to(network.dtype), problem.train.y
+        self.x = functional.pad(x, (0, 0, 0, padding)) if network.block.is_first else None
+        self.y = functional.pad(y, (0, padding), value=IGNORED) if network.block.is_last else None
+        self.traffic, self.device = traffic, device
+        self.stage = _Stage(network, (rows + padding) // microbatches, group, device, traffic)
+
+        def loss(logits: Tensor, target: Tensor) -> Tensor:
+            return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / rows
+
+        self.schedule = SCHEDULES[schedule](self.stage, microbatches, loss_fn=loss, scale_grads=False)
+
+    def step(self) -> Tensor:
+        """All micro-batches forward and backward; the mean training loss on the last stage, 0 elsewhere."""
+        losses: list[Tensor] = []
+        start, computed = time.perf_counter(), self.stage.computed_s
+        inputs = () if self.x is None else (self.x,)
+        last: dict[str, Any] = {} if self.y is None else {"target": self.y, "losses": losses}
+        self.schedule.step(*inputs, **last, return_outputs=False)
+        # What is not forward or backward work is waiting for neighbours: transfers and the pipeline's bubble.
+        self.traffic.waited_s += time.perf_counter() - start - (self.stage.computed_s - computed)
+        return torch.stack(losses).sum().detach() if losses else torch.zeros((), device=self.device)
+
+
+class _Module(nn.Module):
+    """The passes of a block as the module a stage wraps."""
+
+    def __init__(self, network: Backprop):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+
+class _Stage(PipelineStage):
+    """A stage of micro-batches of ``rows`` rows that counts the bytes it sends and the time it computes."""
+
+    def __init__(self, network: Backprop, rows: int, group: Workers, device: torch.device, traffic: Traffic):
+        # Shapes that are known spare torch a trial run, whose backward pass would leave gradients behind.
+        first, last = network.layers[0], network.layers[-1]
+        received = torch.empty(rows, first.weight.shape[1], dtype=network.dtype, device="meta")
+        sent = torch.empty(rows, last.weight.shape[0], dtype=network.output_dtype, device="meta")
+        super().__init__(
+            _Module(network), group.rank, group.size, device,
+            input_args=received.requires_grad_(not network.block.is_first), output_args=sent.requires_grad_(),
+            group=group.tensors,
+        )  # fmt: skip
+        self.traffic, self.computed_s = traffic, 0.0
+
+    def forward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return super().forward_one_chunk(*args, **kwargs)
+        finally:
+            self.computed_s += time.perf_counter() - start
+
+    def backward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return super().backward_one_chunk(*args, **kwargs)
+        finally:
+            self.computed_s += time.perf_counter() - start
+
+    def get_fwd_send_ops(self, *args: Any, **kwargs: Any) -> Any:
+        return self._counted(super().get_fwd_send_ops(*args, **kwargs))
+
+    def get_bwd_send_ops(self, *args: Any, **kwargs: Any) -> Any:
+        return self._counted(super().get_bwd_send_ops(*args, **kwargs))
+
+    def get_fwd_recv_ops(self, *args: Any, **kwargs: Any) -> Any:
+        return self._counted(super().get_fwd_recv_ops(*args, **kwargs), sent=False)
+
+    def get_bwd_recv_ops(self, *args: Any, **kwargs: Any) -> Any:
+        return self._counted(super().get_bwd_recv_ops(*args, **kwargs), sent=False)
+
+    def _counted(self, operations: list[Any], sent: bool = True) -> list[Any]:
+        count = sum(operation.tensor.nbytes for operation in operations)
+        if sent:
+            self.traffic.sent_bytes += count
+        else:
+            self.traffic.received_bytes += count
+        return operations

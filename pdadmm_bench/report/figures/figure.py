@@ -1,0 +1,88 @@
+"""The pictures of a report as figures of matplotlib."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from pdadmm_bench.report.figures.style import CYCLE, GREY, STYLES, heading, line, note, panels
+from pdadmm_bench.report.pictures import Curve, Panel, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def figure(picture: Picture) -> Figure:
+    """All panels of a picture under its title, with one legend below them."""
+    count = len(picture.panels)
+    drawn, grid = panels(count, *((7.0, 4.2) if count == 1 else ()))
+    for axes, panel in zip(grid, picture.panels, strict=True):
+        axes.set_title(panel.title, fontsize=10)
+        axes.set_xlabel(panel.x)
+        if panel.curves:
+            _draw(axes, panel, picture.names)
+        else:
+            note(axes, "none was recorded")
+    heading(drawn, picture.title)
+    _legend(drawn, grid)
+    return drawn
+
+
+def _legend(drawn: Figure, grid: list[Axes]) -> None:
+    found = {
+        label: handle
+        for axes in grid
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }  # fmt: skip
+    columns = max(1, int(drawn.get_figwidth() / (0.6 + 0.065 * max(map(len, found), default=1))))
+    drawn.set_figheight(drawn.get_figheight() + 0.17 * math.ceil(len(found) / columns))
+    drawn.legend(found.values(), found, loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
+
+
+def _draw(axes: Axes, panel: Panel, names: list[str]) -> None:
+    for place, curve in enumerate(panel.curves):
+        number = names.index(curve.name)
+        style = STYLES[number // len(CYCLE) % len(STYLES)]
+        look: dict[str, Any] = {"color": CYCLE[number % len(CYCLE)], "linestyle": style, "label": curve.label}
+        if panel.kind == "steps":
+            width = 1.5 + 0.6 * (len(panel.curves) - 1 - place)  # so that the lower one of two equal curves is seen
+            axes.step(curve.x, curve.y, where="post", linewidth=width, **look)
+        else:
+            line(axes, curve.x, curve.y, **look)
+            _spread(axes, panel, curve, look["color"])
+    if guide := panel.guide:
+        axes.plot(guide.x, guide.y, color=GREY, linestyle=":", linewidth=1.2, label=guide.name)
+    _scales(axes, panel)
+
+
+def _spread(axes: Axes, panel: Panel, curve: Curve, color: Any) -> None:
+    """A band, or a bar at each point that has an interval."""
+    known = zip(curve.x, curve.low, curve.high, strict=True)
+    ends = [(x, low, high) for x, low, high in known if low is not None and high is not None]
+    if panel.kind == "points":
+        for x, low, high in ends:
+            axes.plot([x, x], [low, high], color=color, alpha=0.5)
+    elif max(curve.n) > 1:
+        places, lows, highs = (list(column) for column in zip(*ends, strict=True))
+        axes.fill_between(places, lows, highs, color=color, alpha=0.15, linewidth=0)
+
+
+def _scales(axes: Axes, panel: Panel) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    if panel.log_x:
+        axes.set_xscale("log")
+    elif panel.x == "iteration":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if panel.log_y:
+        axes.set_yscale("log")
+    if panel.ticks:
+        axes.set_xticks(panel.ticks, [f"{tick:g}" for tick in panel.ticks])
+        axes.set_xticks([], minor=True)
+    if panel.kind == "points":
+        axes.set_ylim(0, 1.08 * axes.dataLim.y1)
+    if panel.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    if panel.kind == "steps":
+        axes.set_ylim(-0.04, 1.04)

@@ -1,0 +1,132 @@
+"""Rows gathered into the lines of a table: one per setting, its repetitions (seeds and splits) together."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.report.table import Cell, Column
+from pdadmm_bench.stats.metrics import COMPLETE
+from pdadmm_bench.stats.pairing import machine_class, repetition, settings
+
+#: The settings that have a column of their own.
+OWN = ("dataset", "layers", "hidden", "gpus", "optimizer")
+#: What a column may decide: there is nothing to split for one worker, two layers have no warm
+#: start, and may have other iterations than ten.
+FOLLOWING = {
+    **dict.fromkeys(("partition", "wire", "schedule", "microbatches", "threads"), "gpus"),
+    **dict.fromkeys(("warm_start", "deepening", "iterations"), "layers"),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Rows of one setting."""
+
+    setting: dict[str, Any]
+    optimizer: str
+    """The optimizer, and after it whatever else tells this line from the optimizer's others."""
+    rows: list[Row]
+
+    @property
+    def problem(self) -> tuple[Any, ...]:
+        """What lines must share to be compared: dataset, network and workers."""
+        return tuple(self.setting.get(name) for name in ("dataset", "layers", "hidden", "gpus"))
+
+    @property
+    def statuses(self) -> str:
+        """``9 ok, 1 diverged``."""
+        return ", ".join(f"{count} {status}" for status, count in Counter(row["status"] for row in self.rows).items())
+
+    @property
+    def failed(self) -> bool:
+        return any(row["status"] not in COMPLETE for row in self.rows)
+
+
+def gather(rows: Iterable[Row]) -> list[Line]:
+    """A line per setting, by dataset, network and workers; optimizers in the order in which they first appear."""
+    groups: dict[str, tuple[dict[str, Any], list[Row]]] = {}
+    for row in rows:
+        found = settings(row)
+        groups.setdefault(json.dumps(found, sort_keys=True, default=str), (found, []))[1].append(row)
+    all_settings = [setting for setting, _ in groups.values()]
+    lines = [Line(setting, label(setting, all_settings), found) for setting, found in groups.values()]
+    return sorted(lines, key=lambda line: [_order(line.setting.get(name)) for name in OWN[:-1]])
+
+
+def label(setting: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
+    """The optimizer and the settings, outside the table's own columns, in which it differs within a dataset."""
+    same = ("optimizer", "dataset")
+    peers = [other for other in others if all(other.get(name) == setting.get(name) for name in same)]
+    differing = [
+        name
+        for name in setting
+        if name not in OWN and any(_brief(other.get(name)) != _brief(setting[name]) for other in peers)
+        and not _follows(name, setting, peers)
+    ]  # fmt: skip
+    return " ".join([str(setting.get("optimizer")), *(f"{name}={setting[name]}" for name in differing)])
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """One row for each seed and split: a second run of the same seed is no second sample of an accuracy."""
+    first: dict[Any, Row] = {}
+    for row in sorted(rows, key=lambda row: (row["status"] not in COMPLETE, str(row.get("created") or ""))):
+        first.setdefault(repetition(row), row)
+    return list(first.values())
+
+
+def quotable(rows: Sequence[Row]) -> tuple[list[Row], bool]:
+    """The rows whose times count: those that had the machine alone; where there are none all, and that it is so."""
+    alone = [row for row in rows if not shared(row)]
+    return (alone, False) if alone else (list(rows), any(map(shared, rows)))
+
+
+def by_machine(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by the class of machine; times of two classes never stand in one table. Some rows ran on none."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("dist_device") is not None:  # else it was skipped, or stopped before it was placed
+            found.setdefault(machine_class(row), []).append(row)
+    return found
+
+
+def columns(lines: Sequence[Line], leave_out: Sequence[str] = ()) -> list[str]:
+    """The settings with a column: the optimizer, dataset and network, and the workers where there are several."""
+    several = len({line.setting.get("gpus") for line in lines}) > 1 or any(
+        (line.setting.get("gpus") or 1) > 1 for line in lines
+    )
+    return [name for name in OWN if name not in leave_out and (name != "gpus" or several)]
+
+
+def headings(names: Sequence[str]) -> list[Column]:
+    """The columns of settings."""
+    return [
+        Column("workers" if name == "gpus" else name, "text" if name in ("dataset", "optimizer") else "count")
+        for name in names
+    ]
+
+
+def setting_cells(line: Line, names: Sequence[str]) -> list[Cell]:
+    """A line's cells in the columns of settings."""
+    return [Cell(line.optimizer if name == "optimizer" else line.setting.get(name)) for name in names]
+
+
+def _follows(name: str, setting: dict[str, Any], peers: Sequence[dict[str, Any]]) -> bool:
+    """Whether a setting only follows from a column, as a thread count does from the number of workers."""
+    cause = FOLLOWING.get(name)
+    if cause is None:
+        return False
+    same = [peer for peer in peers if peer.get(cause) == setting.get(cause)]
+    return len(same) < len(peers) and all(_brief(peer.get(name)) == _brief(setting[name]) for peer in same)
+
+
+def _brief(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    return (True, float(value), "") if isinstance(value, (int, float)) else (False, 0.0, str(value))

@@ -1,0 +1,189 @@
+"""What ``rerun`` does: finds a row, makes its run again from the row alone, and compares the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pdadmm_bench.cli.views.live import LiveView
+from pdadmm_bench.core.env import cores, environment
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.options import Output
+from pdadmm_bench.core.rows import Row, check_writable, read_rows, write_rows
+from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
+from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.optim import registry
+from pdadmm_bench.report.units import seconds
+from pdadmm_bench.suite.identity import code_version
+from pdadmm_bench.suite.results import FOLDER, Results
+from pdadmm_bench.tracking import store
+from pdadmm_bench.tracking.read import read_run
+from pdadmm_bench.training.in_workers import run_in_workers
+from pdadmm_bench.training.run import run as train
+from pdadmm_bench.training.session import check
+
+#: What a run that came to an end by itself can be compared by.
+COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")
+COMPLETE = ("ok", "target_reached", "timeout", "diverged")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows are looked for."""
+
+    rows: Path | None
+    results: Path | None
+    tracking_uri: str | None
+
+
+def repeat(run_id: str, source: Source, output: Output) -> int:
+    """Make the run again and say whether its numbers agree; returns the exit code."""
+    if output.json_file:
+        check_writable(output.json_file)
+    row = find_row(run_id, source)
+    spec = spec_of(row)
+    check([spec])
+    typer.echo(f"{_name(row)}, run {row['run_id']} of {row.get('created') or 'unknown date'}")
+    _check_data(row, spec, output)
+    for line in differences(row, spec):
+        typer.echo(f"different now: {line}")
+    new = _make(spec, output)
+    if output.json_file:
+        write_rows(output.json_file, [new])
+    if new["status"] == "interrupted":
+        return 130
+    agree, lines = verdict(row, new)
+    for line in lines:
+        typer.echo(line)
+    return 0 if agree else 1
+
+
+def find_row(run_id: str, source: Source) -> Row:
+    """The row whose ``run_id`` or ``mlflow_run_id`` begins with ``run_id``; raises :class:`UserError` if none does."""
+    if source.rows:
+        rows, where = read_rows(source.rows), str(source.rows)
+    elif source.results:
+        rows, where = Results(source.results).every_row(), str(source.results)
+        if not rows:
+            raise UserError(f"{source.results} is not a results folder with rows")
+    else:
+        rows = [row for path in sorted(Path(FOLDER).glob("*/")) for row in Results(path).every_row()]
+        where = f"{FOLDER}/ and the MLflow store {store.public(store.uri_or_default(source.tracking_uri))}"
+    ids = ("run_id", "mlflow_run_id")
+    found = {row["run_id"]: row for row in rows if any(str(row.get(name) or "").startswith(run_id) for name in ids)}
+    if len(found) > 1:
+        some = ", ".join(list(found)[:3])
+        raise UserError(f"{run_id!r} is the start of {len(found)} run ids ({some}, …): give more of it")
+    if found:
+        return next(iter(found.values()))
+    if not source.rows and not source.results and (tracked := read_run(run_id, source.tracking_uri)) is not None:
+        return tracked
+    raise UserError(f"no row with the run id {run_id!r} in {where}; --rows FILE or --results DIR names another place")
+
+
+def spec_of(row: Row) -> RunSpec:
+    """The run of ``row`` as it was: its hyperparameters, threads, device and partition in the place of any default.
+
+    Raises :class:`UserError` for a row without numbers to repeat, or of an optimizer or setting unknown here.
+    """
+    if row["status"] not in COMPLETE:
+        reason = row.get("status_reason")
+        raise UserError(
+            f"the run ended as {row['status']}{f' ({reason})' if reason else ''}: there are no numbers to repeat; "
+            "`pdadmm-bench suite NAME --failed-only` makes failed runs of a suite again"
+        )
+    if not row.get("spec"):
+        raise UserError("the row does not carry its settings (spec), so the run cannot be repeated")
+    settings = {**recorded_spec(row["spec"]), "preset": "none", "set": _hyperparameters(row)}
+    settings |= {"device": row["dist_device"], "threads": row.get("dist_threads"), "gpus": row["dist_workers"]}
+    if row["dist_workers"] > 1 and row.get("dist_partition"):
+        settings["partition"] = row["dist_partition"]
+    if row["status"] == "timeout":  # how far it came depended on the machine
+        settings |= {"iterations": row["iterations"], "time_limit": None}
+    return run_spec(settings)
+
+
+def _hyperparameters(row: Row) -> dict[str, Any]:
+    fields = registry.get(row["optimizer_name"]).Hyperparameters.model_fields
+    return {name: row[f"optimizer_{name}"] for name in fields if f"optimizer_{name}" in row}
+
+
+def differences(row: Row, spec: RunSpec) -> Iterable[str]:
+    """What of code and machine is not what it was, as ``name: then → now``; nothing of this stops the run."""
+    now = {**environment(), "env_code": code_version(spec.optimizer)}
+    names = {
+        "env_code": "code", "env_commit": "commit", "env_dirty": "uncommitted changes", "env_torch": "torch",
+        "env_python": "Python", "env_cpu": "processor", "env_gpu": "accelerator",
+    }  # fmt: skip
+    if row.get("env_code") == now["env_code"]:
+        del names["env_commit"], names["env_dirty"]  # changes elsewhere do not touch this run
+    for name, text in names.items():
+        if name in row and row[name] != now[name]:
+            yield f"{text}: {row[name]} → {now[name]}"
+    if "env_code" not in row:
+        yield "code: the row does not name the version of its parts, only the commit"
+    for name in registry.get(spec.optimizer).Hyperparameters.model_fields:
+        if f"optimizer_{name}" not in row:
+            yield f"hyperparameter {name}: unknown then → its default"
+    if spec.device == "cpu" and (spec.threads or 1) * spec.gpus > cores():
+        yield f"cores: {spec.gpus} workers with {spec.threads} threads each → {cores()} cores (slower, not other)"
+
+
+def verdict(row: Row, new: Row) -> tuple[bool, list[str]]:
+    """Whether the numbers of two rows of one run agree, and what to say about it."""
+    then, now = row.get("weights_sha256"), new.get("weights_sha256")
+    lines = [f"time per iteration: {_time(row)} then, {_time(new)} now (not compared)"]
+    if new["status"] != row["status"] and row["status"] != "timeout":
+        reason = f" ({new['status_reason']})" if new.get("status_reason") else ""
+        return False, [*lines, f"differs: the run ended as {row['status']} then, as {new['status']}{reason} now"]
+    if then is not None and then == now:
+        return True, [*lines, f"agrees: the weights are equal bit by bit (sha256 {then[:12]})"]
+    both = [name for name in COMPARED if row.get(name) is not None and new.get(name) is not None]
+    apart = [name for name in both if row[name] != new[name]]
+    if not both:
+        return False, [*lines, "differs: the weights are not equal, and there is no accuracy to compare"]
+    weights = "the row has no hash of its weights" if then is None else "the weights are not equal bit by bit"
+    if not apart:
+        return True, [*lines, f"agrees: every accuracy is equal; {weights}"]
+    lines += [f"{name}: {row[name]:.4f} then, {new[name]:.4f} now ({new[name] - row[name]:+.4f})" for name in apart]
+    return False, [*lines, f"differs: {len(apart)} of {len(both)} accuracies; {weights}"]
+
+
+def _check_data(row: Row, spec: RunSpec, output: Output) -> None:
+    report: Callable[[str], None] = lambda line: typer.echo(line, err=True)  # noqa: E731
+    problem = load_problem(
+        spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=report
+    )
+    if problem.sha256 != row.get("dataset_sha256"):
+        raise UserError(
+            f"the data are not those of the row: {spec.data.dataset} has sha256 {problem.sha256[:12]}… here, "
+            f"{str(row.get('dataset_sha256'))[:12]}… there; name the data root it came from with --data-root"
+        )
+    typer.echo(f"same data: {problem.name}, sha256 {problem.sha256[:12]}…")
+
+
+def _make(spec: RunSpec, output: Output) -> Row:
+    rows: list[Row] = []
+    with LiveView(quiet=output.quiet) as live:
+        if spec.gpus > 1:
+            run_in_workers([spec], output, lambda: [live], rows.append)
+        else:
+            quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (it was said before)
+            problem = load_problem(
+                spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
+            )
+            rows.append(train(spec, problem, [live]).row)
+    return rows[0]
+
+
+def _name(row: Row) -> str:
+    network = f"{row['model_layers']}×{row['model_hidden']}"
+    return f"{row['optimizer_name']} {row['dataset_name']} {network} seed {row['seed']}"
+
+
+def _time(row: Row) -> str:
+    return seconds(row.get("time_iteration_median_s"))

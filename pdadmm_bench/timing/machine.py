@@ -1,0 +1,172 @@
+"""This machine's own rates, as the cost model wants them: matrix products, elementwise operations, messages.
+
+Medians of repeats on sizes like those of the network, each measurement a second or two. Messages go between two
+processes on the loopback through Gloo, so for workers on other machines or on GPUs their link must be given instead.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+
+import torch
+import torch.distributed as dist
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
+from pdadmm_bench.optim.admm.pdadmm import z_q_u
+from pdadmm_bench.parallel.cost import FLOAT_BYTES, Z_Q_U_PASSES, Machine
+
+BUDGET_S = 1.0
+"""Time of one measurement, as far as three repeats fit into it."""
+MIN_REPEATS, MAX_REPEATS = 3, 50
+MAX_PRODUCT_FLOPS = 10**10
+"""Rows are cut so that one product stays below this (a fraction of a second on a core)."""
+MAX_ARRAY_BYTES = 16 * 2**20
+LAYERS = 3
+MAX_MESSAGE_BYTES = 64 * 2**20
+SMALL_MESSAGES = 200
+TIMEOUT_S = 60
+
+
+def measure(
+    rows: int, width: int, threads: int, *, device: str = "cpu", link: bool = True, budget: float = BUDGET_S
+) -> Machine:
+    """All rates for a network of ``width`` units and ``rows`` rows; without ``link``, messages take no time."""
+    bandwidth, latency = link_rate(FLOAT_BYTES * rows * width) if link else (math.inf, 0.0)
+    return Machine(
+        flops_per_s=product_rate(rows, width, threads, device, budget),
+        memory_bytes_per_s=memory_rate(rows, width, threads, device, budget),
+        bandwidth_bytes_per_s=bandwidth,
+        latency_s=latency,
+    )
+
+
+def product_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
+    """Operations per second of float32 matrix products of ``rows`` rows and a ``width`` × ``width`` matrix.
+
+    Both shapes an iteration has are timed: (N, n)·(n, n) and (n, N)·(N, n).
+    """
+    rows = max(1, min(rows, MAX_PRODUCT_FLOPS // (2 * width * width)))
+    x, weight = (torch.rand(size, width, device=device) for size in (rows, width))
+    seconds = [_seconds(product, threads, device, budget / 2) for product in (lambda: x @ weight.T, lambda: x.T @ x)]
+    return 2 * 2 * rows * width * width / sum(seconds)
+
+
+def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
+    """Bytes per second that elementwise operations on (``rows``, ``width``) arrays read and write.
+
+    Timed on the z-, q- and u-update of pdADMM in several layers in turn, where most of an iteration's passes are.
+    """
+    rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
+    layers = [[torch.rand(rows, width, device=device) for _ in range(4)] for _ in range(LAYERS)]
+    scratch, shift = Scratch(), torch.zeros(width, device=device)
+
+    def update() -> None:
+        for layer in layers:
+            for p, r, q, z in row_blocks(*layer):
+                z_q_u(p, r, q, z, shift=shift, before=0.01, nu=0.01, rho=0.05, scratch=scratch)
+
+    num_bytes = FLOAT_BYTES * rows * width * Z_Q_U_PASSES * LAYERS
+    return num_bytes / _seconds(update, threads, device, budget)
+
+
+def link_rate(num_bytes: int) -> tuple[float, float]:
+    """Bytes per second of messages of ``num_bytes``, and seconds of latency, between two processes on the loopback."""
+    num_bytes = max(1, min(num_bytes, MAX_MESSAGE_BYTES))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", __name__, str(Path(folder) / "store"), str(num_bytes)]
+        # A worker of the same package, whatever the current folder holds.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        workers = [
+            subprocess.Popen(
+                [*command, rank], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            )
+            for rank in ("0", "1")
+        ]
+        try:
+            (answer, errors), _ = [worker.communicate(timeout=2 * TIMEOUT_S) for worker in workers]
+        except subprocess.TimeoutExpired:
+            raise UserError(
+                "the link between two processes could not be measured in time; give --bandwidth and --latency"
+            ) from None
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.communicate()
+    if any(worker.returncode for worker in workers):
+        reason = (errors.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"the link between two processes cannot be measured ({reason}); give --bandwidth and --latency")
+    bandwidth, latency = map(float, answer.split())
+    return bandwidth, latency
+
+
+def _worker(store: str, num_bytes: int, rank: int) -> None:
+    """One end of the link: echoes messages, and on rank 0 prints bandwidth and latency."""
+    timeout = timedelta(seconds=TIMEOUT_S)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timeout)
+
+    def round_trip(message: torch.Tensor) -> float:
+        start = time.perf_counter()
+        for sender in (0, 1):
+            if rank == sender:
+                dist.send(message, 1 - rank)
+            else:
+                dist.recv(message, 1 - rank)
+        return time.perf_counter() - start
+
+    def one_way(size: int, repeats: int) -> float:
+        message = torch.zeros(size, dtype=torch.uint8)
+        round_trip(message)
+        return median(round_trip(message) for _ in range(repeats)) / 2
+
+    latency = one_way(1, SMALL_MESSAGES)
+    # The number of repeats must be the same at both ends, so it comes from the size alone: about 2 GiB in all.
+    seconds = one_way(num_bytes, max(MIN_REPEATS, min(MAX_REPEATS, 2**30 // num_bytes)))
+    if rank == 0:
+        # The latency stays in: on a busy machine its median can exceed the time of a large message.
+        print(num_bytes / seconds, latency)
+    dist.destroy_process_group()
+
+
+def _seconds(operation: Callable[[], object], threads: int, device: str, budget: float) -> float:
+    """Median time of ``operation`` after one warm-up, over repeats that together take about ``budget`` seconds."""
+    times: list[float] = []
+    with _threads(threads):
+        operation()
+        while len(times) < MIN_REPEATS or (sum(times) < budget and len(times) < MAX_REPEATS):
+            start = _now(device)
+            operation()
+            times.append(_now(device) - start)
+    return median(times)
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """torch with ``count`` threads, and as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+if __name__ == "__main__":
+    _worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,109 @@
+"""What every entry of a speed file has: a network, the rows it is trained on, and the targets of its figures."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from pdadmm_bench.core.spec import DataSpec, RunSpec, run_spec
+from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.timing.profile import Found, Told
+from pdadmm_bench.timing.scaling import generated_problem
+
+REPEATS = 15
+SETTINGS = (
+    "layers", "hidden", "init", "optimizer", "preset", "set", "precision", "threads", "device", "compile",
+    "cuda_graphs", "deterministic",
+)  # fmt: skip
+"""Settings of an entry that are those of its run."""
+
+
+@dataclass
+class Bench:
+    """What measuring needs from outside."""
+
+    load: Callable[[DataSpec], Problem]
+    told: Told = lambda what, done, total: None
+    budget_s: float = 120.0
+    """Seconds the reference may take in a profile."""
+
+
+class Target(Typed):
+    """What a figure should be."""
+
+    most: float | None = None
+    least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Target:
+        if (self.most is None) == (self.least is None):
+            raise ValueError("give either most or least")
+        return self
+
+    def met(self, value: float) -> bool:
+        """Whether ``value`` is on the right side."""
+        return value <= self.most if self.most is not None else value >= (self.least or 0.0)
+
+    def __str__(self) -> str:
+        return f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}"
+
+
+class Entry(Typed):
+    """What every kind of entry has: a network on the rows of a dataset, or on generated ones, and how it is trained."""
+
+    figures: ClassVar[tuple[str, ...]]
+    """The figures that targets can be set for."""
+
+    name: str = Field(min_length=1)
+    dataset: str | None = None
+    rows: int | None = Field(None, ge=1)
+    features: int = Field(640, ge=1)
+    classes: int = Field(40, ge=2)
+    layers: int = 10
+    hidden: int = 256
+    init: str = "he"
+    optimizer: str = "pdadmm"
+    preset: str = "default"
+    set: dict[str, Any] = {}
+    precision: str = "fp32"
+    threads: int | None = None
+    device: str = "auto"
+    compile: bool | None = None
+    cuda_graphs: bool = False
+    deterministic: bool = False
+    repeats: int = Field(REPEATS, ge=1)
+    targets: dict[str, Target] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Entry:
+        if (self.dataset is None) == (self.rows is None):
+            raise ValueError("give either dataset, or rows (with features and classes) for generated data")
+        for figure in self.targets:
+            if figure not in self.figures:
+                raise ValueError(f"no target can be set for {figure!r}; there is: {', '.join(self.figures)}")
+        return self
+
+    def spec(self, **changes: Any) -> RunSpec:
+        """The run, with ``changes`` by their flat names; raises :class:`UserError` for what a run cannot have."""
+        values = {name: getattr(self, name) for name in SETTINGS}
+        values |= {"dataset": self.dataset or "sbm", "warm_start": "none"}
+        return run_spec({**values, **changes})
+
+    def specs(self) -> list[RunSpec]:
+        """Every run that will be asked for, so that all can be checked before the first."""
+        return [self.spec()]
+
+    def problem(self, bench: Bench, rows: int | None = None) -> Problem:
+        """What is trained on; ``rows`` instead of the entry's own, where they are generated."""
+        if self.rows is None:
+            return bench.load(self.spec().data)
+        return generated_problem(rows or self.rows, self.features, self.classes)
+
+    @abstractmethod
+    def measure(self, bench: Bench, found: Found) -> None:
+        """Fill ``found``."""

@@ -1,0 +1,104 @@
+"""A speed file: its entries, read and checked before the first is measured, and the flat row that each becomes.
+
+The row is there whatever ended the measuring, and holds the verdict on every target: a report needs nothing else. No
+target fails a command.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pdadmm_bench.core import resources as share
+from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
+from pdadmm_bench.core.typed import Typed, build, read_toml
+from pdadmm_bench.timing.profile import Found, Unsupported
+from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
+from pdadmm_bench.timing.speed_file.kinds import KINDS
+from pdadmm_bench.training.row import failed
+from pdadmm_bench.training.run import make_optimizer
+
+
+class SpeedFile(Typed):
+    """A speed file before its entries are told apart by ``kind``."""
+
+    summary: str = ""
+    entry: list[dict[str, Any]] = Field(min_length=1)
+
+
+def find(name: str) -> Path:
+    """The file ``name``, or the shipped one of that name; raises :class:`UserError` for neither."""
+    path = Path(name)
+    shipped = share.find(f"runners/{path.stem}.toml") if str(path.parent) in (".", "runners") else None
+    found = path if path.is_file() else shipped
+    if found is None:
+        raise UserError(f"no such speed file: {name}")
+    return found
+
+
+def read(path: Path) -> list[Entry]:
+    """The entries of a speed file; raises :class:`UserError` for what cannot be measured as it stands."""
+    tables = build(SpeedFile, read_toml(path), f"key of {path.name}:").entry
+    entries = [
+        _entry(table, f"setting of entry {table.get('name', number)!r}") for number, table in enumerate(tables, 1)
+    ]
+    names = [entry.name for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{path.name} has two entries called {name!r}; their rows could not be told apart")
+    return entries
+
+
+def _entry(table: dict[str, Any], what: str) -> Entry:
+    kind = table.get("kind", "profile")
+    if kind not in KINDS:
+        raise unknown(f"{what}: kind", str(kind), KINDS)
+    entry = build(KINDS[kind], {key: value for key, value in table.items() if key != "kind"}, what)
+    for spec in entry.specs():
+        make_optimizer(spec)
+    return entry
+
+
+def single(options: dict[str, Any]) -> Entry:
+    """The entry that options of the command line stand for."""
+    return _entry({"name": "profile", **options}, "option")
+
+
+def measured(entry: Entry, bench: Bench) -> tuple[Row, BaseException | None]:
+    """The row of one entry and what ended it early, if anything did; the row then has what was measured before."""
+    found, status = Found(), "ok"
+    error: BaseException | None = None
+    try:
+        entry.measure(bench, found)
+    except KeyboardInterrupt:
+        status, error = "interrupted", KeyboardInterrupt("stopped by the user")
+    except Unsupported as reason:
+        status, error = "skipped", reason
+    except Exception as failure:
+        status, error = failed(failure), failure
+    figures = found.row_values()
+    row = {
+        "entry": entry.name,
+        "kind": next(name for name, kind in KINDS.items() if type(entry) is kind),
+        "status": status,
+        "status_reason": None if error is None else str(error) or type(error).__name__,
+        "schema_version": SCHEMA_VERSION,
+        **first_values(entry.spec()),
+        "spec": entry.model_dump_json(),
+        "dataset_name": entry.dataset or "generated",
+        **figures,
+        "targets": json.dumps(
+            [_judged(figure, target, figures.get(figure)) for figure, target in entry.targets.items()]
+        ),
+    }
+    return row, error
+
+
+def _judged(figure: str, target: Target, value: float | None) -> dict[str, Any]:
+    """A target as a row tells of it; ``met`` is null where there is no figure."""
+    met = None if value is None else target.met(value)
+    return {"figure": figure, **target.model_dump(exclude_none=True), "met": met}

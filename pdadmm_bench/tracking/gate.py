@@ -1,0 +1,47 @@
+"""The verdicts of one regression gate as an MLflow run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pdadmm_bench.tracking.runs import Tracker
+from pdadmm_bench.tracking.upload import NOTE, as_note
+
+NUMBERS = ("effect", "low", "high", "threshold")
+
+
+class GateTracker(Tracker):
+    """A run without children: a metric per number of a check, the rows, and the summary as its description."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    summary: str = ""
+    exit_code: int | None = None
+
+    def _summarise(self) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        found = {
+            _name(f"{row['benchmark']}/{row['check']}/{number}"): row[number]
+            for row in self.rows
+            for number in NUMBERS
+            if row.get(number) is not None
+        }
+        metrics = [Metric(name, value, 0, 0) for name, value in found.items()]
+        for start in range(0, len(metrics), 1000):  # as many as MLflow takes at once
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+        verdicts = {str(row["benchmark"]): str(row["verdict"]) for row in self.rows}
+        params = [Param(_name(f"verdict/{name}"), verdict) for name, verdict in verdicts.items()]
+        for start in range(0, len(params), 100):
+            self.client.log_batch(self.run_id, params=params[start : start + 100])
+        tags = [RunTag("regress_exit_code", str(self.exit_code)), RunTag(NOTE, as_note(self.summary))]
+        self.client.log_batch(self.run_id, tags=tags)
+        self.client.log_text(self.run_id, json.dumps(list(self.rows), indent=1, ensure_ascii=False), "rows.json")
+        self.client.log_text(self.run_id, self.summary, "summary.md")
+
+
+def _name(text: str) -> str:
+    """A name that MLflow takes."""
+    return re.sub(r"[^\w\-./: ]", "_", text.replace("×", "x"))

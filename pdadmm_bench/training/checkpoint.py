@@ -1,0 +1,169 @@
+"""Checkpoints of a run under way: a run that was interrupted or killed goes on from the last one.
+
+A run has a folder. Each checkpoint is a folder in it, named after its iteration, with the snapshot of every worker's
+block, and ``run.json`` says which one counts, what the run is and how it went so far. It is replaced when all snapshots
+are on the disk, so what stops the run at whatever moment leaves the checkpoint before. Several machines need a folder
+that all of them see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.rows import Row, what_json_lacks, write_atomic
+from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.parallel.group import Group
+
+SAME = (
+    "dataset_sha256", "dist_partition", "dist_threads", "dist_device", "weights_initial_sha256", "optimizer_compiled",
+    "env_torch", "env_cpu", "env_gpu",
+)  # fmt: skip
+"""Row values that have to be what they were, beside the settings and the code, so that the row is one of one run."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where runs keep their checkpoints.
+
+    Args:
+        folder: of all runs; each makes one of its own in it.
+        every_s: seconds between two checkpoints of a run.
+        code: names the source behind a run with this optimizer.
+    """
+
+    folder: Path
+    every_s: float
+    code: Callable[[str], str]
+
+    def of(self, spec: RunSpec, group: Group) -> Checkpoint:
+        """That of one run."""
+        settings = json.dumps(spec.flat(), sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+        name = re.sub(r"[^\w=,.-]+", "-", f"{spec.optimizer}-{spec.data.dataset}-seed{spec.seed}-{digest}")
+        return Checkpoint(
+            self.folder / name, self.every_s, group, {"spec": settings, "code": self.code(spec.optimizer)}
+        )
+
+
+class Checkpoint:
+    """What one run keeps; made alike by each of its workers, which call :meth:`load` and :meth:`save` together."""
+
+    def __init__(self, folder: Path, every_s: float, group: Group, identity: Mapping[str, Any], of_stage: bool = False):
+        self.folder, self.of_stage = folder, of_stage
+        self._every_s, self._group, self._identity = every_s, group, dict(identity)
+        self._next = time.monotonic() + every_s
+        self._lock = FileLock(folder / "lock", timeout=0)
+
+    def for_stage(self, spec: RunSpec) -> Checkpoint:
+        """That of a stage of the run's warm start, which worker 0 trains alone; its end is kept too."""
+        identity = {**self._identity, "spec": json.dumps(spec.flat(), sort_keys=True)}
+        folder = self.folder / f"warm-start-{spec.model.layers}"
+        return Checkpoint(folder, self._every_s, Group(), identity, of_stage=True)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next one, by this worker's clock."""
+        return time.monotonic() >= self._next
+
+    def load(self, facts: Row) -> tuple[dict[str, Any], Any] | None:
+        """How far the run came, as it was given to :meth:`save`, and this worker's snapshot; None for a new run.
+
+        The folder is this run's alone from here to :meth:`release`. Raises :class:`UserError`, on every worker, where
+        it is another process's, cannot be written or read, or has a run that is another one by ``facts``, the row
+        values known by now.
+        """
+        self._identity |= {name: facts.get(name) for name in SAME}
+        found, problem = self._group.broadcast(self._attempt(self._read) if self._group.rank == 0 else None)
+        snapshot = None
+        if found:
+            place = self.folder / str(found["iteration"]) / self._file
+            snapshot, problem = self._attempt(lambda: torch.load(place, weights_only=True))
+        if problem := next(filter(None, self._group.gather(problem)), None):
+            raise UserError(problem)
+        return (found, snapshot) if found else None
+
+    def save(self, progress: Mapping[str, Any], snapshot: Any) -> str | None:
+        """Keep the run as it is after the iteration that ``progress`` names; in words why not, where that failed."""
+        place = self.folder / str(progress["iteration"])
+        _, problem = self._attempt(lambda: self._write(place / self._file, snapshot))
+        problem = next(filter(None, self._group.gather(problem)), None)
+        if self._group.rank == 0:
+            text = json.dumps({"identity": self._identity, **progress})
+            if not problem:
+                _, problem = self._attempt(lambda: write_atomic(self._manifest, text))
+            for old in self.folder.iterdir() if self.folder.is_dir() else ():
+                if old.name.isdigit() and (old == place) == bool(problem):
+                    shutil.rmtree(old, ignore_errors=True)
+        self._next = time.monotonic() + self._every_s
+        return problem
+
+    def discard(self) -> None:
+        """The run has its result: remove what it kept."""
+        if self._group.rank == 0 and self._lock.is_locked:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def release(self) -> None:
+        """Leave the folder to whoever goes on with the run; one without a checkpoint is removed."""
+        if self._lock.is_locked:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def _file(self) -> str:
+        return f"worker-{self._group.rank}.pt"
+
+    def _read(self) -> dict[str, Any] | None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(f"another process is at the run whose checkpoints are in {self.folder}") from None
+        if not self._manifest.exists():
+            return None
+        found: dict[str, Any] = json.loads(self._manifest.read_text(encoding="utf-8"))
+        for name, value in found.pop("identity").items():
+            if value != self._identity.get(name):
+                raise UserError(
+                    f"the checkpoint in {self.folder} is of another run: its {name} is {value!r} and would now be "
+                    f"{self._identity.get(name)!r}; remove that folder to begin anew, or name another one"
+                )
+        return found
+
+    def _write(self, path: Path, snapshot: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            torch.save(snapshot, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _attempt(self, action: Callable[[], Any]) -> tuple[Any, str | None]:
+        """What ``action`` gives, and in words what was wrong: the workers have to hear of it together."""
+        try:
+            return action(), None
+        except UserError as error:
+            return None, str(error)
+        except json.JSONDecodeError as error:
+            reason = what_json_lacks(error)
+        except Exception as error:  # files that torch cannot read or write raise errors of torch, pickle and zip too
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return None, f"the checkpoint in {self.folder} cannot be read or written: {reason}"
