@@ -16,7 +16,7 @@ import pytest
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.report.figures.figure import convergence
+from pdadmm_bench.report.figures import convergence
 from pdadmm_bench.tracking import TrackedRun, Tracker, runs, store, upload, view_command
 from pdadmm_bench.tracking.record import describe
 
@@ -392,8 +392,16 @@ def test_users_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_importing_it_leaves_mlflow_alone() -> None:
-    opening = "with Tracker.open('sqlite:///mlflow.db', 'bench', 'x', {}, {}): pass"
-    code = f"from pdadmm_bench.tracking import Tracker\n{opening}"
+    code = "import sys, pdadmm_bench.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.slow
+def test_two_processes_open_a_fresh_store_at_once(tmp_path: Path) -> None:
+    code = (
+        "from pdadmm_bench.tracking import Tracker\n"
+        "with Tracker.open('sqlite:///mlflow.db', 'bench', 'x', {}, {}): pass"
+    )
     started = [
         subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(3)
