@@ -12,8 +12,8 @@ from crew import steps_of
 from faults import LONELY_S
 
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.training.in_workers import run_in_workers
 from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.training.in_workers import run_in_workers
 from pdadmm_bench.training.run import Observer
 
 pytestmark = pytest.mark.dist

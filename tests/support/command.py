@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.cache import CACHE_VARIABLE
+from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.training.run import run
 
 PROBLEM = {

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pdadmm_bench.core.spec import DataSpec
-from pdadmm_bench.data import stage as load
+from pdadmm_bench.data import load
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 

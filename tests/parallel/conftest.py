@@ -37,7 +37,7 @@ def kept(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     package = folder / "faults-1.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: faults\nVersion: 1\n")
-    shutil.copy(Path(__file__).with_name("faults.txt"), package / "entry_points.txt")
+    shutil.copy(Path(__file__).parents[1] / "support" / "faults.txt", package / "entry_points.txt")
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_runner import Recorder, problem, spec
+from test_training_run import Recorder, problem, spec
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.errors import UserError

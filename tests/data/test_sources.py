@@ -130,7 +130,7 @@ def test_malicious_pickle_is_never_opened(cora, tmp_path, after_a_hit):
 
 def test_swapped_after_the_check(cora, tmp_path, monkeypatch):
     """The copy is what is hashed, so a file changed between a first look and the copy is caught."""
-    from pdadmm_bench.data import stage as load
+    from pdadmm_bench.data import load
 
     real = load.known_digests
     witness = tmp_path / "executed"

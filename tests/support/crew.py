@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.parallel.group import Group, Workers, joined
 from pdadmm_bench.parallel.launch import launch
-from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.run import Observer, run
 
 TIMEOUT_S = 30.0

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_runner import Recorder, problem, spec
+from test_training_run import Recorder, problem, spec
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.optim import contenders
