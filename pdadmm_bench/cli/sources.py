@@ -12,7 +12,8 @@ import typer
 
 from pdadmm_bench.cli.views.console import stdout
 from pdadmm_bench.core.errors import UserError, unknown
-from pdadmm_bench.core.rows import Row, check_writable, write_atomic
+from pdadmm_bench.core.files import check_writable, write_atomic
+from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
 from pdadmm_bench.report.assemble import Report, assemble
 from pdadmm_bench.report.pictures import Histories, Picture, pictures

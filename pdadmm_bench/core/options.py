@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from pdadmm_bench.core.errors import UserError, unknown
-from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
+from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 
 MOST_SEEDS = 10_000
@@ -79,35 +79,6 @@ FIELDS = {
     for name, field in model.model_fields.items()
     if name not in ("data", "model", "seed")
 }
-
-
-def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
-    """The runs that flat ``options`` ask for, checked as far as is possible without data: seeds × optimizers."""
-    from pdadmm_bench.optim import contenders, registry
-
-    output = output_of(options)
-    settings = {key: value for key, value in options.items() if key not in Output.model_fields}
-    chosen = [name for item in output.optimizer for name in (contenders() if item == "all" else [item])]
-    for name in chosen:
-        registry.check(name)
-    assigned = settings.pop("set", {})
-    for key, value in assigned.items():
-        if isinstance(value, dict):
-            registry.check(key)
-            if key not in chosen:
-                raise UserError(f"--set {key}.{next(iter(value), '')}: {key} is not among the optimizers of this run")
-    specs = [
-        run_spec({**settings, "optimizer": name, "seed": seed, "set": _for_optimizer(assigned, name)})
-        for seed in output.seeds
-        for name in dict.fromkeys(chosen)
-    ]
-    return output, specs
-
-
-def _for_optimizer(assigned: Mapping[str, Any], optimizer: str) -> dict[str, Any]:
-    """The values of ``set`` that are for everyone or for ``optimizer``."""
-    common = {key: value for key, value in assigned.items() if not isinstance(value, dict)}
-    return {**common, **assigned.get(optimizer, {})}
 
 
 def assignments(texts: list[str]) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def _remembered_digest(path: Path, cache: Path) -> str:
         digest = digest_of(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    from pdadmm_bench.core.rows import write_atomic
+    from pdadmm_bench.core.files import write_atomic
 
     with contextlib.suppress(UserError):  # a cache that cannot be written is told where it matters
         write_atomic(note, json.dumps([*stamp, digest]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import write_atomic
+from pdadmm_bench.core.files import write_atomic
 from pdadmm_bench.gate.evidence import Benchmark, Run
 
 FORMAT = 1

@@ -14,8 +14,8 @@ from typing import Any
 import typer
 
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import check_writable, write_atomic
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import check_writable, write_atomic
 from pdadmm_bench.gate import checks
 from pdadmm_bench.gate import measure as gate
 from pdadmm_bench.gate.calibration import CAUGHT, Pairs, of_accuracies, of_times, slower

@@ -48,7 +48,8 @@ class Side:
         from pdadmm_bench.core.errors import UserError
         from pdadmm_bench.core.options import Output
         from pdadmm_bench.core.spec import run_spec
-        from pdadmm_bench.training.run import make_optimizer, run
+        from pdadmm_bench.training.run import run
+        from pdadmm_bench.training.setup import make_optimizer
 
         output = Output(**request["output"])
         found: list[dict[str, Any]] = [{} for _ in request["specs"]]

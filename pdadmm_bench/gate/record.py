@@ -8,8 +8,8 @@ import typer
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import check_writable
 from pdadmm_bench.gate import baseline as files
 from pdadmm_bench.gate import measure as gate
 from pdadmm_bench.gate.checkout import HEAD

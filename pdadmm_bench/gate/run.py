@@ -13,8 +13,8 @@ import typer
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import check_writable, write_atomic
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import check_writable, write_atomic
 from pdadmm_bench.gate import baseline as files
 from pdadmm_bench.gate import checks, summary
 from pdadmm_bench.gate import measure as gate

@@ -18,7 +18,8 @@ from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, layer_costs, microb
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing import machine as rates
-from pdadmm_bench.training.run import WARMUP_ITERATIONS, choose_device, make_optimizer
+from pdadmm_bench.training.run import WARMUP_ITERATIONS
+from pdadmm_bench.training.setup import choose_device, make_optimizer
 
 MEASURE_S = 0.1
 """Time for each rate of this machine, which are measured once per power of two of rows."""

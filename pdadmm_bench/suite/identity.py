@@ -22,7 +22,7 @@ from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.optim import registry
 from pdadmm_bench.parallel.layout import profile_of
-from pdadmm_bench.training.run import choose_device, make_optimizer
+from pdadmm_bench.training.setup import choose_device, make_optimizer
 
 _ROOTS = ("pdadmm_bench.training.run", "pdadmm_bench.data.load")
 #: They tell of a run, find its files or verify them, and compute nothing in it.

@@ -28,7 +28,7 @@ from pdadmm_bench.suite.results import STORE, Results, default_folder, trial_fol
 from pdadmm_bench.suite.scheduler import Session
 from pdadmm_bench.tracking import view_command
 from pdadmm_bench.tracking.suite import SuiteTracker
-from pdadmm_bench.training.session import cautions, check
+from pdadmm_bench.training.preflight import cautions, check
 
 
 @dataclass(frozen=True)

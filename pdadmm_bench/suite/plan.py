@@ -18,7 +18,7 @@ from pdadmm_bench.suite.estimate import Estimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
 from pdadmm_bench.suite.identity import code_version, run_key
 from pdadmm_bench.suite.results import FINISHED, Results
-from pdadmm_bench.training.run import choose_device, make_optimizer
+from pdadmm_bench.training.setup import choose_device, make_optimizer
 
 Action = Literal["make", "finished", "skip"]
 

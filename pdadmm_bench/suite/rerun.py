@@ -12,8 +12,9 @@ import typer
 from pdadmm_bench.cli.views.live import LiveView
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import Row, check_writable, read_rows, write_rows
+from pdadmm_bench.core.rows import Row, read_rows, write_rows
 from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry
@@ -23,8 +24,8 @@ from pdadmm_bench.suite.results import FOLDER, Results
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.read import read_run
 from pdadmm_bench.training.in_workers import run_in_workers
+from pdadmm_bench.training.preflight import check
 from pdadmm_bench.training.run import run as train
-from pdadmm_bench.training.session import check
 
 #: What a run that came to an end by itself can be compared by.
 COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")

@@ -27,15 +27,8 @@ from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import (
-    SCHEMA_VERSION,
-    Row,
-    check_writable,
-    shared,
-    what_json_lacks,
-    write_atomic,
-    write_rows,
-)
+from pdadmm_bench.core.files import check_writable, what_json_lacks, write_atomic
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, shared, write_rows
 from pdadmm_bench.data.cache import cache_folder
 
 FOLDER = "results"

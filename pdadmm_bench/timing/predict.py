@@ -104,7 +104,8 @@ def answer(values: dict[str, Any], json_file: Path | None) -> None:
     """Print the table for the options ``values``, and write its rows to ``json_file`` if there is one."""
     question = build(Question, values, "option")
 
-    from pdadmm_bench.core.rows import check_writable, write_rows
+    from pdadmm_bench.core.files import check_writable
+    from pdadmm_bench.core.rows import write_rows
 
     if json_file:
         check_writable(json_file)

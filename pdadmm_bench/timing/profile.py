@@ -31,7 +31,7 @@ from pdadmm_bench.optim.base import Links, Optimizer, state_bytes
 from pdadmm_bench.optim.replay import Replay
 from pdadmm_bench.timing.matmul_floor import Floor
 from pdadmm_bench.timing.scaling import interval
-from pdadmm_bench.training.run import check_device, choose_device, make_optimizer, threads_per_worker
+from pdadmm_bench.training.setup import check_device, choose_device, make_optimizer, threads_per_worker
 
 SAMPLE_S = 0.1
 """A measurement repeats work until it takes about this long, after once unmeasured: as in training, where the data of a

@@ -22,7 +22,8 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.parallel.group import Workers, joined
 from pdadmm_bench.stats.estimate import aggregate
-from pdadmm_bench.training.run import choose_device, time_iterations
+from pdadmm_bench.training.run import time_iterations
+from pdadmm_bench.training.setup import choose_device
 
 
 @dataclass(frozen=True)

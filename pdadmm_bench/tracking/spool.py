@@ -16,7 +16,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.errors import TrackingError, UserError
-from pdadmm_bench.core.rows import Row, write_atomic
+from pdadmm_bench.core.files import write_atomic
+from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking.record import Record
 
 FOLDER = "mlflow-unsent"

@@ -24,7 +24,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import Row, what_json_lacks, write_atomic
+from pdadmm_bench.core.files import what_json_lacks, write_atomic
+from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.parallel.group import Group
 

@@ -23,8 +23,9 @@ from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
 from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.row import Step, failed, results_from
-from pdadmm_bench.training.run import Observer, choose_device
+from pdadmm_bench.training.run import Observer
 from pdadmm_bench.training.run import run as train
+from pdadmm_bench.training.setup import choose_device
 
 _DRAIN_S = 60.0
 LOST = ("error", "oom")

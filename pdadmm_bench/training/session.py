@@ -13,20 +13,20 @@ import typer
 from pdadmm_bench.cli.views.live import LiveView
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import FAILURES, Row, check_writable, write_rows
+from pdadmm_bench.core.rows import FAILURES, Row, write_rows
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.optim.compiled import missing_compiler
-from pdadmm_bench.parallel import layout as placement
 from pdadmm_bench.parallel.group import Group, check_world, joined, launched
-from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.tracking import Tracker, view_command
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.in_workers import InStep, checkpoints_of, run_in_workers
-from pdadmm_bench.training.run import Observer, check_device, choose_device, make_optimizer
+from pdadmm_bench.training.preflight import cautions, check
+from pdadmm_bench.training.run import Observer
 from pdadmm_bench.training.run import run as train
+from pdadmm_bench.training.setup import choose_device
 
 
 def execute(specs: list[RunSpec], output: Output) -> int:
@@ -138,32 +138,3 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
         yield session, problem
     live.summary(list(session.rows.values()))
     live.note(f"compare the runs: {view_command(output.tracking_uri)}")
-
-
-def check(specs: Sequence[RunSpec]) -> None:
-    """Raise :class:`UserError` for what the workers would find out only after they were started."""
-    for spec in specs:
-        check_device(spec, choose_device(spec.device, spec.gpus))
-        partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
-        pipelined = spec.gpus > 1 and placement.profile_of(spec).parallelism == "pipeline"
-        if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:
-            raise UserError(
-                f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {spec.gpus}; or use gpipe"
-            )
-
-
-def cautions(specs: Sequence[RunSpec]) -> list[str]:
-    """What a user should read before quoting a number of these runs."""
-    first = specs[0]
-    texts = {f"{spec.optimizer}: {text}" for spec in specs for text in make_optimizer(spec).cautions()}
-    if first.gpus > 1 and first.device == "auto" and choose_device("auto", first.gpus).type == "cpu":
-        texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
-    if first.compile and (reason := missing_compiler(choose_device(first.device, first.gpus))):
-        texts.add(f"--compile: {reason}, so nothing is compiled; the rows say so (optimizer_compiled)")
-    settings = (first.data.feature_scale, first.model.init, first.warm_start)
-    if first.preset == "published" and settings != ("none", "normal", "none"):
-        texts.add(
-            "the published hyperparameters were chosen for other starting points; beside --preset published give "
-            "--feature-scale none --init normal --warm-start none"
-        )
-    return sorted(texts)

@@ -10,7 +10,7 @@ import pytest
 from shell import DATA, TINY, Cli, rows_of
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.training.run import make_optimizer
+from pdadmm_bench.training.setup import make_optimizer
 
 
 @pytest.fixture

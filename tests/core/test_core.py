@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 from pydantic import Field, model_validator
 
-from pdadmm_bench.core import presets, registry, rows
+from pdadmm_bench.core import files, presets, registry, rows
 from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.errors import UserError, unknown
@@ -173,13 +173,13 @@ def test_a_failed_write_keeps_the_old_rows(tmp_path: Path, monkeypatch: pytest.M
 
 def test_checking_a_path_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
-    rows.check_writable(path)
+    files.check_writable(path)
     assert list(tmp_path.iterdir()) == []
     path.write_text("old")
-    rows.check_writable(path)
+    files.check_writable(path)
     assert path.read_text() == "old"
     with pytest.raises(UserError, match="is not a folder"):
-        rows.check_writable(path / "rows.json")
+        files.check_writable(path / "rows.json")
 
 
 @pytest.mark.parametrize("special", [os.devnull, "."])

@@ -25,7 +25,8 @@ from pdadmm_bench.data.cards import load_card
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry as optimizers
 from pdadmm_bench.training import session as execute
-from pdadmm_bench.training.run import make_optimizer, run
+from pdadmm_bench.training.run import run
+from pdadmm_bench.training.setup import make_optimizer
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))

@@ -18,7 +18,8 @@ from pdadmm_bench.optim.admm.pdadmm import Fused, gap_of, z_q_u
 from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.optim.compiled import fused, missing_compiler
-from pdadmm_bench.training import run as runner
+from pdadmm_bench.training import setup
+from pdadmm_bench.training.run import run
 
 
 def problem(seed: int = 0, rows: int = 40, features: int = 12, classes: int = 3) -> Problem:
@@ -244,11 +245,11 @@ def test_compiled_bf16_follows_eager_bf16():
 
 
 def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
-    monkeypatch.setattr(runner, "missing_compiler", lambda device: "no C++ compiler is installed")
+    monkeypatch.setattr(setup, "missing_compiler", lambda device: "no C++ compiler is installed")
     spec = run_spec({"layers": 2, "hidden": 8, "iterations": 1, "compile": True, "device": "cpu"})
     data = problem()
     rows = Rows(x=data.train.x.float(), y=data.train.y)
-    row = runner.run(spec, replace(data, train=rows, val=rows, test=rows)).row
+    row = run(spec, replace(data, train=rows, val=rows, test=rows)).row
     assert (row["status"], row["optimizer_compiled"]) == ("ok", False)
 
 
@@ -265,9 +266,9 @@ def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
     ],
 )
 def test_passes_are_compiled_where_that_pays(monkeypatch, settings, rows, compiled):
-    monkeypatch.setattr(runner, "missing_compiler", lambda device: None)
+    monkeypatch.setattr(setup, "missing_compiler", lambda device: None)
     spec = run_spec({"layers": 6, "hidden": 1024, "iterations": 200, "device": "cpu", **settings})
-    assert runner.make_optimizer(spec, rows).compile == compiled
+    assert setup.make_optimizer(spec, rows).compile == compiled
 
 
 def test_a_missing_compiler_is_noticed():

@@ -21,7 +21,7 @@ from pdadmm_bench.optim import contenders
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.pictures import pictures
 from pdadmm_bench.suite.file import Suite, find, names, read
-from pdadmm_bench.training.run import make_optimizer
+from pdadmm_bench.training.setup import make_optimizer
 
 SMALL = 'dataset = "sbm[nodes=300,classes=3,features=12]"\n'
 

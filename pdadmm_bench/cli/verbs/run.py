@@ -69,7 +69,8 @@ def run(
     # First of all, while the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if value is not None and name not in ("config", "set_")}
 
-    from pdadmm_bench.core.options import assignments, config_file, overlay, plan
+    from pdadmm_bench.core.options import assignments, config_file, overlay
+    from pdadmm_bench.training.planned import plan
 
     options = {**(config_file(config) if config else {}), **given}
     options["set"] = overlay(options.get("set", {}), assignments(set_ or []))

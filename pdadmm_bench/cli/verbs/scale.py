@@ -42,13 +42,13 @@ def scale(
     """
     from pdadmm_bench.cli.views import console
     from pdadmm_bench.core.env import cores
-    from pdadmm_bench.core.rows import check_writable, write_atomic
+    from pdadmm_bench.core.files import check_writable, write_atomic
     from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
     from pdadmm_bench.parallel.partition import partition as split
     from pdadmm_bench.report.tables.scaling import scaling_table
     from pdadmm_bench.timing.scaling import Measurement, generated_name, generated_problem, scaling_rows, work
-    from pdadmm_bench.training.run import choose_device, make_optimizer
+    from pdadmm_bench.training.setup import choose_device, make_optimizer
 
     if (dataset is None) == (rows is None):
         raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")

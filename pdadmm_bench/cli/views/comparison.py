@@ -18,7 +18,8 @@ from rich.text import Text
 
 from pdadmm_bench.cli.views.console import stdout
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import Row, check_writable, write_atomic
+from pdadmm_bench.core.files import check_writable, write_atomic
+from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.units import seconds
 from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.metrics import DEFAULT, TARGET, WORDS, Metric, present

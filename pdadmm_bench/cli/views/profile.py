@@ -13,7 +13,8 @@ from rich.text import Text
 
 from pdadmm_bench.cli.views import console
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import FAILURES, Row, check_writable, write_rows
+from pdadmm_bench.core.files import check_writable
+from pdadmm_bench.core.rows import FAILURES, Row, write_rows
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem

@@ -16,7 +16,7 @@ from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microba
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing import machine as rates
-from pdadmm_bench.training.run import choose_device, make_optimizer, threads_per_worker
+from pdadmm_bench.training.setup import choose_device, make_optimizer, threads_per_worker
 
 MEASURE_S = 0.2
 """Time for each rate of this machine: enough for a plan."""

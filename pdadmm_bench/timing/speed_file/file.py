@@ -20,7 +20,7 @@ from pdadmm_bench.timing.profile import Found, Unsupported
 from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
 from pdadmm_bench.timing.speed_file.kinds import KINDS
 from pdadmm_bench.training.row import failed
-from pdadmm_bench.training.run import make_optimizer
+from pdadmm_bench.training.setup import make_optimizer
 
 
 class SpeedFile(Typed):

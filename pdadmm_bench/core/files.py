@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all, and what is wrong with those that are not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from pdadmm_bench.core.errors import UserError
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old content or the new, never a part.
+
+    Raises :class:`UserError` when the folder cannot be written or the disk is full; the old content then stays.
+    """
+    with _beside(path) as (handle, temporary):
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path.resolve())  # a link stays a link
+
+
+def check_writable(path: Path) -> None:
+    """Raise as :func:`write_atomic` would for ``path``, and leave what is there alone."""
+    with _beside(path) as (handle, _):
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[tuple[int, Path]]:
+    """An open temporary file in the folder of ``path``, gone afterwards; what goes wrong is told of ``path``."""
+    if path.exists() and not path.is_file():
+        # Also a matter of safety: renaming a file onto /dev/null would take it away from the whole machine.
+        raise UserError(f"{path} cannot be written: it is not a regular file")
+    target = path.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            yield handle, Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{path} cannot be written: {error.filename} is not a folder") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def what_json_lacks(error: json.JSONDecodeError) -> str:
+    """Why a text is no JSON; one that is good as far as it goes was written in part only, or cut."""
+    if not error.doc.strip():
+        return "it is empty"
+    if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):
+        return f"it breaks off in line {error.doc.count(chr(10)) + 1}, as if it was written in part only"
+    return str(error)

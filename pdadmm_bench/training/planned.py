@@ -1,0 +1,38 @@
+"""From the options of ``run`` to the runs they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.options import Output, output_of
+from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.optim import contenders, registry
+
+
+def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
+    """The runs that flat ``options`` ask for, checked as far as is possible without data: seeds × optimizers."""
+    output = output_of(options)
+    settings = {key: value for key, value in options.items() if key not in Output.model_fields}
+    chosen = [name for item in output.optimizer for name in (contenders() if item == "all" else [item])]
+    for name in chosen:
+        registry.check(name)
+    assigned = settings.pop("set", {})
+    for key, value in assigned.items():
+        if isinstance(value, dict):
+            registry.check(key)
+            if key not in chosen:
+                raise UserError(f"--set {key}.{next(iter(value), '')}: {key} is not among the optimizers of this run")
+    specs = [
+        run_spec({**settings, "optimizer": name, "seed": seed, "set": _for_optimizer(assigned, name)})
+        for seed in output.seeds
+        for name in dict.fromkeys(chosen)
+    ]
+    return output, specs
+
+
+def _for_optimizer(assigned: Mapping[str, Any], optimizer: str) -> dict[str, Any]:
+    """The values of ``set`` that are for everyone or for ``optimizer``."""
+    common = {key: value for key, value in assigned.items() if not isinstance(value, dict)}
+    return {**common, **assigned.get(optimizer, {})}
