@@ -10,12 +10,13 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.env import environment
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.files import what_json_lacks, write_atomic
 
 if TYPE_CHECKING:
@@ -36,12 +37,65 @@ FIXED = (
 #: Names without a prefix that may join the fixed ones.
 FREE = ("status_reason", "mlflow_run_id", "mlflow_parent_run_id", "spec", "suite_version", "created")
 
-STATUSES = ("ok", "target_reached", "diverged", "timeout", "oom", "interrupted", "skipped", "error")
-
-#: The statuses of a run that went wrong by itself: the command then exits with 1.
-FAILURES = ("error", "oom", "diverged")
-
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the ``status`` of a row means for everybody who reads it."""
+
+    exit_code: int
+    """Exit code of the command that made the run: 0, 1 for a failure, 130 for a run that the user stopped."""
+    ended: bool
+    """Whether nothing is left to do. The other runs can go on from a checkpoint, which is kept for them."""
+    complete: bool
+    """Whether the run did all that was asked for: tables count it, and a suite does not make it again."""
+    reproducible: bool
+    """Whether the numbers of the row are those that the same run gives again."""
+    tried: bool
+    """Whether the optimizer had its chance, so that a target that was not reached is its own failure."""
+    crashed: bool
+    """Whether an exception ended the run in the middle: its process is not used for another run."""
+    mlflow: str
+    """The end of the run in MLflow, which knows three."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run went wrong by itself."""
+        return self.exit_code == 1
+
+
+_COMPLETE = Status(
+    exit_code=0, ended=True, complete=True, reproducible=True, tried=True, crashed=False, mlflow="FINISHED"
+)
+_CRASHED = Status(
+    exit_code=1, ended=False, complete=False, reproducible=False, tried=True, crashed=True, mlflow="FAILED"
+)
+
+#: Every status, and what it means. Nothing else in the package lists statuses.
+STATUSES: Mapping[str, Status] = {
+    "ok": _COMPLETE,
+    "target_reached": _COMPLETE,
+    "timeout": _COMPLETE,
+    "diverged": replace(_COMPLETE, exit_code=1, complete=False, mlflow="FAILED"),
+    "oom": _CRASHED,
+    "error": _CRASHED,
+    "interrupted": replace(_CRASHED, exit_code=130, tried=False, crashed=False, mlflow="KILLED"),
+    "skipped": replace(_COMPLETE, complete=False, reproducible=False, tried=False),
+}
+
+
+def status_of(row: Row) -> Status:
+    """What the status of ``row`` means; raises :class:`UserError` for a status that is none."""
+    name = str(row.get("status"))
+    if name not in STATUSES:
+        raise unknown("status", name, STATUSES)
+    return STATUSES[name]
+
+
+def exit_code(rows: Iterable[Row]) -> int:
+    """The exit code of a command that made ``rows``: 130 if one was stopped, else 1 if one failed, else 0."""
+    return max((status_of(row).exit_code for row in rows), default=0)
 
 
 def make_row(values: Mapping[str, Any]) -> Row:
@@ -56,7 +110,7 @@ def make_row(values: Mapping[str, Any]) -> Row:
         if isinstance(value, float) and not math.isfinite(value):
             row[name] = None
     if row["status"] not in STATUSES:
-        raise ValueError(f"status {row['status']!r} is not one of {STATUSES}")
+        raise ValueError(f"status {row['status']!r} is not one of {tuple(STATUSES)}")
     return row
 
 

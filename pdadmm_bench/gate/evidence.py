@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.stats.metrics import COMPLETE
 
 REPEATED = ("seed", "split_seed")
 CALLED = ("dataset", "layers", "hidden", "optimizer", "gpus")
@@ -47,7 +46,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the run did all that it was asked for."""
-        return self.row["status"] in COMPLETE
+        return status_of(self.row).complete
 
 
 @dataclass

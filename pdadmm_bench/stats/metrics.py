@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.stats.estimate import Statistic
 from pdadmm_bench.stats.target import reach_of_row
 
 Kind = Literal["accuracy", "time", "bytes", "loss", "iterations"]
 
 #: Ends whose numbers describe a complete run; the others stopped somewhere on the way.
-COMPLETE = ("ok", "target_reached", "timeout")
 
 #: The smallest effects of interest: half a point of accuracy, two percent of anything else.
 SMALLEST_DIFFERENCE, SMALLEST_FACTOR = 0.005, 0.02
@@ -75,7 +74,7 @@ class Metric:
         """The run's value; None where it has none, infinity for a target that it tried and missed."""
         if self.of_target:
             return self._to_target(row)
-        value = row.get(self.name) if row["status"] in COMPLETE else None
+        value = row.get(self.name) if status_of(row).complete else None
         if value is None or math.isnan(value):
             return None
         return float(value)

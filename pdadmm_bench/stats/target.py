@@ -10,11 +10,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.stats.estimate import Estimate, aggregate
-
-#: Runs that never tried, or were not allowed to: no miss of the optimizer.
-UNTRIED = ("skipped", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def reach(history: Sequence[Mapping[str, float]], target: float) -> Reach:
 
 def reach_of_row(row: Row) -> Reach | None:
     """The same from a row's own target; None for a run without a target, skipped, or stopped by the user."""
-    if row.get("time_target_accuracy") is None or row["status"] in UNTRIED:
+    if row.get("time_target_accuracy") is None or not status_of(row).tried:
         return None
     return Reach(row["time_to_target_s"], row.get("time_to_target_iterations"), row.get("time_train_s") or 0.0)
 

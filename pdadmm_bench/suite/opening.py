@@ -19,7 +19,7 @@ from pdadmm_bench.cli.views.suite_plan import runs, show_plan
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import FAILURES
+from pdadmm_bench.core.rows import STATUSES
 from pdadmm_bench.data.cache import cache_folder, writing
 from pdadmm_bench.parallel.group import launched
 from pdadmm_bench.suite.file import Suite, find, read
@@ -100,7 +100,7 @@ def _make(
     view.summary([row for run in plan.runs if (row := results.read(run.key) or session.rows.get(run.key))])
     made = Counter(row["status"] for row in session.rows.values())
     view.note(", ".join(f"{count} {status}" for status, count in made.items()) or "nothing was left to make")
-    if failed := sum(made[status] for status in FAILURES):
+    if failed := sum(count for status, count in made.items() if STATUSES[status].failed):
         again = "" if fresh else f"; {_command(request)} --failed-only makes them again"
         view.warn(f"{failed} of {runs(len(plan.runs))} failed{again}")
     if code == 130:

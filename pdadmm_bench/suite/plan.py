@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import DataError, UserError, unknown
-from pdadmm_bench.core.rows import FAILURES, Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.load import Found, look_for, places_for
 from pdadmm_bench.suite.estimate import Estimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
 from pdadmm_bench.suite.identity import code_version, run_key
-from pdadmm_bench.suite.results import FINISHED, Results
+from pdadmm_bench.suite.results import Results
 from pdadmm_bench.training.setup import choose_device, make_optimizer
 
 Action = Literal["make", "finished", "skip"]
@@ -67,7 +67,7 @@ class Planned:
     @property
     def finished(self) -> bool:
         """Whether there is a row of this very run that says it did all it was asked for."""
-        return self.row is not None and self.row["status"] in FINISHED
+        return self.row is not None and status_of(self.row).complete
 
 
 @dataclass
@@ -118,7 +118,7 @@ def make_plan(suite: Suite, results: Results, choice: Choice, report: Callable[[
         )
         run.look(results, report)
         plan.every.append(run)
-        failed = run.row is not None and run.row["status"] in (*FAILURES, "interrupted")
+        failed = run.row is not None and status_of(run.row).exit_code != 0
         if settings in chosen and (failed or not choice.failed_only):
             _decide(run, rows, choice, earlier)
             plan.runs.append(run)
@@ -217,7 +217,7 @@ def _by_spec(rows: Sequence[Row]) -> dict[str, Row]:
     """Rows of complete runs by their settings, the latest of each."""
     found = {}
     for row in rows:
-        if row["status"] in FINISHED and row.get("spec"):
+        if status_of(row).complete and row.get("spec"):
             found[_spec_text(json.loads(row["spec"]))] = row
     return found
 

@@ -14,7 +14,7 @@ from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import Row, read_rows, write_rows
+from pdadmm_bench.core.rows import Row, read_rows, status_of, write_rows
 from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry
@@ -29,7 +29,6 @@ from pdadmm_bench.training.run import run as train
 
 #: What a run that came to an end by itself can be compared by.
 COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")
-COMPLETE = ("ok", "target_reached", "timeout", "diverged")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def spec_of(row: Row) -> RunSpec:
 
     Raises :class:`UserError` for a row without numbers to repeat, or of an optimizer or setting unknown here.
     """
-    if row["status"] not in COMPLETE:
+    if not status_of(row).reproducible:
         reason = row.get("status_reason")
         raise UserError(
             f"the run ended as {row['status']}{f' ({reason})' if reason else ''}: there are no numbers to repeat; "

@@ -33,8 +33,6 @@ from pdadmm_bench.data.cache import cache_folder
 
 FOLDER = "results"
 STORE = "mlflow.db"
-#: How a run ended that is not made again: it did all it was asked for.
-FINISHED = ("ok", "target_reached", "timeout")
 
 
 class Claim:

@@ -16,7 +16,7 @@ from pdadmm_bench.cli.views.suite import SuiteView
 from pdadmm_bench.cli.views.suite_plan import Labels, runs
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import FAILURES, Row, first_values, make_row
+from pdadmm_bench.core.rows import Row, first_values, make_row, status_of
 from pdadmm_bench.core.signals import STOPS, handlers_kept
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import look_for
@@ -28,7 +28,7 @@ from pdadmm_bench.suite.results import Claim, Results
 from pdadmm_bench.suite.worker import Make, Prepare
 from pdadmm_bench.tracking import TrackedRun
 from pdadmm_bench.tracking.suite import SuiteTracker
-from pdadmm_bench.training.row import ENDED, Step, results_from
+from pdadmm_bench.training.row import Step, results_from
 
 POLL_S = 0.5
 GRACE_S = 20.0
@@ -93,7 +93,7 @@ class Session:
                 self._write_again()
         if self._stops:
             return 130
-        return int(self._halted or any(row["status"] in FAILURES for row in self.rows.values()))
+        return int(self._halted or any(status_of(row).failed for row in self.rows.values()))
 
     # Before the start: what a killed process left behind, and the data.
 
@@ -279,7 +279,7 @@ class Session:
         if running.row is None:
             self._fail(running, *(outcome or ("error", "the run ended without a row")))
         assert running.row is not None
-        if running.row["status"] in ("error", "oom"):
+        if status_of(running.row).crashed:
             slot.end()  # what is left of a failure must not touch the next run
         self._settle(running)
 
@@ -315,7 +315,7 @@ class Session:
 
     def _settle(self, running: Running) -> None:
         assert running.row is not None
-        if running.row["status"] in ENDED:
+        if status_of(running.row).ended:
             self._results.forget_checkpoints(running.planned.key)
         with contextlib.suppress(OSError):
             running.claim.release()

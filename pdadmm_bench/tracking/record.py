@@ -9,18 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, status_of
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
 
-#: How a row's status reads in MLflow, which knows three ends only; the tag ``status`` keeps the exact word.
-ENDS = {"diverged": "FAILED", "oom": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
-
 
 def parent_end(rows: Iterable[Row]) -> str:
     """How a parent run ends in MLflow by its ``rows``: as the worst of them."""
-    ends = {ENDS.get(row["status"], "FINISHED") for row in rows}
+    ends = {status_of(row).mlflow for row in rows}
     return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
 
 
@@ -131,7 +128,7 @@ def record_of(row: Row, store: str, experiment: str, parent: str) -> Record:
         **describe(spec, row, environment),
     )  # fmt: skip
     record.tags |= {tag: str(row[key]) for key, tag in _SUITE_TAGS.items() if row.get(key) is not None}
-    record.over(dict(row), ENDS.get(row["status"], "FINISHED"), began + int(1000 * measured))
+    record.over(dict(row), status_of(row).mlflow, began + int(1000 * measured))
     return record
 
 

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pdadmm_bench.core.errors import TrackingError, UserError
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.record import ENDS, Record, code_tags, describe, dump, now, parent_end
+from pdadmm_bench.tracking.record import Record, code_tags, describe, dump, now, parent_end
 from pdadmm_bench.tracking.spool import FOLDER, Spool, tell
 from pdadmm_bench.tracking.upload import History, Upload
 
@@ -285,7 +285,7 @@ class TrackedRun:
     @property
     def end(self) -> str | None:
         """The MLflow status of the finished row; None before there is one."""
-        return None if self.row is None else ENDS.get(self.row["status"], "FINISHED")
+        return None if self.row is None else status_of(self.row).mlflow
 
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         """Open the child run with its parameters, tags, dataset and configuration."""

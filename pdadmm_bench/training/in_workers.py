@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import Row, first_values, make_row
+from pdadmm_bench.core.rows import Row, first_values, make_row, status_of
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.parallel.group import Group, joined
@@ -28,8 +28,6 @@ from pdadmm_bench.training.run import run as train
 from pdadmm_bench.training.setup import choose_device
 
 _DRAIN_S = 60.0
-LOST = ("error", "oom")
-"""How a run ends for one worker alone, while others may still be at it."""
 
 
 def run_in_workers(
@@ -117,7 +115,7 @@ class InStep:
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         for observer in self._observers:
             observer.finished(row, history)
-        if row["status"] not in LOST:
+        if not status_of(row).crashed:
             self._group.follow()
 
 
@@ -140,7 +138,7 @@ class _Parent:
         self._tell("noticed", text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        if row["status"] in LOST:
+        if status_of(row).crashed:
             return  # the parent knows better: this may be the consequence of another worker's end
         self._connection.send(("finished", row))
         if row["status"] != "interrupted":  # then there is no time to wait

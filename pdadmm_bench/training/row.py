@@ -12,8 +12,6 @@ Step = dict[str, float]
 """What one iteration gave: ``iteration``, ``iteration_seconds``, ``train_seconds`` (cumulative), the optimizer's report
 summed over layers, and on evaluated iterations ``acc_*`` and ``loss_*`` of train, val and test."""
 
-ENDED = ("ok", "target_reached", "timeout", "diverged", "skipped")
-"""How runs end that nothing is left to do for; the others can go on from their last checkpoint."""
 NEAR_BEST = 0.99
 """Share of a run's best validation accuracy that ``time_to_near_best_s`` is the training seconds to."""
 PARTS = ("train", "val", "test")

@@ -22,7 +22,7 @@ from pdadmm_bench.core import memory
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.rows import Row, first_values, make_row
+from pdadmm_bench.core.rows import STATUSES, Row, first_values, make_row
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
@@ -36,7 +36,7 @@ from pdadmm_bench.parallel.exchange import Neighbour, Traffic, close
 from pdadmm_bench.parallel.group import Group, Workers, finishing_iteration
 from pdadmm_bench.parallel.layout import Work
 from pdadmm_bench.training.checkpoint import Checkpoint, Checkpoints
-from pdadmm_bench.training.row import ENDED, Step, failed, results_from
+from pdadmm_bench.training.row import Step, failed, results_from
 from pdadmm_bench.training.setup import check_device, choose_device, make_optimizer, threads_per_worker
 
 WARMUP_ITERATIONS = 2
@@ -191,7 +191,7 @@ class _Run:
         for observer in self.observers:
             observer.finished(row, self.history)
         if self.checkpoint:
-            if status in ENDED and not self.checkpoint.of_stage:
+            if STATUSES[status].ended and not self.checkpoint.of_stage:
                 self.checkpoint.discard()
             self.checkpoint.release()
         layers = self.optimizer.layers(self.state) if self.state is not None else []

@@ -15,7 +15,7 @@ from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import FAILURES, Row, write_rows
+from pdadmm_bench.core.rows import Row, exit_code, write_rows
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
@@ -110,8 +110,7 @@ class _Session(Observer):
             write_rows(self.output.json_file, self.rows.values())
 
     def exit_code(self) -> int:
-        statuses = {row["status"] for row in self.rows.values()}
-        return 130 if "interrupted" in statuses else int(bool(statuses & set(FAILURES)))
+        return exit_code(self.rows.values())
 
 
 @contextlib.contextmanager

@@ -131,7 +131,15 @@ def test_rows_are_complete_and_json() -> None:
         row(accuracy=1)
     with pytest.raises(ValueError, match="status 'fine' is not one of"):
         row(status="fine")
-    assert set(rows.FAILURES) < set(rows.STATUSES)
+    assert {name for name, status in rows.STATUSES.items() if status.failed} == {"diverged", "error", "oom"}
+
+
+def test_the_exit_code_is_that_of_the_worst_row() -> None:
+    assert rows.exit_code([]) == rows.exit_code([row(status="ok"), row(status="skipped")]) == 0
+    assert rows.exit_code([row(status="error"), row(status="ok")]) == 1
+    assert rows.exit_code([row(status="error"), row(status="interrupted"), row(status="ok")]) == 130
+    with pytest.raises(UserError, match="unknown status 'timeuot': did you mean timeout"):
+        rows.status_of({"status": "timeuot"})
 
 
 def test_rows_survive_their_file(tmp_path: Path) -> None:

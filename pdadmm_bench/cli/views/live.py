@@ -18,11 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from pdadmm_bench.cli.views import console
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import STATUSES, Row, status_of
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.report.tables.summary import summary_table
 from pdadmm_bench.report.units import seconds
-from pdadmm_bench.stats.metrics import COMPLETE
 
 _REDRAW_SECONDS = 0.1
 _PLAIN_LINES = 10
@@ -126,7 +125,7 @@ class LiveView:
             self._bar.remove_task(self._task)
             self._task = None
             self._bar.refresh()
-        complete = row["status"] in COMPLETE
+        complete = status_of(row).complete
         if not (self._quiet and complete):
             self._say(run_line(row), style="" if complete else "yellow" if row["status"] == "skipped" else "red")
 
@@ -169,7 +168,7 @@ class LiveView:
 def run_line(row: Row, name: str | None = None) -> str:
     """One line about a finished run: how it ended, and its numbers or the reason it has none."""
     status = row["status"]
-    mark = "✓" if status in COMPLETE else "–" if status == "skipped" else "✗"
+    mark = "✓" if STATUSES[status].complete else "–" if status == "skipped" else "✗"
     parts = [f"{mark} {name or '{optimizer_name} {dataset_name} seed {seed}'.format(**row)}"]
     if status != "ok":
         reason = row.get("status_reason")

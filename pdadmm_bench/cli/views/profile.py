@@ -14,7 +14,7 @@ from rich.text import Text
 from pdadmm_bench.cli.views import console
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
-from pdadmm_bench.core.rows import FAILURES, Row, write_rows
+from pdadmm_bench.core.rows import Row, exit_code, write_rows
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
@@ -63,8 +63,7 @@ class Session:
                 if row["status"] == "interrupted":
                     break
         self._show(detailed)
-        statuses = {row["status"] for row in self.rows}
-        return 130 if "interrupted" in statuses else int(bool(statuses & set(FAILURES)))
+        return exit_code(self.rows)
 
     def _load(self, spec: DataSpec) -> Problem:
         """The rows of a dataset; the last one stays, since entries on the same data follow each other."""

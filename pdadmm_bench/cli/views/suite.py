@@ -11,9 +11,8 @@ from rich.text import Text
 from pdadmm_bench.cli.views import console
 from pdadmm_bench.cli.views.live import run_line
 from pdadmm_bench.cli.views.suite_plan import duration
-from pdadmm_bench.core.rows import FAILURES, Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.report.tables.summary import summarise, summary_table
-from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.suite.results import untimed
 
 MOST_LINES = 80
@@ -64,14 +63,14 @@ class SuiteView:
     def finished(self, bar: TaskID | None, name: str, row: Row, left_s: float) -> None:
         """A run is over: one line about it, and about how long the others will take."""
         self._done += 1
-        self._failed += row["status"] in FAILURES
+        self._failed += status_of(row).failed
         if bar is not None:
             self._bars.remove_task(bar)
         facts = f"{self._failed} failed, " * bool(self._failed) + f"{duration(left_s)} left"
         if self._all is not None:
             self._bars.update(self._all, completed=self._done, facts=facts)
             self._bars.refresh()
-        fine = row["status"] in COMPLETE
+        fine = status_of(row).complete
         if not (self._quiet and fine):
             (shown,) = untimed([row])
             rest = "" if self._live or self._done == self._total else f"  ({facts})"

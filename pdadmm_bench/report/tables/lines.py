@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.core.rows import Row, shared, status_of
 from pdadmm_bench.report.table import Cell, Column
-from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.stats.pairing import machine_class, repetition, settings
 
 #: The settings that have a column of their own.
@@ -44,7 +43,7 @@ class Line:
 
     @property
     def failed(self) -> bool:
-        return any(row["status"] not in COMPLETE for row in self.rows)
+        return any(not status_of(row).complete for row in self.rows)
 
 
 def gather(rows: Iterable[Row]) -> list[Line]:
@@ -74,7 +73,7 @@ def label(setting: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
 def once(rows: Iterable[Row]) -> list[Row]:
     """One row for each seed and split: a second run of the same seed is no second sample of an accuracy."""
     first: dict[Any, Row] = {}
-    for row in sorted(rows, key=lambda row: (row["status"] not in COMPLETE, str(row.get("created") or ""))):
+    for row in sorted(rows, key=lambda row: (not status_of(row).complete, str(row.get("created") or ""))):
         first.setdefault(repetition(row), row)
     return list(first.values())
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.protocol import note as protocol_note
-from pdadmm_bench.core.rows import Row, shared
+from pdadmm_bench.core.rows import STATUSES, Row, shared, status_of
 from pdadmm_bench.report.units import seconds
 from pdadmm_bench.stats.estimate import Estimate, aggregate
-from pdadmm_bench.stats.metrics import COMPLETE
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def summary_table(rows: Iterable[Row]) -> Table:
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("optimizer", "runs") else "right")
     for line in summarise(rows):
-        complete = set(line.statuses) <= set(COMPLETE)
+        complete = all(STATUSES[status].complete for status in line.statuses)
         *cells, runs = _cells(line)
         table.add_row(*map(Text, cells), Text(runs, style="" if complete else "yellow"))
     return table
@@ -145,7 +144,7 @@ def _optimizer(setting: dict[str, Any]) -> Any:
 
 
 def _line(rows: Sequence[Row], label: str) -> SummaryLine:
-    complete = [row for row in rows if row["status"] in COMPLETE]
+    complete = [row for row in rows if status_of(row).complete]
     alone = [row for row in rows if not shared(row)]
     return SummaryLine(
         label=label,

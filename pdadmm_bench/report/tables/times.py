@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.report.table import Cell, Column, Table, cell, flag_note, numbered
 from pdadmm_bench.report.tables.lines import (
     Line,
@@ -21,7 +21,7 @@ from pdadmm_bench.report.tables.lines import (
     setting_cells,
 )
 from pdadmm_bench.stats.estimate import LEAST_FOR_INTERVAL, aggregate
-from pdadmm_bench.stats.metrics import COMPLETE, metric
+from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.target import reach_of_row, time_to_target
 
 ITERATION = "time_iteration_median_s"
@@ -119,7 +119,7 @@ def _target(lines: Sequence[Line], names: Sequence[str]) -> tuple[list[Column], 
 
 def communication_table(rows: Iterable[Row]) -> Table | None:
     """Bytes that all workers send in an iteration, by wire format; None where no run has two workers."""
-    lines = gather(row for row in rows if (row.get("dist_workers") or 1) > 1 and row["status"] in COMPLETE)
+    lines = gather(row for row in rows if (row.get("dist_workers") or 1) > 1 and status_of(row).complete)
     names = columns(lines)
     table = []
     widest: dict[str, float] = {}
