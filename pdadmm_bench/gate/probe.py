@@ -115,14 +115,21 @@ class _Recorder:
     def started(self, spec: Any, facts: Any) -> None:
         """Nothing to keep yet."""
 
-    def warmed(self, layers: Any, step: Any) -> None:
+    def on_warm_start_step(self, layers: Any, step: Any) -> None:
         """Of a warm start only its seconds are kept."""
+
+    warmed = on_warm_start_step  # its name in a base revision that is older
 
     def stepped(self, step: Any) -> None:
         """The history comes at the end."""
 
-    def noticed(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """A gate makes no checkpoints."""
+
+    noticed = on_message  # its name in a base revision that is older
+
+    def attach(self, name: str, text: str) -> None:
+        """The row says why a worker failed."""
 
     def finished(self, row: Any, history: Any) -> None:
         """Keep both."""

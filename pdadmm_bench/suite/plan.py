@@ -16,8 +16,9 @@ from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.load import Found, look_for, places_for
 from pdadmm_bench.suite.estimate import Estimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
-from pdadmm_bench.suite.identity import code_version, run_key
+from pdadmm_bench.suite.identity import run_key
 from pdadmm_bench.suite.results import Results
+from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.setup import choose_device, make_optimizer
 
 Action = Literal["make", "finished", "skip"]

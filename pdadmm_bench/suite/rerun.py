@@ -19,10 +19,10 @@ from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry
 from pdadmm_bench.report.units import seconds
-from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.suite.results import FOLDER, Results
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.read import read_run
+from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.in_workers import run_in_workers
 from pdadmm_bench.training.preflight import check
 from pdadmm_bench.training.run import run as train

@@ -21,13 +21,13 @@ from pdadmm_bench.core.signals import STOPS, handlers_kept
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import look_for
 from pdadmm_bench.suite.estimate import Outlook
-from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.suite.plan import Plan, Planned
 from pdadmm_bench.suite.pool import DONE, GONE, Pool, Slot
 from pdadmm_bench.suite.results import Claim, Results
 from pdadmm_bench.suite.worker import Make, Prepare
 from pdadmm_bench.tracking import TrackedRun
 from pdadmm_bench.tracking.suite import SuiteTracker
+from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.row import Step, results_from
 
 POLL_S = 0.5
@@ -246,7 +246,7 @@ class Session:
             self._view.report(content)
         elif event == "started":
             self._started(running, content)
-        elif event == "warmed":
+        elif event == "on_warm_start_step":
             layers, iteration = content
             total = dict(running.planned.spec.stages())[layers]
             self._view.stepped(running.bar, iteration, total, f"warm start, {layers} layers")

@@ -23,6 +23,7 @@ from typing import Any
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.training.observer import Observer
 
 TELL_S = 0.25
 
@@ -44,7 +45,7 @@ class Make:
     output: Output
 
 
-class Teller:
+class Teller(Observer):
     """The observer of a run here: passes on what it sees."""
 
     def __init__(self, connection: Connection):
@@ -61,10 +62,10 @@ class Teller:
         """Pass on what is known before training."""
         self.tell("started", dict(facts))
 
-    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+    def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
         """Tell how far the warm start is, when it is time to."""
         if time.monotonic() >= self._next:
-            self.tell("warmed", (layers, int(step["iteration"])))
+            self.tell("on_warm_start_step", (layers, int(step["iteration"])))
             self._next = time.monotonic() + TELL_S
 
     def stepped(self, step: Mapping[str, float]) -> None:
@@ -73,7 +74,7 @@ class Teller:
         if time.monotonic() >= self._next:
             self._flush()
 
-    def noticed(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Pass it on."""
         self.tell("report", text)
 

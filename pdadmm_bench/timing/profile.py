@@ -41,7 +41,7 @@ REFERENCE_PRODUCTS = 2
 """Products of the reference over those of pdadmm, at least: what its first iteration is foretold by."""
 PENALTIES = ("rho", "nu", "mu")
 
-Told = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 """Hears what is being done, and how many of how many steps of it are over."""
 
 
@@ -159,7 +159,7 @@ def alternate(contenders: Mapping[str, Contender], repeats: int) -> Iterator[dic
 
 def profile(
     spec: RunSpec, problem: Problem, found: Found, *,
-    repeats: int, adam: bool, reference: bool, budget_s: float, told: Told,
+    repeats: int, adam: bool, reference: bool, budget_s: float, on_progress: OnProgress,
 ) -> None:  # fmt: skip
     """Fill ``found`` with an iteration of ``spec``, its floor, memory, allocations and parts, and its rivals.
 
@@ -167,7 +167,7 @@ def profile(
         adam, reference: whether an iteration of these is measured beside it.
         budget_s: seconds that the reference may take in all; it is left out where it would take longer.
     """
-    told("starting", 0, repeats)
+    on_progress("starting", 0, repeats)
     _forget_peak(spec)
     subject = Subject(spec, problem)
     floor = Floor(subject.eager)
@@ -181,7 +181,7 @@ def profile(
     contenders = {"iteration": Contender(subject, subject), "floor": Contender(floor, subject)}
     rivals = {"adam": _adam if adam else None, "reference": _reference if reference else None}
     for name, start in rivals.items():
-        told(f"starting {name}", 0, repeats)
+        on_progress(f"starting {name}", 0, repeats)
         try:
             rival = start(subject, problem, budget_s / (repeats + 1)) if start else _not_wanted()
         except Unsupported as reason:
@@ -191,8 +191,10 @@ def profile(
             found.facts[f"{name}_products_flops"] = Floor(rival.eager).flops
     for done, seconds in enumerate(alternate(contenders, repeats), 1):
         found.add(**figures(seconds, floor.flops))
-        told("iteration in turn with " + ", ".join(name for name in contenders if name != "iteration"), done, repeats)
-    told("parts of an iteration", repeats, repeats)
+        on_progress(
+            "iteration in turn with " + ", ".join(name for name in contenders if name != "iteration"), done, repeats
+        )
+    on_progress("parts of an iteration", repeats, repeats)
     found.facts["breakdown"] = json.dumps(breakdown(subject, max(3, repeats)))
 
 

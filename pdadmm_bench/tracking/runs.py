@@ -303,7 +303,7 @@ class TrackedRun:
         tracker.attempt("creating a run", lambda: self._under_parent(tracker.upload.open))
         self._next_flush = time.monotonic() + _FLUSH_SECONDS
 
-    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+    def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
         """The steps of a warm start belong to another network; only its seconds are kept."""
 
     def stepped(self, step: Mapping[str, float]) -> None:
@@ -315,7 +315,7 @@ class TrackedRun:
             written = tracker.attempt("writing metrics", lambda: self._under_parent(tracker.upload.send_steps))
             self._next_flush = time.monotonic() + (_FLUSH_SECONDS if written else _RETRY_SECONDS)
 
-    def noticed(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """For whoever is watching; the row says what matters later."""
 
     def attach(self, name: str, text: str) -> None:

@@ -20,10 +20,10 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.parallel.group import Group, joined
 from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
-from pdadmm_bench.suite.identity import code_version
 from pdadmm_bench.training.checkpoint import Checkpoints
+from pdadmm_bench.training.code_version import code_version
+from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.row import Step, failed, results_from
-from pdadmm_bench.training.run import Observer
 from pdadmm_bench.training.run import run as train
 from pdadmm_bench.training.setup import choose_device
 
@@ -85,7 +85,7 @@ def _work(specs: list[RunSpec], output: Output, parent: Connection) -> None:
                 return
 
 
-class InStep:
+class InStep(Observer):
     """Worker 0's observers, for which every other worker waits, however long they take; those have one without any.
 
     So a slow store is neither a part of the next iteration, where the others would wait for worker 0, nor a stall.
@@ -99,18 +99,18 @@ class InStep:
             observer.started(spec, facts)
         self._group.follow()
 
-    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+    def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
         for observer in self._observers:  # the others wait already, for the end of the warm start
-            observer.warmed(layers, step)
+            observer.on_warm_start_step(layers, step)
 
     def stepped(self, step: Mapping[str, float]) -> None:
         for observer in self._observers:
             observer.stepped(step)
         self._group.follow()
 
-    def noticed(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         for observer in self._observers:  # seldom, and soon done
-            observer.noticed(text)
+            observer.on_message(text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         for observer in self._observers:
@@ -119,7 +119,7 @@ class InStep:
             self._group.follow()
 
 
-class _Parent:
+class _Parent(Observer):
     """Worker 0's observer: tells the parent process and waits for its answer."""
 
     def __init__(self, connection: Connection):
@@ -128,14 +128,14 @@ class _Parent:
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         self._tell("started", dict(facts))
 
-    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
-        self._tell("warmed", (layers, dict(step)))
+    def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
+        self._tell("on_warm_start_step", (layers, dict(step)))
 
     def stepped(self, step: Mapping[str, float]) -> None:
         self._tell("stepped", dict(step))
 
-    def noticed(self, text: str) -> None:
-        self._tell("noticed", text)
+    def on_message(self, text: str) -> None:
+        self._tell("on_message", text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         if status_of(row).crashed:
@@ -200,12 +200,12 @@ class _Hub:
     def _handle(self, event: str, content: Any) -> None:
         if event == "started":
             self._start(content)
-        elif event == "warmed":
+        elif event == "on_warm_start_step":
             for observer in self._observers:
-                observer.warmed(*content)
-        elif event == "noticed":
+                observer.on_warm_start_step(*content)
+        elif event == "on_message":
             for observer in self._observers:
-                observer.noticed(content)
+                observer.on_message(content)
         elif event == "stepped":
             self._history.append(content)
             for observer in self._observers:

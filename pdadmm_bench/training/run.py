@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,34 +36,11 @@ from pdadmm_bench.parallel.exchange import Neighbour, Traffic, close
 from pdadmm_bench.parallel.group import Group, Workers, finishing_iteration
 from pdadmm_bench.parallel.layout import Work
 from pdadmm_bench.training.checkpoint import Checkpoint, Checkpoints
+from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.row import Step, failed, results_from
 from pdadmm_bench.training.setup import check_device, choose_device, make_optimizer, threads_per_worker
 
 WARMUP_ITERATIONS = 2
-
-
-class Observer(Protocol):
-    """Told what happens, off the clock: a tracker, a progress bar. One that inherits has to take what it needs only."""
-
-    def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
-        """Training is about to start; ``facts`` are the row values known by now."""
-        return
-
-    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
-        """One iteration of the warm start's network of so many layers is over."""
-        return
-
-    def stepped(self, step: Mapping[str, float]) -> None:
-        """One iteration is over."""
-        return
-
-    def noticed(self, text: str) -> None:
-        """Something happened beside training that a user should know of; a warning begins with ``warning: ``."""
-        return
-
-    def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        """The run is over, however it ended; the observer may add what it knows to ``row``."""
-        return
 
 
 @dataclass
@@ -426,7 +403,7 @@ class _Run:
 
     def _notice(self, text: str) -> None:
         for observer in self.observers:
-            observer.noticed(text)
+            observer.on_message(text)
 
     def _check(self, step: Step) -> None:
         """Raise :class:`Stop` when the run should end here; every worker decides the same."""
@@ -496,7 +473,7 @@ class _OfStage(Observer):
         self._observer, self._layers = observer, layers
 
     def stepped(self, step: Mapping[str, float]) -> None:
-        self._observer.warmed(self._layers, step)
+        self._observer.on_warm_start_step(self._layers, step)
 
-    def noticed(self, text: str) -> None:
-        self._observer.noticed(text)
+    def on_message(self, text: str) -> None:
+        self._observer.on_message(text)

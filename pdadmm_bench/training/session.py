@@ -23,8 +23,8 @@ from pdadmm_bench.parallel.group import Group, check_world, joined, launched
 from pdadmm_bench.tracking import Tracker, view_command
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.in_workers import InStep, checkpoints_of, run_in_workers
+from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.preflight import cautions, check
-from pdadmm_bench.training.run import Observer
 from pdadmm_bench.training.run import run as train
 from pdadmm_bench.training.setup import choose_device
 

@@ -32,9 +32,9 @@ class Screen:
         spec = run_spec({**settings, "layers": 10})
         self.view.started(spec, {})
         for layers, until in spec.stages():
-            self.view.warmed(layers, {"iteration": 0, "acc_val": 0.1, "loss_train": 3.0})
+            self.view.on_warm_start_step(layers, {"iteration": 0, "acc_val": 0.1, "loss_train": 3.0})
             for k in range(1, until + 1):
-                self.view.warmed(layers, {"iteration": k, "iteration_seconds": 0.005, "loss": 2.0})
+                self.view.on_warm_start_step(layers, {"iteration": k, "iteration_seconds": 0.005, "loss": 2.0})
         self.view.stepped({"iteration": 0, "acc_val": 0.1})
         for k in range(1, iterations + 1):
             step = {"iteration": k, "iteration_seconds": 0.012, "loss": 1 / k}

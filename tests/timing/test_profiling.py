@@ -69,7 +69,7 @@ def test_what_never_came_about_has_no_number() -> None:
 
 def test_a_profile_is_complete_and_flat() -> None:
     found = Found()
-    profile(spec(), PROBLEM, found, repeats=5, adam=True, reference=True, budget_s=60, told=lambda *_: None)
+    profile(spec(), PROBLEM, found, repeats=5, adam=True, reference=True, budget_s=60, on_progress=lambda *_: None)
     row = found.row_values()
     for name in ("iteration_s", "floor_s", "adam_s", "reference_s"):
         assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
@@ -82,12 +82,12 @@ def test_a_profile_is_complete_and_flat() -> None:
 def test_a_profile_cut_off_keeps_whole_repetitions() -> None:
     found = Found()
 
-    def told(what: str, done: int, total: int) -> None:
+    def on_progress(what: str, done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        profile(spec(), PROBLEM, found, repeats=9, adam=False, reference=False, budget_s=60, told=told)
+        profile(spec(), PROBLEM, found, repeats=9, adam=False, reference=False, budget_s=60, on_progress=on_progress)
     row = found.row_values()
     assert row["n"] == 2
     assert row["iteration_s"] > 0
@@ -101,7 +101,14 @@ def test_a_profile_cut_off_keeps_whole_repetitions() -> None:
 def test_the_reference_is_left_out_with_a_reason_only(settings: Any, budget: float, reason: str | None) -> None:
     found = Found()
     profile(
-        spec(**settings), PROBLEM, found, repeats=1, adam=False, reference=True, budget_s=budget, told=lambda *_: None
+        spec(**settings),
+        PROBLEM,
+        found,
+        repeats=1,
+        adam=False,
+        reference=True,
+        budget_s=budget,
+        on_progress=lambda *_: None,
     )
     assert found.facts["adam_skipped"] == "not wanted"
     assert ("reference_s" in found.samples) == (reason is None)

@@ -20,7 +20,7 @@ class Crash(Observer):
     def __init__(self, at: int, warming: bool = False):
         self.at, self.warming, self.notices = at, warming, []
 
-    def warmed(self, layers, step):
+    def on_warm_start_step(self, layers, step):
         if self.warming and step["iteration"] == self.at:
             raise RuntimeError("crash")
 
@@ -28,7 +28,7 @@ class Crash(Observer):
         if not self.warming and step["iteration"] == self.at:
             raise RuntimeError("crash")
 
-    def noticed(self, text):
+    def on_message(self, text):
         self.notices.append(text)
 
 

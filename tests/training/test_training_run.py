@@ -34,7 +34,7 @@ class Recorder(Observer):
     def started(self, spec, facts):
         self.facts = facts
 
-    def warmed(self, layers, step):
+    def on_warm_start_step(self, layers, step):
         self.warming.append((layers, int(step["iteration"])))
 
     def stepped(self, step):

@@ -22,12 +22,13 @@ from pdadmm_bench.core.rows import STATUSES, Row, status_of
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.report.tables.summary import summary_table
 from pdadmm_bench.report.units import seconds
+from pdadmm_bench.training.observer import Observer
 
 _REDRAW_SECONDS = 0.1
 _PLAIN_LINES = 10
 
 
-class LiveView:
+class LiveView(Observer):
     """The display of one invocation; a context manager, and an observer of every run in it, one after the other.
 
     Args:
@@ -81,7 +82,7 @@ class LiveView:
             self._task = self._bar.add_task(self._name, total=spec.iterations, facts="")
             self._bar.refresh()
 
-    def warmed(self, layers: int, step: Mapping[str, float]) -> None:
+    def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
         """Show the iteration of the warm start as one of the run."""
         before = sum(iterations for depth, iterations in self._stages.items() if depth < layers)
         self._show(step, self._stages[layers], before, f"warm start, {layers} layers")
@@ -114,7 +115,7 @@ class LiveView:
                 self._say("  ".join([f"{self._name}: {where}", *self._facts()]))
                 self._tenth = tenth
 
-    def noticed(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Show it as a line of its own."""
         self.report(text)
 

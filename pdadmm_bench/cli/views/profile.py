@@ -52,7 +52,7 @@ class Session:
         with _Progress(len(self.entries)) as progress:
             for number, entry in enumerate(self.entries, 1):
                 progress.begin(entry.name, number)
-                row, error = measured(entry, Bench(self._load, progress.told, self.budget_s))
+                row, error = measured(entry, Bench(self._load, progress.on_progress, self.budget_s))
                 if detailed and isinstance(error, UserError):
                     raise error
                 self.rows.append(row)
@@ -111,7 +111,7 @@ class _Progress:
         elif place:
             typer.echo(place + name, err=True)
 
-    def told(self, what: str, done: int, total: int) -> None:
+    def on_progress(self, what: str, done: int, total: int) -> None:
         """How far the entry is."""
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total, doing=what)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pdadmm_bench.core.spec import DataSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.timing.profile import Found, Told
+from pdadmm_bench.timing.profile import Found, OnProgress
 from pdadmm_bench.timing.scaling import generated_problem
 
 REPEATS = 15
@@ -28,7 +28,7 @@ class Bench:
     """What measuring needs from outside."""
 
     load: Callable[[DataSpec], Problem]
-    told: Told = lambda what, done, total: None
+    on_progress: OnProgress = lambda what, done, total: None
     budget_s: float = 120.0
     """Seconds the reference may take in a profile."""
 

@@ -41,7 +41,7 @@ class Profile(Entry):
     def measure(self, bench: Bench, found: Found) -> None:
         profile(
             self.spec(), self.problem(bench), found, repeats=self.repeats, adam=self.adam, reference=self.reference,
-            budget_s=bench.budget_s, told=bench.told,
+            budget_s=bench.budget_s, on_progress=bench.on_progress,
         )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ class Versus(Entry):
                 other_ratio_to_floor=seconds["theirs"] / seconds["their floor"],
                 speedup=seconds["theirs"] / seconds["ours"],
             )
-            bench.told("iteration in turn with the other", done, self.repeats)
+            bench.on_progress("iteration in turn with the other", done, self.repeats)
 
 
 class Linear(Entry):
@@ -98,7 +98,9 @@ class Linear(Entry):
         for repeat in range(self.repeats):
             seconds = {}
             for done, size in enumerate(self.sizes if repeat % 2 == 0 else self.sizes[::-1]):
-                bench.told(f"{size} {self.vary}", repeat * len(self.sizes) + done, self.repeats * len(self.sizes))
+                bench.on_progress(
+                    f"{size} {self.vary}", repeat * len(self.sizes) + done, self.repeats * len(self.sizes)
+                )
                 subject = self._subject(bench, size)
                 seconds[size] = Contender(subject, subject).seconds()
                 del subject
@@ -161,10 +163,10 @@ class Accuracy(Entry):
     def measure(self, bench: Bench, found: Found) -> None:
         problem, their_problem, hits = self.problem(bench), bench.load(self.literal().data), 0
         for seed in range(self.repeats):
-            bench.told(f"reference, seed {seed}", 2 * seed, 2 * self.repeats)
+            bench.on_progress(f"reference, seed {seed}", 2 * seed, 2 * self.repeats)
             theirs = _steps(self.literal(seed), their_problem)
             end = theirs[-1]
-            bench.told(f"{self.optimizer}, seed {seed}", 2 * seed + 1, 2 * self.repeats)
+            bench.on_progress(f"{self.optimizer}, seed {seed}", 2 * seed + 1, 2 * self.repeats)
             ours = _steps(self.spec(seed=seed, iterations=self.iterations, target=end["acc_val"]), problem)
             reached, reference_reached = (_reached(steps, end["acc_val"]) for steps in (ours, theirs))
             hits += math.isfinite(reached)
@@ -213,7 +215,7 @@ class Memory(Entry):
         run = self.spec(iterations=self.iterations).flat()
         task = Task(run=run, rows=self.rows, features=self.features, classes=self.classes)
         for repeat in range(self.repeats):
-            bench.told("training in a process of its own", repeat, self.repeats)
+            bench.on_progress("training in a process of its own", repeat, self.repeats)
             row = run_alone(task)
             if row["status"] != "ok":
                 raise RuntimeError(f"{row['status']}: {row['status_reason']}")
