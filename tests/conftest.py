@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import hypothesis
 import pytest
+from third_party import write_package
 
 from pdadmm_bench.tracking import store
 
@@ -28,6 +29,26 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     monkeypatch.delenv("PDADMM_BENCH_DATA", raising=False)
     monkeypatch.delenv("PDADMM_BENCH_SHARE", raising=False)
     monkeypatch.setenv("PDADMM_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """``install("pdadmm_bench.optimizers", mine="module:Class")`` installs a package with entry points of that group.
+
+    It returns a folder on the path of modules, where ``module.py`` may be written. Afterwards nothing of it is left.
+    """
+    folders: list[Path] = []
+
+    def make(group: str, **targets: str) -> Path:
+        folders.append(tmp_path_factory.mktemp("third_party"))
+        write_package(folders[-1], folders[-1].name, {group: targets})
+        monkeypatch.syspath_prepend(folders[-1])
+        return folders[-1]
+
+    yield make
+    for name, module in list(sys.modules.items()):
+        if any(str(folder) in str(getattr(module, "__file__", None)) for folder in folders):
+            del sys.modules[name]
 
 
 @pytest.fixture

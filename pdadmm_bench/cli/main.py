@@ -30,7 +30,7 @@ from pdadmm_bench.cli.verbs.scale import scale
 from pdadmm_bench.cli.verbs.suite import suite
 from pdadmm_bench.cli.verbs.sync import sync
 from pdadmm_bench.cli.verbs.ui import ui
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import Unreachable, UserError
 
 DEBUG = "PDADMM_BENCH_DEBUG"
@@ -65,7 +65,7 @@ def options(
     """Accuracy and speed of layer-parallel, gradient-free ADMM next to backpropagation on graph-augmented MLPs."""
     # --debug is here for the help only: main takes it out, since it may stand after the verb as well.
     if share_dir:
-        os.environ[share.VARIABLE] = share_dir
+        os.environ[resources.VARIABLE] = share_dir
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.spec import ModelSpec
 from pdadmm_bench.core.typed import Typed, build, read_toml
@@ -54,7 +54,7 @@ def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict
         raise unknown("preset", preset, NAMES)
     if preset == NONE:
         return {}
-    path = share.find(f"{FOLDER}/{preset}/{optimizer}.toml")
+    path = resources.find(f"{FOLDER}/{preset}/{optimizer}.toml")
     if path is None:
         if preset == "default":  # an optimizer of another package: its own defaults are its preset
             return {}

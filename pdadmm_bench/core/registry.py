@@ -1,12 +1,13 @@
-"""Names to things: a registry maps a name to ``module:attribute`` and imports it only when it is asked for.
+"""A registry maps a name to ``module:attribute``, and imports the module only when the attribute is asked for.
 
-Third-party packages add names through the entry-point groups ``pdadmm_bench.optimizers`` and
-``pdadmm_bench.datasets``; a name taken twice is refused.
+Packages of third parties add names through the entry-point groups ``pdadmm_bench.optimizers`` and
+``pdadmm_bench.datasets``. A name that is taken twice is refused.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -24,39 +25,46 @@ class Registry:
 
     def __init__(self, kind: str, group: str, builtin: dict[str, str]):
         self.kind, self.group = kind, group
-        self._targets: dict[str, str] = {}
-        for name, target in builtin.items():
-            self.add(name, target)
-        self._discovered = False
-
-    def add(self, name: str, target: str) -> None:
-        """Register ``name``; raises :class:`UserError` when it already stands for something else."""
-        if self._targets.get(name, target) != target:
-            raise UserError(f"{self.kind} {name!r} is registered twice: {self._targets[name]} and {target}")
-        self._targets[name] = target
+        self._builtin = dict(builtin)
+        self._found: dict[str, str] = {}
+        self._searched: tuple[str, ...] | None = None
 
     def names(self) -> list[str]:
-        """Every registered name, in the order of registration: the project's own first."""
-        self._discover()
-        return list(self._targets)
+        """All registered names: first those of the project, then those of third parties.
+
+        Raises :class:`UserError` when a name stands for two things.
+        """
+        return list(self._targets())
 
     def check(self, name: str) -> None:
-        """Raise :class:`UserError` with the nearest valid names for one that is unknown; imports nothing."""
-        self._discover()
-        if name not in self._targets:
-            raise unknown(self.kind, name, self._targets)
+        """Raise :class:`UserError` with the nearest valid names when ``name`` is unknown; imports nothing."""
+        targets = self._targets()
+        if name not in targets:
+            raise unknown(self.kind, name, targets)
 
     def get(self, name: str) -> Any:
-        """The attribute ``name`` stands for; an unknown name raises with the nearest valid ones."""
+        """The attribute that ``name`` stands for.
+
+        Raises :class:`UserError` for an unknown name, with the nearest valid ones, and for a target that cannot be
+        imported.
+        """
         self.check(name)
-        module, _, attribute = self._targets[name].partition(":")
+        target = self._targets()[name]
+        module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
-            raise UserError(f"{self.kind} {name!r} ({self._targets[name]}) cannot be loaded: {error}") from error
+            raise UserError(f"{self.kind} {name!r} ({target}) cannot be loaded: {error}") from error
 
-    def _discover(self) -> None:
-        if not self._discovered:
+    def _targets(self) -> dict[str, str]:
+        """Every name with its target; entry points are searched again only after the path of modules has changed."""
+        path = tuple(sys.path)
+        if path != self._searched:
+            found = dict(self._builtin)
             for point in entry_points(group=self.group):
-                self.add(point.name, point.value)
-            self._discovered = True
+                if found.setdefault(point.name, point.value) != point.value:
+                    raise UserError(
+                        f"{self.kind} {point.name!r} is registered twice: {found[point.name]} and {point.value}"
+                    )
+            self._found, self._searched = found, path
+        return self._found

@@ -1,7 +1,7 @@
-"""Where the folders of data the program reads are: ``datasets/``, ``runners/`` and ``reports/``.
+"""Finds the folders of data that the program reads: ``datasets/``, ``runners/`` and ``reports/``.
 
-In a checkout they lie beside the package, in an installed wheel inside it (``pdadmm_bench/share/``). A user's folder
-laid out the same way (``--share DIR`` or ``PDADMM_BENCH_SHARE``) overlays them file by file.
+In a checkout they lie beside the package. In an installed wheel they lie inside it, in ``pdadmm_bench/share/``. A
+user's folder with the same layout (``--share DIR`` or ``PDADMM_BENCH_SHARE``) overlays them file by file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ VARIABLE = "PDADMM_BENCH_SHARE"
 
 
 def roots() -> list[Path]:
-    """The folders searched, first match wins: the user's overlay, then the one that came with the program."""
+    """The folders that are searched, in order: the user's overlay, then the folder that came with the program.
+
+    Raises :class:`UserError` when either is missing.
+    """
     package = Path(__file__).resolve().parents[1]
     own = next((root for root in (package / "share", package.parent) if (root / "datasets").is_dir()), None)
     if own is None:
@@ -28,10 +31,10 @@ def roots() -> list[Path]:
 
 
 def find(relative: str) -> Path | None:
-    """The first root's file at ``relative`` (``"datasets/cora.toml"``), or None."""
+    """The file at ``relative`` (``"datasets/cora.toml"``) in the first root that has it, or None."""
     return next((root / relative for root in roots() if (root / relative).is_file()), None)
 
 
 def names(folder: str, suffix: str = ".toml") -> list[str]:
-    """Sorted stems of the files in ``folder`` over all roots."""
+    """Sorted names of the files in ``folder`` over all roots, without their suffix."""
     return sorted({path.stem for root in roots() for path in (root / folder).glob(f"*{suffix}")})

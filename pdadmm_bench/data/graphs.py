@@ -17,8 +17,7 @@ from torch import Tensor
 
 from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.data.cards import Card
-
-PARTS = ("train", "val", "test")
+from pdadmm_bench.data.problem import PARTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class Graph:
     """N nodes with features ``x`` (N, d) float32 and classes ``y`` (N,) int64.
 
     ``edge_index`` (2, E) holds every edge in both directions, without duplicates. ``parts`` are the node indices of
-    the source's own split, None where it has none.
+    the source's own split, or None where the source has no split.
     """
 
     x: Tensor
@@ -36,9 +35,9 @@ class Graph:
 
 
 def load_graph(card: Card, root: Path) -> Graph:
-    """Read the staged files below ``root`` with PyG or OGB; ``root`` is written to.
+    """Read the staged files below ``root`` with PyG or OGB, which write their own files there, too.
 
-    Raises :class:`DataError` when the files cannot be read or their sizes are not the card's.
+    Raises :class:`DataError` when the files cannot be read, or when the sizes are not those of the card.
     """
     from torch_geometric.utils import to_undirected
 
@@ -47,7 +46,7 @@ def load_graph(card: Card, root: Path) -> Graph:
             data, parts = LOADERS[card.loader.kind](card, root)
     except (MemoryError, UserError):
         raise
-    except Exception as error:  # whatever a parser of another library makes of bytes that are not its format
+    except Exception as error:  # a parser of another library may raise anything for bytes that are not in its format
         names = ", ".join(file.path for file in card.files)
         raise DataError(f"the files of dataset {card.name!r} cannot be read ({names}): {error}") from error
     if data.x is None or data.y is None or data.edge_index is None:
@@ -93,10 +92,10 @@ def _ogb(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
     from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
     from torch_geometric.data.storage import GlobalStorage
 
-    # pandas hands OGB read-only arrays; they are saved and loaded again before anyone could write to them.
+    # pandas gives OGB read-only arrays. OGB saves and loads them again before anything could write to them.
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-    # OGB loads what it has just written without saying weights_only; these four types are all that is in there.
-    # Those PyG has allowed already stay out of the context, which on leaving would forbid them to PyG as well.
+    # OGB calls torch.load without weights_only on a file it has just written; the file holds these four types only.
+    # Types that PyG has allowed already stay out of the context: on leaving, it would forbid them to PyG, too.
     allowed = torch.serialization.get_safe_globals()
     types = [kind for kind in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if kind not in allowed]
     with torch.serialization.safe_globals(types):
@@ -106,7 +105,10 @@ def _ogb(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
 
 
 def _ogb_module() -> Any:
-    """OGB, imported without the thread that asks PyPI for news: it starts only when ``outdated`` can be imported."""
+    """OGB, imported without its thread that asks PyPI for a newer version.
+
+    The thread starts only when ``outdated`` can be imported, so that import is made to fail meanwhile.
+    """
     if "ogb" not in sys.modules and "outdated" not in sys.modules:
         sys.modules["outdated"] = None  # type: ignore[assignment]
         try:
@@ -138,7 +140,7 @@ LOADERS: dict[str, Callable[[Card, Path], tuple[Any, dict[str, Tensor] | None]]]
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop the loaders' chatter ("Processing...", progress bars), never a warning."""
+    """Drop what the loaders print ("Processing...", progress bars), but no warning."""
     swallow = io.StringIO()
     with (
         warnings.catch_warnings(record=True) as caught,

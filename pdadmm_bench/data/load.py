@@ -1,4 +1,4 @@
-"""The one entry: from :class:`~pdadmm_bench.core.spec.DataSpec` to :class:`~pdadmm_bench.data.problem.Problem`."""
+"""The public door of the data layer: :func:`load_problem` turns a ``DataSpec`` into a ``Problem``."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import torch
 
 from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.core.spec import DataSpec
-from pdadmm_bench.data.cache import Places, cache_folder, known_digests, scratch, staged, writing
-from pdadmm_bench.data.cards import Card, load_card
-from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.data.cache import Places, cache_folder, scratch, writing
+from pdadmm_bench.data.cards import Card
+from pdadmm_bench.data.catalog import load_card
+from pdadmm_bench.data.problem import PARTS, Problem, Rows
+from pdadmm_bench.data.stage import known_digests, staged
 
 if TYPE_CHECKING:
     from pdadmm_bench.data.graphs import Graph
 
 DATA_VARIABLE = "PDADMM_BENCH_DATA"
 
-#: Part of the key of cached features: raise it whenever the same files or parameters would give other rows.
 FEATURES_VERSION = 1
-
-PARTS = ("train", "val", "test")
+"""Part of the key of cached features. Raise it whenever the same files or parameters would give other rows."""
 
 
 def _to_stderr(line: str) -> None:
@@ -43,16 +43,18 @@ def load_problem(
     offline: bool = False,
     report: Callable[[str], None] = _to_stderr,
 ) -> Problem:
-    """The rows ``spec`` asks for, from the cache of features or computed and cached, and scaled as it says.
+    """The rows that ``spec`` asks for, scaled as it says.
+
+    They come from the cache of features, or they are computed and put there.
 
     Args:
         spec: dataset, split, hops.
         data_root: folder laid out as PyG roots, only read; default ``PDADMM_BENCH_DATA``, if set.
         cache: where raw files and features are kept; default ``PDADMM_BENCH_CACHE``, else the platform's folder.
-        offline: never touch the network.
-        report: takes warnings and progress, a line at a time.
+        offline: never use the network.
+        report: takes warnings and progress, one line at a time.
 
-    Raises :class:`UserError` for what cannot be asked for or a cache that cannot be written, and its kind
+    Raises :class:`UserError` for a spec that cannot be met or a cache that cannot be written, and its subclass
     :class:`DataError` for files that are missing or not what the card says.
     """
     problem = _load(spec, load_card(spec.dataset), places_for(data_root, cache, offline, report), report)
@@ -82,18 +84,18 @@ def _load(spec: DataSpec, card: Card, places: Places, report: Callable[[str], No
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of the rows of a :class:`DataSpec` before anything is fetched or computed."""
+    """What is known about the rows of a :class:`DataSpec` before anything is fetched or computed."""
 
     key: str | None
-    """Names the rows by files, loader, split and hops; None where the digest of an absent file is not known."""
+    """Identifies the rows by files, loader, split and hops. None where the digest of an absent file is not known."""
     ready: bool
     """The rows are in the cache."""
     missing: tuple[str, ...]
-    """Files that are nowhere on this machine; none where the rows are ready."""
+    """Paths of the files that are not on this machine; empty where the rows are ready."""
 
 
 def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | None = None) -> Found:
-    """Look for the rows of ``spec`` without fetching, computing or loading; raises as :func:`load_problem`."""
+    """Look for the rows of ``spec`` without fetching, computing or loading. Raises what :func:`load_problem` raises."""
     card = load_card(spec.dataset)
     places = places_for(data_root, cache, offline=True, report=_to_stderr)
     choice = _choice(card, spec)
@@ -105,9 +107,9 @@ def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | Non
 
 
 def places_for(data_root: Path | None, cache: Path | None, offline: bool, report: Callable[[str], None]) -> Places:
-    """Where files are looked for: in the folders given, else those of the variables, else the platform's cache.
+    """Where files are looked for: in the folders given, else in those of the variables, else in the platform's cache.
 
-    Raises :class:`DataError` for a data root that is no folder.
+    Raises :class:`DataError` for a data root that is not a folder.
     """
     return Places(data_root=_data_root(data_root), cache=cache_folder(cache), offline=offline, report=report)
 
@@ -120,7 +122,7 @@ def _data_root(given: Path | None) -> Path | None:
 
 
 def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:
-    """What of ``spec`` the rows depend on: a public split has no seed and no counts."""
+    """The settings of ``spec`` that the rows depend on. A public split has no seed and no counts."""
     split = card.split.kind if spec.split == "auto" else spec.split
     if split == "public" and card.split.kind != "public":
         raise UserError(f"dataset {card.name!r} has no public split; ask for --split random")
@@ -184,7 +186,7 @@ def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[
 
 
 def _fitted(card: Card, counts: dict[str, int], report: Callable[[str], None]) -> dict[str, int]:
-    """Counts a small generated graph can satisfy: its size was chosen freely, the defaults are for real ones."""
+    """Counts that a small generated graph can meet: the default counts are meant for real graphs."""
     left = card.sizes.nodes - counts["train_per_class"] * card.sizes.classes
     if 2 <= left < counts["num_val"] + counts["num_test"]:
         test = max(1, min(left - 1, left * counts["num_test"] // (counts["num_val"] + counts["num_test"])))
@@ -215,11 +217,11 @@ def _write(path: Path, problem: Problem, cache: Path) -> None:
 
 
 def _read(path: Path, report: Callable[[str], None]) -> Problem | None:
-    """The problem stored at ``path``; None when there is none, or one that is damaged, which is reported."""
+    """The problem stored at ``path``. None when there is none, or when it is damaged; the damage is reported."""
     if not path.is_file():
         return None
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums it wrote
+        with zipfile.ZipFile(path) as archive:  # torch.load does not check the checksums that torch.save wrote
             damaged = archive.testzip()
         if damaged:
             raise zipfile.BadZipFile(f"{damaged} does not match its checksum")

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+PARTS = ("train", "val", "test")
+"""The parts of a split, in the order in which a problem holds them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -42,7 +45,7 @@ class Problem:
 
     def parts(self) -> dict[str, Rows]:
         """The three parts by name."""
-        return {"train": self.train, "val": self.val, "test": self.test}
+        return {name: getattr(self, name) for name in PARTS}
 
     def unit_scaled(self, blocks: int = 1) -> Problem:
         """The same problem with each of ``blocks`` equal blocks of columns divided by its root mean square in training.

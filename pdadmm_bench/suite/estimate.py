@@ -12,7 +12,7 @@ from functools import cache
 from itertools import pairwise
 
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.cards import load_card
+from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, layer_costs, microbatches_for, predict_iteration
 from pdadmm_bench.parallel.layout import profile_of

@@ -22,7 +22,7 @@ from pdadmm_bench.core import resources as share
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
-from pdadmm_bench.data.cards import card_names, load_card
+from pdadmm_bench.data.catalog import card_names, load_card
 from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite.identity import configuration, effective
 from pdadmm_bench.suite.search import Search, draw

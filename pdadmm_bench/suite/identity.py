@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pdadmm_bench.core.spec import DataSpec, RunSpec
-from pdadmm_bench.data.cards import load_card
+from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.training.setup import choose_device, make_optimizer
 

@@ -20,7 +20,8 @@ ROOTS = ("pdadmm_bench.training.run", "pdadmm_bench.data.load")
 LEFT_OUT = {
     "pdadmm_bench", "pdadmm_bench.core.env", "pdadmm_bench.core.errors", "pdadmm_bench.core.memory",
     "pdadmm_bench.core.registry", "pdadmm_bench.core.rows", "pdadmm_bench.core.resources", "pdadmm_bench.core.typed",
-    "pdadmm_bench.core.presets", "pdadmm_bench.data.cache", "pdadmm_bench.data.fetch", "pdadmm_bench.optim",
+    "pdadmm_bench.core.presets", "pdadmm_bench.data.cache", "pdadmm_bench.data.fetch", "pdadmm_bench.data.stage",
+    "pdadmm_bench.optim",
     "pdadmm_bench.training.observer",
 }  # fmt: skip
 """They tell of a run, find its files or verify them, and compute nothing in it."""

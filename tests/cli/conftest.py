@@ -12,7 +12,7 @@ import pytest
 from shell import Answer, Cli
 
 from pdadmm_bench.cli.main import DEBUG, main
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.data.cache import CACHE_VARIABLE
 from pdadmm_bench.tracking import store
 
@@ -43,7 +43,7 @@ def with_store(folder: Path, migrated: Path) -> Path:
 def cli(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """``cli("run", …)`` calls the entry point in this process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for name in (DEBUG, share.VARIABLE):  # options set them; so they are put back
+    for name in (DEBUG, resources.VARIABLE):  # options set them; so they are put back
         monkeypatch.setenv(name, "")
 
     def call(*arguments: str) -> Answer:

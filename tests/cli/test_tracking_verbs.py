@@ -17,7 +17,7 @@ import typer
 from pdadmm_bench.cli.verbs.doctor import Finding, doctor, findings
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core.errors import TrackingError, UserError
-from pdadmm_bench.data.cards import load_card
+from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.tracking import store
 
 

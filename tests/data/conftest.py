@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from pdadmm_bench.core import resources as share
-from pdadmm_bench.data.cards import load_card
+from pdadmm_bench.core import resources
+from pdadmm_bench.data.catalog import load_card
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Tiny:
 
     def card(self, **replacements: str) -> None:
         """Rewrite the overlay card: each regular expression's match becomes the text."""
-        path = share.roots()[0] / "datasets" / f"{self.name}.toml"
+        path = resources.roots()[0] / "datasets" / f"{self.name}.toml"
         text = path.read_text(encoding="utf-8")
         for pattern, new in replacements.items():
             text, count = re.subn(pattern, new, text)
@@ -47,7 +47,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Tin
     (overlay / "datasets").mkdir(parents=True)
 
     def make(name: str) -> Tiny:
-        shipped = share.find(f"datasets/{name}.toml")
+        shipped = resources.find(f"datasets/{name}.toml")
         card = load_card(name)
         made = WRITERS[card.loader.kind](card, tmp_path / "root")
         sizes = {"nodes": len(made.x), "features": made.x.shape[1], "classes": int(made.y.max()) + 1}

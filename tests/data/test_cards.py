@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import first_values
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.data import cards
-from pdadmm_bench.data.cards import card_names, load_card
+from pdadmm_bench.data.catalog import card_names, load_card
 
 
 def test_parameters():
@@ -61,7 +60,7 @@ def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shipped(name: str) -> str:
-    return (share.roots()[-1] / "datasets" / f"{name}.toml").read_text(encoding="utf-8")
+    return (resources.roots()[-1] / "datasets" / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def test_overlay_adds_and_replaces(overlay):
@@ -101,17 +100,20 @@ def test_pickles_need_a_known_checksum(overlay):
 
 
 @pytest.mark.parametrize("form", ["path", "card", "callable"])
-def test_third_party_entry_point(tmp_path, monkeypatch, form):
-    path = tmp_path / "theirs.toml"
-    path.write_text(shipped("photo"), encoding="utf-8")
-    attribute = {"path": path, "card": load_card("photo"), "callable": lambda: str(path)}[form]
-    monkeypatch.setattr(cards.registry, "names", lambda: ["theirs"])
-    monkeypatch.setattr(cards.registry, "get", lambda name: attribute)
+def test_third_party_entry_point(tmp_path, install, form):
+    (tmp_path / "theirs.toml").write_text(shipped("photo"), encoding="utf-8")
+    folder = install("pdadmm_bench.datasets", theirs=f"their_cards:{form}")
+    (folder / "their_cards.py").write_text(
+        "from pathlib import Path\nfrom pdadmm_bench.data.catalog import load_card\n"
+        f"path = Path({str(tmp_path / 'theirs.toml')!r})\n"
+        "card = load_card('photo')\ndef callable(): return str(path)\n",
+        encoding="utf-8",
+    )
     assert "theirs" in card_names()
     assert load_card("theirs").sizes.nodes == 7650
 
 
-def test_third_party_cannot_take_a_name(monkeypatch):
-    monkeypatch.setattr(cards.registry, "names", lambda: ["cora"])
+def test_third_party_cannot_take_a_name(install):
+    install("pdadmm_bench.datasets", cora="theirs:card")
     with pytest.raises(UserError, match="both the card"):
         load_card("cora")

@@ -13,7 +13,7 @@ from pdadmm_bench.cli.verbs.info import info
 from pdadmm_bench.cli.verbs.list import list_
 from pdadmm_bench.cli.verbs.prepare import prepare
 from pdadmm_bench.core.errors import DataError, UserError
-from pdadmm_bench.data.cards import card_names
+from pdadmm_bench.data.catalog import card_names
 from pdadmm_bench.optim import registry
 
 

@@ -6,8 +6,8 @@ import tomllib
 
 import pytest
 
-from pdadmm_bench.core import resources as share
-from pdadmm_bench.data.cards import card_names, load_card
+from pdadmm_bench.core import resources
+from pdadmm_bench.data.catalog import card_names, load_card
 from pdadmm_bench.data.graphs import LOADERS
 
 REQUIRED = {
@@ -70,7 +70,7 @@ def test_checksums_are_those_of_the_real_files(name, real_data):
 
 def test_no_dataset_is_named_in_the_code():
     """The card is the only place that names a dataset."""
-    package = share.roots()[-1] / "pdadmm_bench" / "data"
+    package = resources.roots()[-1] / "pdadmm_bench" / "data"
     if not package.is_dir():
         pytest.skip("needs a checkout")
     names = {

@@ -7,7 +7,8 @@ import torch
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import DataSpec
-from pdadmm_bench.data.cards import SbmParameters, Split, load_card
+from pdadmm_bench.data.cards import SbmParameters, Split
+from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.synthetic import sbm
 

@@ -17,7 +17,7 @@ from dockerfile import ROOT
 from image import Image
 
 from pdadmm_bench import __version__
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 
 TINY = (
     "--dataset", "sbm[nodes=300,classes=3,features=12]", "--hops", "1", "--num-val", "50", "--num-test", "50",
@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_package_and_its_data_are_in_the_wheel_and_nothing_else(image: Image, contents: dict[str, bytes]) -> None:
     source = image.root / "src"
     expected = {f"pdadmm_bench/{name}": data for name, data in files(source / "pdadmm_bench").items()}
-    for folder in share.FOLDERS:
+    for folder in resources.FOLDERS:
         expected |= {f"pdadmm_bench/share/{folder}/{name}": data for name, data in files(source / folder).items()}
     assert {name: data for name, data in contents.items() if ".dist-info/" not in name} == expected
     kinds = ("py.typed", "report/page.html.j2", "share/datasets/pubmed.toml", "share/runners/smoke.toml")

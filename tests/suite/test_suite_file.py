@@ -16,7 +16,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.protocol import protocol
 from pdadmm_bench.core.rows import first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.cards import load_card
+from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.optim import contenders
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.pictures import pictures

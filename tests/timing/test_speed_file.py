@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.report.figures.speed import details, speed_figure, text, verdict_table, verdicts
 from pdadmm_bench.timing.profile import Found
@@ -66,7 +66,7 @@ def test_the_shipped_file_has_the_targets_of_the_project() -> None:
 
 def test_a_shipped_file_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find("speed") == find("speed.toml") == find("runners/speed.toml") == share.find("runners/speed.toml")
+    assert find("speed") == find("speed.toml") == find("runners/speed.toml") == resources.find("runners/speed.toml")
     (tmp_path / "speed.toml").write_text("")
     assert find("speed.toml") == Path("speed.toml")
     with pytest.raises(UserError, match=r"no such speed file: elsewhere/speed\.toml"):

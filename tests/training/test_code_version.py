@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.training.code_version import LEFT_OUT, ROOTS, code_files, code_version, source
@@ -34,9 +32,9 @@ def test_the_code_of_a_run_is_what_its_numbers_come_from() -> None:
     assert "pdadmm_bench.optim.admm.subproblems" in ours["pdadmm"] - ours["adam"]
 
 
-def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_seen_where_it_matters(install: Callable[..., Path]) -> None:
     """The package of a third party: its optimizer, what that imports, and what it does not."""
-    folder = tmp_path / "elsewhere"
+    folder = install("pdadmm_bench.optimizers", mine="elsewhere.method:Mine") / "elsewhere"
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "method.py").write_text(
@@ -44,8 +42,6 @@ def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.M
     )
     (folder / "step.py").write_text("SIZE = 1\n")
     (folder / "plots.py").write_text("COLOUR = 'red'\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_targets", registry._targets | {"mine": "elsewhere.method:Mine"})
     try:
         before, adam = code_version("mine"), code_version("adam")
         (folder / "plots.py").write_text("COLOUR = 'blue'\n")
@@ -56,5 +52,3 @@ def test_a_change_is_seen_where_it_matters(tmp_path: Path, monkeypatch: pytest.M
         assert {"elsewhere.step", "pdadmm_bench.optim.gradient.adam"} <= set(code_files("mine"))
     finally:
         code_files.cache_clear()
-        for name in [name for name in sys.modules if name.startswith("elsewhere")]:
-            del sys.modules[name]

@@ -129,7 +129,7 @@ def _tracking(tracking_uri: str | None) -> Finding:
 
 def _data(data_root: Path | None, cache: Path | None) -> Iterator[Finding]:
     try:
-        from pdadmm_bench.data.cards import card_names, load_card
+        from pdadmm_bench.data.catalog import card_names, load_card
         from pdadmm_bench.data.load import places_for
 
         places = places_for(data_root, cache, offline=True, report=lambda line: None)
@@ -158,8 +158,8 @@ def _cache(folder: Path) -> Finding:
 
 def _dataset(card: Card, places: Places) -> Finding:
     """Whether every raw file of the card is here and is the card's."""
-    from pdadmm_bench.data.cache import known_digests
     from pdadmm_bench.data.cards import UNKNOWN
+    from pdadmm_bench.data.stage import known_digests
 
     if not card.files:
         return Finding(card.name, "ok", "generated, needs no files")

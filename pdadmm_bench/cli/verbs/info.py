@@ -20,7 +20,7 @@ def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or 
     from rich.text import Text
 
     from pdadmm_bench.cli.views import console
-    from pdadmm_bench.data.cards import TWIN, card_names, load_card
+    from pdadmm_bench.data.catalog import TWIN, card_names, load_card
     from pdadmm_bench.optim import registry
 
     base = name.partition("[")[0].strip()

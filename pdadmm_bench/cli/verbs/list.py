@@ -33,7 +33,7 @@ Rows = tuple[dict[str, bool], list[tuple[str, ...]]]
 
 
 def _datasets() -> Rows:
-    from pdadmm_bench.data.cards import card_names, load_card
+    from pdadmm_bench.data.catalog import card_names, load_card
 
     rows = []
     for card in map(load_card, card_names()):

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from pdadmm_bench.cli.views import console
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.cards import Card, load_card
+from pdadmm_bench.data.cards import Card
+from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microbatches_for, predict_iteration
 from pdadmm_bench.parallel.layout import profile_of

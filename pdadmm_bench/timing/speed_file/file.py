@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
 from pdadmm_bench.core.typed import Typed, build, read_toml
@@ -33,7 +33,7 @@ class SpeedFile(Typed):
 def find(name: str) -> Path:
     """The file ``name``, or the shipped one of that name; raises :class:`UserError` for neither."""
     path = Path(name)
-    shipped = share.find(f"runners/{path.stem}.toml") if str(path.parent) in (".", "runners") else None
+    shipped = resources.find(f"runners/{path.stem}.toml") if str(path.parent) in (".", "runners") else None
     found = path if path.is_file() else shipped
     if found is None:
         raise UserError(f"no such speed file: {name}")

@@ -1,0 +1,15 @@
+"""The specification of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.spec import run_spec
+
+
+def test_specs_survive_their_flat_form() -> None:
+    spec = run_spec({"dataset": "cora", "layers": 3, "optimizer": "adam", "set": {"lr": 0.1}, "seed": 5})
+    assert run_spec(spec.flat()) == spec
+    with pytest.raises(UserError, match="unknown run option 'layer': did you mean layers"):
+        run_spec({"layer": 3})
