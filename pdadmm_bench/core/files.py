@@ -12,14 +12,16 @@ from pathlib import Path
 from pdadmm_bench.core.errors import UserError
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old content or the new, never a part.
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old content or the new, never a part.
+
+    Text is written as UTF-8.
 
     Raises :class:`UserError` when the folder cannot be written or the disk is full; the old content then stays.
     """
     with _beside(path) as (handle, temporary):
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())

@@ -72,7 +72,7 @@ class Picture:
 
 
 def pictures(rows: Sequence[Row], histories: Histories, points: Sequence[Point]) -> dict[str, Picture]:
-    """Every picture by the name of its file; ``histories`` are the steps of runs by their ``mlflow_run_id``."""
+    """Every picture by the name of its file; ``histories`` are the steps of runs by their ``run_id``."""
     return convergence(rows, histories) | speedup(points) | profile(rows)
 
 
@@ -103,7 +103,7 @@ def convergence(rows: Sequence[Row], histories: Histories) -> dict[str, Picture]
 
 
 def _recorded(each: Line, histories: Histories) -> list[Row]:
-    return [row for row in each.rows if row.get("mlflow_run_id") in histories]
+    return [row for row in each.rows if row.get("run_id") in histories]
 
 
 def _curves(
@@ -117,7 +117,7 @@ def _curves(
             rows, flagged = quotable(rows)
         at: dict[float, list[tuple[float, float]]] = {}
         for row in rows:
-            for step in histories[row["mlflow_run_id"]]:
+            for step in histories[row["run_id"]]:
                 x, y = step.get(by), step.get(key)
                 if x is not None and y is not None and math.isfinite(x + y) and (not positive or (y > 0 and x > 0)):
                     at.setdefault(step["iteration"], []).append((x, y))

@@ -1,17 +1,18 @@
-"""The results folder of a suite: a row per run, which survives whatever happens to the processes that write it.
+"""The results folder of a suite. It has one row for each run; a process that is killed loses none that was written.
 
 ::
 
     results/accuracy/
-      rows.json         the rows of the suite's runs, for reports; written anew when a suite command ends
-      runs/<key>.json   one row, named by its run's key (pdadmm_bench.suite.identity); written once, atomically
-      claims/<key>      locked by the process that makes the run, by the system, which lets go when the process ends
-      claims/<key>.json the parent run in MLflow while it is being made; what is left behind by a killed process
-      checkpoints/<key>-<machine>/   of the run while it is being made (pdadmm_bench.training.checkpoint)
-      mlflow.json       the parent run in MLflow, by its tag ``record``
-      mlflow-unsent/    what MLflow could not take (pdadmm_bench.tracking.spool)
+      rows.json              rows of the suite's runs, for reports; written again when a suite command ends
+      runs/KEY.json          the row of one run; KEY identifies the run (pdadmm_bench.suite.identity)
+      runs/KEY.steps.json.gz the steps of that run (pdadmm_bench.core.history)
+      claims/KEY             lock file of the process that makes the run; the system unlocks it when the process ends
+      claims/KEY.json        MLflow parent of the run while it is being made; a killed process leaves it behind
+      checkpoints/KEY-MACHINE/  checkpoints of a run that has no result yet (pdadmm_bench.training.checkpoint)
+      mlflow.json            the parent run in MLflow, by its tag ``record``
+      mlflow-unsent/         what MLflow could not take and what is nowhere else (pdadmm_bench.tracking.unsent)
 
-Rows of earlier code or settings stay in ``runs/`` under their own keys.
+Rows of earlier code or earlier settings stay in ``runs/`` under their own keys.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pdadmm_bench.core import history
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable, what_json_lacks, write_atomic
@@ -90,6 +92,14 @@ class Results:
         if _row(path)[1]:
             path.replace(path.with_suffix(".unreadable"))
         write_atomic(path, json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def history_file(self, key: str) -> Path:
+        """Where the steps of the run ``key`` are, or will be."""
+        return history.beside_row(self._path("runs", key))
+
+    def keep_history(self, key: str, row: Row, steps: history.History, warn: Callable[[str], None]) -> None:
+        """Write the steps of ``row`` beside it; a full disk costs a warning."""
+        history.keep(self.history_file(key), row["run_id"], steps, warn)
 
     def every_row(self, report: Callable[[str], None] = lambda line: None) -> list[Row]:
         """All rows in the folder, of earlier code and settings too, oldest first; files that are none are reported."""

@@ -308,6 +308,8 @@ class Session:
         """Write the row before anybody else sees it, and again with what the tracker added."""
         row |= self._identity(running.planned) | {"env_concurrency": running.concurrency}
         running.row = row
+        if not self._stays(running.planned, row):
+            self._results.keep_history(running.planned.key, row, running.history, self._view.warn)
         self._write(running.planned, row, last=running.observer is None)
         if running.observer:
             running.observer.finished(row, running.history)
@@ -339,14 +341,18 @@ class Session:
     def _write(self, planned: Planned, row: Row, last: bool = True) -> None:
         """Keep the row; a disk that filled up costs no other run, and what is ``last`` of it goes to stderr instead."""
         self.rows[planned.key] = make_row(row)
-        if planned.finished and row["status"] in ("interrupted", "skipped"):
-            return  # what was finished before stays
+        if self._stays(planned, row):
+            return
         try:
             self._results.write(planned.key, row)
         except (UserError, OSError) as error:
             if last:
                 self._view.warn(f"{error}; that is tried again in the end, and this is the row:")
                 typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+
+    def _stays(self, planned: Planned, row: Row) -> bool:
+        """Whether the finished row of an earlier start stays, because the new one has no result."""
+        return planned.finished and row["status"] in ("interrupted", "skipped")
 
     def _write_again(self) -> None:
         """Keep the rows that the folder lacks in the end: it was full for a while, or it was deleted."""

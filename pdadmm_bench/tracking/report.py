@@ -15,11 +15,11 @@ FOLDER = "report"
 
 
 def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str, list[dict[str, float]]]:
-    """The steps of each row's MLflow run by its ``mlflow_run_id``; runs that the store does not have are left out.
+    """The steps of each row's MLflow run, by the ``run_id`` of the row; runs that the store does not have are left out.
 
     A store that does not exist has no runs, and none is made. Raises :class:`TrackingError` for an unusable one.
     """
-    ids = [row["mlflow_run_id"] for row in rows if row.get("mlflow_run_id")]
+    ids = {row["mlflow_run_id"]: row["run_id"] for row in rows if row.get("mlflow_run_id")}
     uri = store.uri_or_default(tracking_uri)
     file = store.database(uri)
     if not ids or (file is not None and not file.exists()):
@@ -33,7 +33,7 @@ def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str,
         with store.alone(file):
             client = store.client(uri)
             client.search_experiments(max_results=1)
-        for run_id in ids:
+        for run_id, ours in ids.items():
             try:
                 recorded = set(client.get_run(run_id).data.metrics)
             except MlflowException as error:
@@ -45,7 +45,7 @@ def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str,
                 for point in client.get_metric_history(run_id, key):
                     steps.setdefault(point.step, {"iteration": point.step})[key] = point.value
             if steps:
-                found[run_id] = [steps[step] for step in sorted(steps)]
+                found[ours] = [steps[step] for step in sorted(steps)]
     except Exception as error:
         raise store.unusable(uri, error) from error
     return found

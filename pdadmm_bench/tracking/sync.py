@@ -184,7 +184,7 @@ class Sync:
         upload.open(record)
         rows = [self._learned.get(row["run_id"], row) for row in record.rows]
         drawn = {} if "suite" in record.tags else histories(rows, self._uri)
-        upload.summarise(record, [(row, drawn.get(str(row.get("mlflow_run_id")), [])) for row in rows], self._warn)
+        upload.summarise(record, [(row, drawn.get(row["run_id"], [])) for row in rows], self._warn)
         if record.end is None:
             record.over(None, parent_end(rows) if rows else "KILLED")
         upload.client.set_terminated(record.run_id, record.end, record.ended or now())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import typer
 
 from pdadmm_bench.cli.views.live import LiveView
+from pdadmm_bench.core import history as histories
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
@@ -93,6 +94,9 @@ class _Session(Observer):
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """Write the row before anybody else sees it: a second Ctrl-C, while the store is written, cannot lose it."""
+        if self.output.json_file:
+            path = histories.beside_rows(self.output.json_file, row["run_id"])
+            histories.keep(path, row["run_id"], history, self.live.warn)
         with contextlib.suppress(UserError):  # told by keep
             self._write(row)
 
@@ -134,6 +138,7 @@ def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Sessio
     with live, tracker:
         if output.json_file:  # not before: rows of an earlier run outlive a run that cannot start
             write_rows(output.json_file, [])
+            histories.forget(output.json_file)
         yield session, problem
     live.summary(list(session.rows.values()))
     live.note(f"compare the runs: {view_command(output.tracking_uri)}")

@@ -64,6 +64,34 @@ def test_every_format_of_an_experiment_is_written_and_logged_to_its_parent(cli: 
     assert logged == names
 
 
+def test_curves_come_from_beside_the_rows_without_any_store(
+    cli: Cli, measured: Path, once: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_store = cli("report", "rows.json", "--format", "svg", "--out", "with")
+    assert "no convergence curves" not in with_store.out
+    shutil.copytree(once / "rows.steps", measured / "rows.steps")
+    (measured / "mlflow.db").unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    without = cli("report", "rows.json", "--format", "svg", "--out", "without")
+    assert (without.code, without.err) == (0, "")
+    assert "no convergence curves" not in without.out
+    (name,) = (path.name for path in (measured / "with").glob("convergence-*"))
+    assert "pdadmm" in (measured / "without" / name).read_text()
+
+
+def test_a_damaged_history_is_told_with_its_path(cli: Cli, measured: Path, once: Path) -> None:
+    shutil.copytree(once / "rows.steps", measured / "rows.steps")
+    (measured / "mlflow.db").unlink()
+    first, second, *_ = sorted((measured / "rows.steps").iterdir())
+    first.write_bytes(first.read_bytes()[:-20])
+    second.write_text("something else")
+    answer = cli("report", "rows.json", "--format", "png", "--out", "out")
+    assert answer.code == 0, answer.err
+    assert f"rows.steps/{first.name} is not the history of a run" in answer.out
+    assert f"rows.steps/{second.name} is not the history of a run" in answer.out
+    assert "no convergence curves of 2 of 4 runs" in answer.out
+
+
 def test_rows_without_their_store_say_that_curves_are_missing(cli: Cli, measured: Path) -> None:
     (measured / "mlflow.db").unlink()
     answer = cli("report", "rows.json", "--format", "png", "--format", "csv", "--out", "out")

@@ -147,7 +147,7 @@ def test_rows_alone_are_enough_for_all_but_the_steps(with_store: Path, cli: Cli)
     assert (synced.code, synced.out) == (0, "2 uploaded, 0 completed, 0 there already: sqlite:///mlflow.db\n"), synced
     rows = rows_of(Path("results/mine/rows.json"))
     found = check(rows, steps=[])
-    assert [json.loads(path.read_text()) for path in sorted(Path("results/mine/runs").iterdir())] == sorted(
+    assert [json.loads(path.read_text()) for path in sorted(Path("results/mine/runs").glob("*.json"))] == sorted(
         rows, key=lambda row: row["env_run_key"]
     )
     (parent,) = found.parents

@@ -238,7 +238,7 @@ HISTORY = [
 
 
 def test_pictures_are_medians_over_seeds_with_the_slope_of_1_over_k() -> None:
-    rows = [a_row({"optimizer": "pdadmm", "seed": seed}, mlflow_run_id=str(seed)) for seed in range(3)]
+    rows = [a_row({"optimizer": "pdadmm", "seed": seed}, run_id=str(seed)) for seed in range(3)]
     histories = {
         str(seed): [{**step, "acc_val": step["acc_val"] + seed / 100} for step in HISTORY] for seed in range(3)
     }
@@ -297,7 +297,7 @@ def test_a_profile_is_drawn_as_steps_that_stay_where_they_end() -> None:
 
 
 def test_the_page_refers_to_nothing_outside() -> None:
-    rows = [row | {"mlflow_run_id": row["run_id"]} for row in better()]
+    rows = better()
     report = assemble(rows, [])
     drawn = convergence(rows, {row["run_id"]: HISTORY for row in rows})
     source = page("<cora> & co", rows, report, drawn, ["something is missing"])

@@ -38,9 +38,10 @@ def report(
 ) -> None:
     """Make tables, pictures and a page that can be mailed, from rows that were measured.
 
-    Every table says what it stands on: interval, n, what was left out, what must not be quoted. Where the rows come
-    from MLflow and have one parent run, the files are put beside its artifacts.
+    Every table says what its numbers rest on: the interval, n, what was left out, what must not be quoted. The curves
+    are drawn from the steps that lie beside the rows, or else from MLflow. Where the rows come from MLflow and have one
+    parent run, the files are put beside its artifacts.
     """
-    from pdadmm_bench.cli.sources import Request, answer
+    from pdadmm_bench.cli.views.report import ReportOptions, run_report
 
-    answer(Request(sources, formats or ["terminal"], out, reference, published), tracking_uri)
+    run_report(ReportOptions(sources, formats or ["terminal"], out, reference, published, tracking_uri))
