@@ -98,7 +98,7 @@ def _machine(rows: int, width: int, threads: int, device: str) -> Machine:
     return replace(measured, bandwidth_bytes_per_s=LINK_BANDWIDTH, latency_s=LINK_LATENCY_S)
 
 
-class Outlook:
+class EtaEstimate:
     """How long the rest will take: the predictions, corrected by how the runs so far compared with theirs."""
 
     def __init__(self, predictions: Iterable[float], jobs: int):

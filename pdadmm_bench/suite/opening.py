@@ -1,4 +1,4 @@
-"""From the options of ``suite`` to its runs and back: plan, folder, tracker, session, and what is said at the end."""
+"""From the options of ``suite`` to its runs: plan, folder, tracker and scheduler, and what is said at the end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pdadmm_bench.cli.views import console
-from pdadmm_bench.cli.views.suite import SuiteView
-from pdadmm_bench.cli.views.suite_plan import runs, show_plan
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import Output
@@ -23,99 +20,109 @@ from pdadmm_bench.core.rows import STATUSES
 from pdadmm_bench.data.cache import cache_folder, writing
 from pdadmm_bench.parallel.group import launched
 from pdadmm_bench.suite.file import Suite, find, read
-from pdadmm_bench.suite.plan import Choice, Plan, make_plan
+from pdadmm_bench.suite.labels import runs
+from pdadmm_bench.suite.plan import Plan, PlanOptions, make_plan
+from pdadmm_bench.suite.progress import SuiteProgress
 from pdadmm_bench.suite.results import STORE, Results, default_folder, trial_folder
-from pdadmm_bench.suite.scheduler import Session
+from pdadmm_bench.suite.scheduler import Scheduler
 from pdadmm_bench.tracking import view_command
 from pdadmm_bench.tracking.suite import SuiteTracker
 from pdadmm_bench.training.preflight import cautions, check
 
 
 @dataclass(frozen=True)
-class Request:
+class SuiteOptions:
     """The options of ``suite`` that are not those of ``run``."""
 
     file: str
+    """A suite file, or the name of a shipped suite."""
     jobs: int
+    """How many runs are made at once."""
     force: bool
     failed_only: bool
     filters: tuple[str, ...]
     folder: Path | None
+    """Where the rows are kept; None for the suite's own folder."""
 
 
-def start(request: Request, output: Output) -> int:
-    """Show the plan and make its runs; returns the exit code."""
+def run_suite(options: SuiteOptions, output: Output, progress: SuiteProgress) -> int:
+    """Show the plan and make its runs; returns the exit code: 0, 1 when a run failed, 130 after Ctrl-C.
+
+    Raises :class:`UserError` for a file, a filter or a folder that cannot be used.
+    """
     if launched():
         raise UserError("a suite starts the workers of its runs itself: call it without torchrun")
-    path = find(request.file)
+    path = find(options.file)
     suite = read(path)
     check(list(suite.specs.values()))
-    view = SuiteView(quiet=output.quiet)
-    folder = request.folder or (default_folder(suite.name) if suite.save else trial_folder(suite.name, output.cache))
-    fresh = not suite.save and request.folder is None
+    folder = options.folder or (default_folder(suite.name) if suite.save else trial_folder(suite.name, output.cache))
+    fresh = not suite.save and options.folder is None
     if not suite.save:
-        view.warn(
+        progress.warn(
             f"{suite.name} is for trying out: none of its numbers is to be quoted, and rows and MLflow runs are kept "
             f"apart, in {folder}" + (", until it is started again" if fresh else "")
         )
     with _emptied(folder, output) if fresh and not output.dry_run else contextlib.nullcontext():
-        # Nothing of the last try is finished in the next one, which an empty folder says, too.
+        # The next start finds an empty folder; the plan of a dry run looks into one that does not exist.
         results = Results(folder / "next" if fresh and output.dry_run else folder)
-        choice = Choice(
-            jobs=request.jobs,
-            force=request.force,
-            failed_only=request.failed_only,
-            filters=request.filters,
-            data_root=output.data_root,
-            cache=output.cache,
-            offline=output.offline,
-        )
-        plan = make_plan(suite, results, choice, view.warn)
+        plan = make_plan(suite, results, _plan_options(options, output), progress.warn)
         if not plan.runs:
-            return _nothing(plan, request, view)
+            return _nothing(plan, options, progress)
         for text in sorted({text for run in plan.to_make() for text in cautions([run.spec])}):
-            view.warn(text)
-        where = f"rows in {folder}"
+            progress.warn(text)
+        progress.plan(plan, options.jobs, f"rows in {folder}", output.dry_run)
         if output.dry_run:
-            show_plan(plan, request.jobs, f"{where}; nothing started", console.stdout())
             return 0
-        if not output.quiet:
-            show_plan(plan, request.jobs, where, _wide(view))
-        return _make(plan, results, request, output, view, path, fresh)
+        return _make(plan, results, options, output, progress, path, fresh)
+
+
+def _plan_options(options: SuiteOptions, output: Output) -> PlanOptions:
+    return PlanOptions(
+        jobs=options.jobs,
+        force=options.force,
+        failed_only=options.failed_only,
+        filters=options.filters,
+        data_root=output.data_root,
+        cache=output.cache,
+        offline=output.offline,
+    )
 
 
 def _make(
-    plan: Plan, results: Results, request: Request, output: Output, view: SuiteView, path: Path, fresh: bool
-) -> int:
+    plan: Plan, results: Results, options: SuiteOptions, output: Output, progress: SuiteProgress, path: Path,
+    fresh: bool,
+) -> int:  # fmt: skip
+    """Make the runs, gather their rows, and say where everything is."""
     results.prepare()
-    with _tracker(plan, results, request, output, view, path) as tracker:
-        session = Session(plan, results, tracker, view, output, request.jobs, request.force)
+    with _tracker(plan, results, options, output, progress, path) as tracker:
+        scheduler = Scheduler(plan, results, tracker, progress, output, options.jobs, options.force)
         if tracker:
             tracker.rows = lambda: [row for run in plan.every if (row := results.read(run.key))]
         try:
-            code = session.run()
+            code = scheduler.run()
         finally:
             with results.alone():
                 file = results.gather(run.key for run in plan.every)
-    view.summary([row for run in plan.runs if (row := results.read(run.key) or session.rows.get(run.key))])
-    made = Counter(row["status"] for row in session.rows.values())
-    view.note(", ".join(f"{count} {status}" for status, count in made.items()) or "nothing was left to make")
+    progress.summary([row for run in plan.runs if (row := results.read(run.key) or scheduler.rows.get(run.key))])
+    made = Counter(row["status"] for row in scheduler.rows.values())
+    progress.note(", ".join(f"{count} {status}" for status, count in made.items()) or "nothing was left to make")
     if failed := sum(count for status, count in made.items() if STATUSES[status].failed):
-        again = "" if fresh else f"; {_command(request)} --failed-only makes them again"
-        view.warn(f"{failed} of {runs(len(plan.runs))} failed{again}")
+        again = "" if fresh else f"; {_command(options)} --failed-only makes them again"
+        progress.warn(f"{failed} of {runs(len(plan.runs))} failed{again}")
     if code == 130:
-        view.note(f"interrupted; {_command(request)} {'begins anew' if fresh else 'goes on from here'}")
-    view.note(f"rows: {file}")
+        progress.note(f"interrupted; {_command(options)} {'begins anew' if fresh else 'goes on from here'}")
+    progress.note(f"rows: {file}")
     if tracker:
-        view.note(f"compare the runs: {view_command(_uri(plan.suite, results, output))}")
-    source = results.folder if request.folder or (fresh and output.cache) else plan.suite.name
-    view.note(f"tables and pictures: pdadmm-bench report {shlex.quote(str(source))} --format all")
+        progress.note(f"compare the runs: {view_command(_uri(plan.suite, results, output))}")
+    source = results.folder if options.folder or (fresh and output.cache) else plan.suite.name
+    progress.note(f"tables and pictures: pdadmm-bench report {shlex.quote(str(source))} --format all")
     return code
 
 
-def _nothing(plan: Plan, request: Request, view: SuiteView) -> int:
-    if request.failed_only:
-        view.note(f"no run of {plan.suite.name} has failed")
+def _nothing(plan: Plan, options: SuiteOptions, progress: SuiteProgress) -> int:
+    """The plan has no run: fine after ``--failed-only``, else the machine lacks every dataset."""
+    if options.failed_only:
+        progress.note(f"no run of {plan.suite.name} has failed")
         return 0
     absent = ", ".join(plan.left_out)
     raise UserError(
@@ -125,7 +132,7 @@ def _nothing(plan: Plan, request: Request, view: SuiteView) -> int:
 
 @contextlib.contextmanager
 def _emptied(folder: Path, output: Output) -> Iterator[None]:
-    """``folder`` without what the last try left in it, and not for another one before this one is over."""
+    """``folder`` without what the last try left in it, locked so that no other try begins before this one has ended."""
     lock = FileLock(f"{folder}.lock", timeout=0)
     with writing(cache_folder(output.cache)):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -146,21 +153,21 @@ def _emptied(folder: Path, output: Output) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _tracker(
-    plan: Plan, results: Results, request: Request, output: Output, view: SuiteView, path: Path
+    plan: Plan, results: Results, options: SuiteOptions, output: Output, progress: SuiteProgress, path: Path
 ) -> Iterator[SuiteTracker | None]:
-    """The suite's parent run; None where nothing is to be tracked."""
+    """The tracker of the suite's parent run; None where nothing is to be tracked."""
     suite = plan.suite
     if not (plan.to_make() or any(results.noted(run.key) for run in plan.runs)):
         yield None
         return
     config: dict[str, Any] = {"suite": suite.name, "suite_version": suite.version, "file": path.read_text("utf-8")}
     config |= {"runs": [run.spec.flat() for run in plan.runs], **output.model_dump(mode="json")}
-    tags = {"suite": suite.name, "suite_version": suite.version, "concurrency": str(request.jobs)}
+    tags = {"suite": suite.name, "suite_version": suite.version, "concurrency": str(options.jobs)}
     with results.alone():
         tracker = SuiteTracker.resume(
             _uri(suite, results, output), output.experiment, f"suite {suite.name}", config, environment(),
-            results=results.folder, parent=None if request.force else results.parent(suite.version), tags=tags,
-            warn=view.warn,
+            results=results.folder, parent=None if options.force else results.parent(suite.version), tags=tags,
+            warn=progress.warn,
         )  # fmt: skip
         results.note_parent(suite.version, tracker.parent)
     with tracker:
@@ -168,18 +175,10 @@ def _tracker(
 
 
 def _uri(suite: Suite, results: Results, output: Output) -> str | None:
-    """The MLflow store: a try has its own, beside its rows."""
+    """The MLflow store; a suite for trying out has its own, beside its rows."""
     return output.tracking_uri if suite.save else f"sqlite:///{results.folder.absolute() / STORE}"
 
 
-def _command(request: Request) -> str:
-    return f"pdadmm-bench suite {request.file}" + (f" --results {request.folder}" if request.folder else "")
-
-
-def _wide(view: SuiteView) -> Any:
-    """The view's console, which off a terminal would fold a table to 80 columns."""
-    if view.stderr.is_terminal:
-        return view.stderr
-    from rich.console import Console
-
-    return Console(stderr=True, width=200)
+def _command(options: SuiteOptions) -> str:
+    """The command that starts the suite again."""
+    return f"pdadmm-bench suite {options.file}" + (f" --results {options.folder}" if options.folder else "")

@@ -25,7 +25,7 @@ Action = Literal["make", "finished", "skip"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class PlanOptions:
     """What a user says about which runs are made, and with what."""
 
     jobs: int = 1
@@ -38,7 +38,7 @@ class Choice:
 
 
 @dataclass
-class Planned:
+class PlannedRun:
     """One run of the suite, and what becomes of it."""
 
     spec: RunSpec
@@ -76,26 +76,26 @@ class Plan:
     """The runs of a suite, in order."""
 
     suite: Suite
-    every: list[Planned] = field(default_factory=list)
+    every: list[PlannedRun] = field(default_factory=list)
     """All of them, but those left out."""
-    runs: list[Planned] = field(default_factory=list)
+    runs: list[PlannedRun] = field(default_factory=list)
     """Those chosen by filters and ``--failed-only``."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Datasets that are absent and of which the suite asks only if they are present, with the number of their runs."""
 
-    def to_make(self) -> list[Planned]:
+    def to_make(self) -> list[PlannedRun]:
         """The runs that are to be made."""
         return [run for run in self.runs if run.action == "make"]
 
 
-def make_plan(suite: Suite, results: Results, choice: Choice, report: Callable[[str], None]) -> Plan:
+def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Callable[[str], None]) -> Plan:
     """Decide about every run of ``suite``; starts, fetches and writes nothing.
 
     Raises :class:`UserError` for filters that match nothing, and where ``jobs`` runs side by side need more cores than
     there are.
     """
-    places_for(choice.data_root, choice.cache, choice.offline, report)  # a wrong folder is no matter of single runs
-    chosen = _filtered(suite.specs, choice.filters)
+    places_for(options.data_root, options.cache, options.offline, report)  # a wrong folder is no matter of single runs
+    chosen = _filtered(suite.specs, options.filters)
     earlier = _by_spec(results.every_row())
     codes: dict[str, str] = {}
     found: dict[DataSpec, Found | DataError] = {}
@@ -103,27 +103,27 @@ def make_plan(suite: Suite, results: Results, choice: Choice, report: Callable[[
     for settings, spec in suite.specs.items():
         rows = found.get(spec.data)
         if rows is None:
-            rows = found[spec.data] = _look_for(spec.data, choice)
+            rows = found[spec.data] = _look_for(spec.data, options)
         if isinstance(rows, Found) and rows.missing and spec.data.dataset in suite.local_only:
             if settings in chosen:
                 plan.left_out[spec.data.dataset] = plan.left_out.get(spec.data.dataset, 0) + 1
             continue
         if spec.optimizer not in codes:
             codes[spec.optimizer] = code_version(spec.optimizer)
-        run = Planned(
+        run = PlannedRun(
             spec=spec,
             settings=settings,
             code=codes[spec.optimizer],
-            threads=threads(spec, choice.jobs),
+            threads=threads(spec, options.jobs),
             found=rows if isinstance(rows, Found) else Found(None, False, ()),
         )
         run.look(results, report)
         plan.every.append(run)
         failed = run.row is not None and status_of(run.row).exit_code != 0
-        if settings in chosen and (failed or not choice.failed_only):
-            _decide(run, rows, choice, earlier)
+        if settings in chosen and (failed or not options.failed_only):
+            _decide(run, rows, options, earlier)
             plan.runs.append(run)
-    _check_cores(plan.to_make(), choice.jobs)
+    _check_cores(plan.to_make(), options.jobs)
     estimates: dict[str, Estimate] = {}
     for run in plan.to_make():
         alike = run.spec.model_copy(update={"seed": 0}).model_dump_json()
@@ -142,18 +142,18 @@ def threads(spec: RunSpec, jobs: int) -> int:
     return max(1, cores() // (spec.gpus * jobs))
 
 
-def _look_for(data: DataSpec, choice: Choice) -> Found | DataError:
+def _look_for(data: DataSpec, options: PlanOptions) -> Found | DataError:
     try:
-        return look_for(data, data_root=choice.data_root, cache=choice.cache)
+        return look_for(data, data_root=options.data_root, cache=options.cache)
     except DataError as error:
         return error
 
 
-def _decide(run: Planned, rows: Found | DataError, choice: Choice, earlier: Mapping[str, Row]) -> None:
-    if run.finished and not choice.force:
+def _decide(run: PlannedRun, rows: Found | DataError, options: PlanOptions, earlier: Mapping[str, Row]) -> None:
+    if run.finished and not options.force:
         run.action = "finished"
         return
-    run.reason = _cannot(run, rows, choice)
+    run.reason = _cannot(run, rows, options)
     if run.reason:
         run.action = "skip"
     elif run.finished:
@@ -164,12 +164,12 @@ def _decide(run: Planned, rows: Found | DataError, choice: Choice, earlier: Mapp
         run.reason = _changed(run, other)
 
 
-def _cannot(run: Planned, rows: Found | DataError, choice: Choice) -> str | None:
+def _cannot(run: PlannedRun, rows: Found | DataError, options: PlanOptions) -> str | None:
     """Why the run cannot be made on this machine, as far as that is known without trying."""
     spec = run.spec
     if isinstance(rows, DataError):
         return str(rows)
-    if rows.missing and choice.offline:
+    if rows.missing and options.offline:
         also = f" and {len(rows.missing) - 1} more" if len(rows.missing) > 1 else ""
         return f"{spec.data.dataset} is not here ({rows.missing[0]}{also} absent), and --offline forbids fetching it"
     reason = make_optimizer(spec).supports(spec)
@@ -181,12 +181,12 @@ def _cannot(run: Planned, rows: Found | DataError, choice: Choice) -> str | None
     return None
 
 
-def _workers(run: Planned) -> str:
+def _workers(run: PlannedRun) -> str:
     each = f" with {run.threads} threads each" if run.threads > 1 else ""
     return f"{run.spec.gpus} workers{each}" if run.spec.gpus > 1 else f"{run.threads} threads"
 
 
-def _check_cores(runs: Sequence[Planned], jobs: int) -> None:
+def _check_cores(runs: Sequence[PlannedRun], jobs: int) -> None:
     if jobs == 1 or not runs:
         return
     for run in runs:
@@ -205,7 +205,7 @@ def _check_cores(runs: Sequence[Planned], jobs: int) -> None:
         )
 
 
-def _changed(run: Planned, other: Row) -> str:
+def _changed(run: PlannedRun, other: Row) -> str:
     """Why a row with the same settings is not a row of this run."""
     if other.get("env_code") != run.code:
         return "again: the code changed"

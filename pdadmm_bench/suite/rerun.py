@@ -1,15 +1,13 @@
-"""What ``rerun`` does: finds a row, makes its run again from the row alone, and compares the numbers."""
+"""Finds a row, makes its run again from the row alone, and compares the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from pdadmm_bench.cli.views.live import LiveView
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
@@ -17,6 +15,7 @@ from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, read_rows, status_of, write_rows
 from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.optim import registry
 from pdadmm_bench.report.units import seconds
 from pdadmm_bench.suite.results import FOLDER, Results
@@ -25,54 +24,74 @@ from pdadmm_bench.tracking.read import read_run
 from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.in_workers import run_in_workers
 from pdadmm_bench.training.preflight import check
+from pdadmm_bench.training.run import Observer
 from pdadmm_bench.training.run import run as train
 
 #: What a run that came to an end by itself can be compared by.
 COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True)
-class Source:
+class RowPlaces:
     """Where rows are looked for."""
 
     rows: Path | None
+    """A rows file."""
     results: Path | None
+    """The results folder of a suite; without both, all results folders here and the MLflow store."""
     tracking_uri: str | None
 
 
-def repeat(run_id: str, source: Source, output: Output) -> int:
-    """Make the run again and say whether its numbers agree; returns the exit code."""
+@dataclass(frozen=True)
+class RerunView:
+    """Where the words go that :func:`rerun_row` has to say, and who watches the run."""
+
+    say: Say
+    """Results."""
+    report: Say
+    """Progress of preparing the data."""
+    live: AbstractContextManager[Observer]
+    """Entered while the run is made."""
+
+
+def rerun_row(run_id: str, places: RowPlaces, output: Output, view: RerunView) -> int:
+    """Make the run again and say whether its numbers agree; returns the exit code: 0, 1 where they differ, or 130.
+
+    Raises :class:`UserError` where there is no such row, where its run cannot be made here, or where the data differ.
+    """
     if output.json_file:
         check_writable(output.json_file)
-    row = find_row(run_id, source)
+    row = find_row(run_id, places)
     spec = spec_of(row)
     check([spec])
-    typer.echo(f"{_name(row)}, run {row['run_id']} of {row.get('created') or 'unknown date'}")
-    _check_data(row, spec, output)
+    view.say(f"{_name(row)}, run {row['run_id']} of {row.get('created') or 'unknown date'}")
+    view.say(_check_data(row, spec, output, view.report))
     for line in differences(row, spec):
-        typer.echo(f"different now: {line}")
-    new = _make(spec, output)
+        view.say(f"different now: {line}")
+    new = _make(spec, output, view.live)
     if output.json_file:
         write_rows(output.json_file, [new])
     if new["status"] == "interrupted":
         return 130
     agree, lines = verdict(row, new)
     for line in lines:
-        typer.echo(line)
+        view.say(line)
     return 0 if agree else 1
 
 
-def find_row(run_id: str, source: Source) -> Row:
+def find_row(run_id: str, places: RowPlaces) -> Row:
     """The row whose ``run_id`` or ``mlflow_run_id`` begins with ``run_id``; raises :class:`UserError` if none does."""
-    if source.rows:
-        rows, where = read_rows(source.rows), str(source.rows)
-    elif source.results:
-        rows, where = Results(source.results).every_row(), str(source.results)
+    if places.rows:
+        rows, where = read_rows(places.rows), str(places.rows)
+    elif places.results:
+        rows, where = Results(places.results).every_row(), str(places.results)
         if not rows:
-            raise UserError(f"{source.results} is not a results folder with rows")
+            raise UserError(f"{places.results} is not a results folder with rows")
     else:
         rows = [row for path in sorted(Path(FOLDER).glob("*/")) for row in Results(path).every_row()]
-        where = f"{FOLDER}/ and the MLflow store {store.public(store.uri_or_default(source.tracking_uri))}"
+        where = f"{FOLDER}/ and the MLflow store {store.public(store.uri_or_default(places.tracking_uri))}"
     ids = ("run_id", "mlflow_run_id")
     found = {row["run_id"]: row for row in rows if any(str(row.get(name) or "").startswith(run_id) for name in ids)}
     if len(found) > 1:
@@ -80,7 +99,7 @@ def find_row(run_id: str, source: Source) -> Row:
         raise UserError(f"{run_id!r} is the start of {len(found)} run ids ({some}, …): give more of it")
     if found:
         return next(iter(found.values()))
-    if not source.rows and not source.results and (tracked := read_run(run_id, source.tracking_uri)) is not None:
+    if not places.rows and not places.results and (tracked := read_run(run_id, places.tracking_uri)) is not None:
         return tracked
     raise UserError(f"no row with the run id {run_id!r} in {where}; --rows FILE or --results DIR names another place")
 
@@ -153,31 +172,32 @@ def verdict(row: Row, new: Row) -> tuple[bool, list[str]]:
     return False, [*lines, f"differs: {len(apart)} of {len(both)} accuracies; {weights}"]
 
 
-def _check_data(row: Row, spec: RunSpec, output: Output) -> None:
-    report: Callable[[str], None] = lambda line: typer.echo(line, err=True)  # noqa: E731
-    problem = load_problem(
-        spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=report
-    )
+def _check_data(row: Row, spec: RunSpec, output: Output, report: Say) -> str:
+    """Load the data, which have to be those of the row, and say so."""
+    problem = _load(spec, output, report)
     if problem.sha256 != row.get("dataset_sha256"):
         raise UserError(
             f"the data are not those of the row: {spec.data.dataset} has sha256 {problem.sha256[:12]}… here, "
             f"{str(row.get('dataset_sha256'))[:12]}… there; name the data root it came from with --data-root"
         )
-    typer.echo(f"same data: {problem.name}, sha256 {problem.sha256[:12]}…")
+    return f"same data: {problem.name}, sha256 {problem.sha256[:12]}…"
 
 
-def _make(spec: RunSpec, output: Output) -> Row:
+def _make(spec: RunSpec, output: Output, live: AbstractContextManager[Observer]) -> Row:
     rows: list[Row] = []
-    with LiveView(quiet=output.quiet) as live:
+    with live as observer:
         if spec.gpus > 1:
-            run_in_workers([spec], output, lambda: [live], rows.append)
+            run_in_workers([spec], output, lambda: [observer], rows.append)
         else:
-            quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (it was said before)
-            problem = load_problem(
-                spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
-            )
-            rows.append(train(spec, problem, [live]).row)
+            problem = _load(spec, output, lambda line: None)  # every line was reported by the first load
+            rows.append(train(spec, problem, [observer]).row)
     return rows[0]
+
+
+def _load(spec: RunSpec, output: Output, report: Say) -> Problem:
+    return load_problem(
+        spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=report
+    )
 
 
 def _name(row: Row) -> str:

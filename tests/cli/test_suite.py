@@ -17,8 +17,9 @@ import pytest
 from filelock import FileLock
 from shell import DATASET, Answer, Cli, finish, rows_of, start, tiny_suite
 
+from pdadmm_bench.cli.views.suite import SuiteView
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.suite import scheduler as suite_session
+from pdadmm_bench.suite import scheduler
 from pdadmm_bench.suite.results import Results
 
 SIX = tiny_suite('[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n')
@@ -226,7 +227,7 @@ def test_a_run_that_is_killed_is_a_row_and_the_others_go_on(with_store: Path, sh
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_warm_start_is_on_the_bar(workers: int, with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[int, int, str]] = []
-    monkeypatch.setattr(suite_session.SuiteView, "stepped", lambda view, bar, *what: shown.append(what))
+    monkeypatch.setattr(SuiteView, "stepped", lambda view, bar, *what: shown.append(what))
     deep = f'[[entry]]\noptimizer = "sgd"\nlayers = 4\ngpus = {workers}\nwarm_start = "2:3"\n'
     assert cli("suite", suite_file(with_store, tiny_suite(deep)), "--quiet").code == 0
     assert shown[0] == (0, 3, "warm start, 2 layers")
@@ -293,7 +294,7 @@ def test_a_dry_run_starts_nothing(cli: Cli, folder: Path) -> None:
 def test_data_that_cannot_be_had_skips_its_runs(with_store: Path, cli: Cli) -> None:
     card = Path("share/datasets/lost.toml")
     card.parent.mkdir(parents=True)
-    source = (Path(suite_session.__file__).parents[2] / "datasets" / "photo.toml").read_text()
+    source = (Path(scheduler.__file__).parents[2] / "datasets" / "photo.toml").read_text()
     card.write_text("\n".join(line for line in source.splitlines() if not line.startswith("upstream")))
     name = suite_file(with_store, tiny_suite(f'[[entry]]\ndataset = ["lost", "{DATASET}"]\n'))
     planned = cli("--share", "share", "suite", name, "--dry-run", "--cache", "cache")
@@ -311,8 +312,8 @@ def test_data_that_cannot_be_had_skips_its_runs(with_store: Path, cli: Cli) -> N
 def test_code_that_changes_meanwhile_stops_the_suite(
     with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = iter([suite_session.code_version("adam"), "edited"])
-    monkeypatch.setattr(suite_session, "code_version", lambda optimizer: next(versions))
+    versions = iter([scheduler.code_version("adam"), "edited"])
+    monkeypatch.setattr(scheduler, "code_version", lambda optimizer: next(versions))
     answer = cli("suite", suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "adam"\nseeds = 3\n')))
     assert answer.code == 1
     assert "the code changed while the suite was running" in answer.err and "2 runs not made" in answer.err
@@ -358,16 +359,16 @@ def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, mi
 def test_a_folder_that_is_deleted_under_a_suite_costs_no_row(
     folder: Path, cli: Cli, migrated: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there, finished = folder / "there", suite_session.SuiteView.finished
+    there, finished = folder / "there", SuiteView.finished
     there.mkdir()
     shutil.copy(migrated, there / "mlflow.db")
 
-    def then_delete(view: suite_session.SuiteView, *what: Any) -> None:
+    def then_delete(view: SuiteView, *what: Any) -> None:
         finished(view, *what)
         if "seed 1" in what[1]:
             shutil.rmtree(there)
 
-    monkeypatch.setattr(suite_session.SuiteView, "finished", then_delete)
+    monkeypatch.setattr(SuiteView, "finished", then_delete)
     name = suite_file(folder, "save = false\n" + tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 4\n'))
     answer = cli("suite", name, "--results", "there")
     assert answer.code == 0, answer.err

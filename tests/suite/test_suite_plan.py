@@ -14,9 +14,9 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.suite import plan as planning
-from pdadmm_bench.suite.estimate import Outlook, estimate
+from pdadmm_bench.suite.estimate import EtaEstimate, estimate
 from pdadmm_bench.suite.file import read
-from pdadmm_bench.suite.plan import Choice, Plan, Planned, make_plan
+from pdadmm_bench.suite.plan import Plan, PlannedRun, PlanOptions, make_plan
 from pdadmm_bench.suite.results import Results, untimed
 
 TEXT = """
@@ -52,12 +52,12 @@ def planned(tmp_path: Path, results: Results, monkeypatch: pytest.MonkeyPatch) -
     def make(text: str = TEXT, told: list[str] | None = None, **choice: Any) -> Plan:
         path = tmp_path / "mine.toml"
         path.write_text(text)
-        return make_plan(read(path), results, Choice(**choice), (told if told is not None else []).append)
+        return make_plan(read(path), results, PlanOptions(**choice), (told if told is not None else []).append)
 
     return make
 
 
-def row_of(run: Planned, status: str = "ok") -> Row:
+def row_of(run: PlannedRun, status: str = "ok") -> Row:
     values = {**first_values(run.spec), **run.facts, "status": status, "env_torch": "2"}
     return make_row(values | ({"acc_test_at_best_val": 0.5, "time_train_s": 1.0} if status == "ok" else {}))
 
@@ -239,14 +239,14 @@ def test_an_estimate_grows_with_the_work(planned: Any) -> None:
 
 
 def test_the_outlook_learns_from_the_runs_so_far() -> None:
-    outlook = Outlook([10.0, 10.0, 20.0], jobs=2)
-    assert outlook.seconds == 20
-    outlook.over(10.0, 30.0)
-    assert outlook.seconds == 45
-    outlook.over(10.0, 0.0)  # made by somebody else
-    assert outlook.seconds == 30
-    outlook.over(20.0, 60.0)
-    assert outlook.seconds == 0
+    eta = EtaEstimate([10.0, 10.0, 20.0], jobs=2)
+    assert eta.seconds == 20
+    eta.over(10.0, 30.0)
+    assert eta.seconds == 45
+    eta.over(10.0, 0.0)  # made by somebody else
+    assert eta.seconds == 30
+    eta.over(20.0, 60.0)
+    assert eta.seconds == 0
 
 
 def test_looking_for_rows_changes_nothing(planned: Any, tmp_path: Path) -> None:

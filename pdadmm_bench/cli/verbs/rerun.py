@@ -30,7 +30,12 @@ def rerun(
     # First of all, while the local names are the options and nothing else.
     given = dict(locals())
 
-    from pdadmm_bench.core.options import output_of
-    from pdadmm_bench.suite.rerun import Source, repeat
+    from functools import partial
 
-    raise typer.Exit(repeat(run_id, Source(rows, results, tracking_uri), output_of(given)))
+    from pdadmm_bench.cli.views.live import LiveView
+    from pdadmm_bench.core.options import output_of
+    from pdadmm_bench.suite.rerun import RerunView, RowPlaces, rerun_row
+
+    output = output_of(given)
+    view = RerunView(say=typer.echo, report=partial(typer.echo, err=True), live=LiveView(quiet=output.quiet))
+    raise typer.Exit(rerun_row(run_id, RowPlaces(rows, results, tracking_uri), output, view))

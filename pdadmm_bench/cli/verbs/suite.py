@@ -36,8 +36,10 @@ def suite(
     # First of all, while the local names are the options and nothing else.
     given = dict(locals())
 
+    from pdadmm_bench.cli.views.suite import SuiteView
     from pdadmm_bench.core.options import output_of
-    from pdadmm_bench.suite.opening import Request, start
+    from pdadmm_bench.suite.opening import SuiteOptions, run_suite
 
-    request = Request(file, jobs, force, failed_only, tuple(filter_ or ()), results)
-    raise typer.Exit(start(request, output_of(given)))
+    output = output_of(given)
+    options = SuiteOptions(file, jobs, force, failed_only, tuple(filter_ or ()), results)
+    raise typer.Exit(run_suite(options, output, SuiteView(quiet=output.quiet)))

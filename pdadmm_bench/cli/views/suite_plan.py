@@ -2,70 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pdadmm_bench.core.env import cores, environment
-from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.suite.file import DEFAULTS, SETTINGS
-from pdadmm_bench.suite.plan import Plan, Planned
-
-#: Told by every label, or by none.
-_NETWORK = ("dataset", "layers", "hidden")
-_ALWAYS = (*_NETWORK, "optimizer", "seed", "preset")
-_SEEDS = ("split_seed",)
-
-
-class Labels:
-    """Names for the runs of a plan: optimizer, dataset, network and seed, and whatever else differs among them."""
-
-    def __init__(self, runs: Sequence[Planned]):
-        flats = [run.spec.flat() for run in runs]
-        varied = [key for key in SETTINGS if len({json.dumps(flat[key]) for flat in flats}) > 1]
-        self._keys = [key for key in varied if key not in _ALWAYS]
-        # Hyperparameters that follow from dataset and network, through a preset, tell nothing apart.
-        values: dict[tuple[str, str, str], set[str]] = {}
-        for run, flat in zip(runs, flats, strict=True):
-            others = json.dumps([flat[key] for key in (*_NETWORK, *self._keys) if key not in _SEEDS])
-            for key, value in hyperparameters(run).items():
-                values.setdefault((run.spec.optimizer, key, others), set()).add(json.dumps(value))
-        self._hyper = {(optimizer, key) for (optimizer, key, _), found in values.items() if len(found) > 1}
-
-    def setting(self, run: Planned, workers: bool = False) -> str:
-        """What tells the run apart apart from optimizer, dataset, network and seeds, as far as it is no default."""
-        flat = run.spec.flat()
-        shown = [key for key in self._keys if key not in _SEEDS and flat[key] != DEFAULTS[key]]
-        parts = [f"{key}={_short(flat[key])}" for key in shown if workers or key != "gpus"]
-        own = {key: value for key, value in hyperparameters(run).items() if (run.spec.optimizer, key) in self._hyper}
-        return " ".join(parts + [f"{key}={_short(value)}" for key, value in own.items()])
-
-    def full(self, run: Planned) -> str:
-        """The run in one line."""
-        split = f"split {run.spec.data.split_seed}" if "split_seed" in self._keys else ""
-        parts = (run.spec.optimizer, run.spec.data.dataset, network(run.spec), self.setting(run, workers=True), split)
-        return " ".join(part for part in (*parts, f"seed {run.spec.seed}") if part)
-
-
-def hyperparameters(run: Planned) -> dict[str, Any]:
-    """The run's hyperparameters after presets."""
-    return json.loads(run.settings)["hyperparameters"]
-
-
-def network(spec: RunSpec) -> str:
-    """Layers × units."""
-    return f"{spec.model.layers}×{spec.model.hidden}"
+from pdadmm_bench.suite.labels import RunLabels, network, runs
+from pdadmm_bench.suite.plan import Plan, PlannedRun
 
 
 def show_plan(plan: Plan, jobs: int, where: str, console: Console) -> None:
     """Print the plan: a line per setting over its seeds, then the totals."""
-    suite, labels = plan.suite, Labels(plan.runs)
-    groups: dict[tuple[str, ...], list[Planned]] = {}
+    suite, labels = plan.suite, RunLabels(plan.runs)
+    groups: dict[tuple[str, ...], list[PlannedRun]] = {}
     for run in plan.runs:
         name = (run.spec.data.dataset, run.spec.optimizer, network(run.spec), labels.setting(run), str(run.spec.gpus))
         groups.setdefault(name, []).append(run)
@@ -89,7 +41,7 @@ def show_plan(plan: Plan, jobs: int, where: str, console: Console) -> None:
         console.print(f"{suite.duplicates} of the combinations name a run that another one names too: made once")
 
 
-def _table(plan: Plan, groups: dict[tuple[str, ...], list[Planned]]) -> Table:
+def _table(plan: Plan, groups: dict[tuple[str, ...], list[PlannedRun]]) -> Table:
     table = Table(title=Text(f"{plan.suite.name}: {plan.suite.summary}"), title_style="bold", title_justify="left")
     lines = [_line(name, members) for name, members in groups.items()]
     for number, heading in enumerate(lines[0]):
@@ -100,7 +52,7 @@ def _table(plan: Plan, groups: dict[tuple[str, ...], list[Planned]]) -> Table:
     return table
 
 
-def _line(name: tuple[str, ...], members: Sequence[Planned]) -> dict[str, str]:
+def _line(name: tuple[str, ...], members: Sequence[PlannedRun]) -> dict[str, str]:
     """One line of the table by its headings: the runs of a setting over its seeds."""
     dataset, optimizer, layers_units, setting, workers = name
     found = next((run.estimate for run in members if run.estimate is not None), None)
@@ -143,18 +95,9 @@ def _totals(plan: Plan, jobs: int, where: str) -> Iterable[str]:
         yield f"-j {jobs}: the rows say env_concurrency={jobs}, and their times are no timings"
 
 
-def runs(count: int) -> str:
-    """``1 run``, ``2 runs``."""
-    return "1 run" if count == 1 else f"{count:,} runs"
-
-
 def duration(seconds: float) -> str:
     """A duration for planning: in seconds, minutes, or hours and minutes."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

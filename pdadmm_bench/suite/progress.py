@@ -1,0 +1,49 @@
+"""What a suite tells while it goes on. The command line shows it; a suite itself knows no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.suite.plan import Plan
+
+
+class SuiteProgress(Protocol):
+    """Receives what happens in a suite, in the order in which it happens. A run is named by its key."""
+
+    def plan(self, plan: Plan, jobs: int, where: str, dry_run: bool) -> None:
+        """The plan is made; ``where`` says where its rows go. With ``dry_run`` nothing follows."""
+
+    def begin(self, total: int, seconds_left: float) -> None:
+        """``total`` runs are about to be made; they will take about ``seconds_left`` seconds."""
+
+    def end(self) -> None:
+        """No run is under way any more."""
+
+    def started(self, key: str, name: str, iterations: int) -> None:
+        """A run begins."""
+
+    def stepped(self, key: str, iteration: int, total: int, facts: str) -> None:
+        """A run, or its warm start, has done ``iteration`` of ``total`` iterations."""
+
+    def finished(self, key: str, name: str, row: Row, seconds_left: float) -> None:
+        """A run is over; the others will take about ``seconds_left`` seconds."""
+
+    def made_elsewhere(self, name: str, row: Row) -> None:
+        """Another process has made a run."""
+
+    def note(self, message: str) -> None:
+        """A message that a user may miss."""
+
+    def warn(self, message: str) -> None:
+        """A message that a user should not miss."""
+
+    def report(self, message: str) -> None:
+        """A message of the data layer or of a run; it begins with ``warning:`` where it is one."""
+
+    def unsaved(self, row: Row) -> None:
+        """A row that could not be written to its file."""
+
+    def summary(self, rows: Sequence[Row]) -> None:
+        """The rows of all chosen runs, at the end."""
