@@ -262,7 +262,7 @@ def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
     for spec in read(find("smoke")).specs.values():
         wire = {"pdadmm-q": "uint8"}.get(spec.optimizer, "fp32" if spec.wire == "auto" else spec.wire)
         values = {
-            **first_values(spec), "status": "ok", "mlflow_run_id": str(len(rows)), "dist_device": "cpu",
+            **first_values(spec), "status": "ok", "dist_device": "cpu",
             "acc_test_at_best_val": 0.5, "time_iteration_median_s": 1.0, "time_train_s": 9.0, "dist_wire": wire,
             "dist_sent_bytes": 8, "time_target_accuracy": spec.target, "time_to_target_s": 9.0,
         }  # fmt: skip
@@ -276,7 +276,7 @@ def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
     communication = next(table for table in report.tables if table.name == "communication")
     assert {line[-3].value for line in communication.rows} == {"fp32", "bf16", "uint8"}
     step = {"iteration": 1, "train_seconds": 1.0, "acc_val": 0.5, "objective": 1.0, "primal_residual": 1.0}
-    drawn = pictures(rows, {str(run): [step] for run in range(len(rows))}, report.points)
+    drawn = pictures(rows, {row["run_id"]: [step] for row in rows}, report.points)
     assert {name.split("-")[0] for name in drawn} == {"convergence", "speedup", "profile"}
     assert len(drawn["speedup"].panels) == 3
 
