@@ -16,7 +16,7 @@ from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.timing.profile import Subject
+from pdadmm_bench.timing.subject import Subject
 
 PERIODS = (0, 50, 25, 10)
 ITERATIONS = 100

@@ -48,8 +48,7 @@ class Side:
         from pdadmm_bench.core.errors import UserError
         from pdadmm_bench.core.options import Output
         from pdadmm_bench.core.spec import run_spec
-        from pdadmm_bench.training.run import run
-        from pdadmm_bench.training.setup import make_optimizer
+        from pdadmm_bench.runner import make_optimizer, run
 
         output = Output(**request["output"])
         found: list[dict[str, Any]] = [{} for _ in request["specs"]]
@@ -79,7 +78,8 @@ class Side:
         """
         from pdadmm_bench.core.options import Output
         from pdadmm_bench.core.spec import run_spec
-        from pdadmm_bench.timing.profile import Subject, _timed
+        from pdadmm_bench.timing.stopwatch import timed
+        from pdadmm_bench.timing.subject import Subject
 
         spec = run_spec(request["spec"])
         problem = self._problem(spec, Output(**request["output"]))
@@ -88,7 +88,7 @@ class Side:
         try:
             subject = Subject(spec, problem)
             subject()
-            return min(_timed(subject, subject.device) for _ in range(request["iterations"]))
+            return min(timed(subject, subject.device) for _ in range(request["iterations"]))
         finally:
             if self._cores:
                 os.sched_setaffinity(0, self._cores)

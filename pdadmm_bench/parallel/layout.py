@@ -1,11 +1,9 @@
-"""Who holds what: the block of each worker, the part of the problem it needs, and the record of what it did."""
+"""How the work of a run is shared out: which worker holds which layers, and which part of the problem that needs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 from pdadmm_bench.core.block import Block
@@ -25,24 +23,62 @@ from pdadmm_bench.parallel.partition import partition
 
 
 @dataclass(frozen=True)
-class Shell:
-    """A problem without its features: what workers that do not hold the first layer need to know of it."""
+class ProblemShape:
+    """What a layout depends on: training rows N, and the widths [n_0, …, n_L] of the network on them."""
 
-    problem: Problem
-    sizes: list[int]
     rows: int
+    widths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, model: ModelSpec) -> ProblemShape:
+        """The shape of ``problem`` for the network ``model``."""
+        widths = mlp.widths(model, problem.num_features, problem.num_classes)
+        return cls(len(problem.train.x), tuple(widths))
 
 
-def shell(problem: Problem, model: ModelSpec) -> Shell:
-    """The shell of ``problem`` for the network ``model``."""
+@dataclass(frozen=True)
+class Layout:
+    """The layers of every worker, in order, and the pipeline they run through."""
+
+    blocks: tuple[Block, ...]
+    schedule: str | None
+    """Of a pipeline; None where the run goes through none."""
+    microbatches: int
+    """Per step of a pipeline."""
+
+    @property
+    def workers(self) -> int:
+        """Number of workers."""
+        return len(self.blocks)
+
+    @property
+    def partition(self) -> str:
+        """Layers of each worker, as in ``3,4,3``."""
+        return ",".join(str(len(block)) for block in self.blocks)
+
+
+def layout_of(spec: RunSpec, shape: ProblemShape, workers: int) -> Layout:
+    """The layout of ``spec`` over so many workers.
+
+    Raises :class:`~pdadmm_bench.core.errors.UserError` for a partition that does not fit.
+    """
+    profile = profile_of(spec)
+    return Layout(
+        blocks=tuple(blocks(spec, shape.widths, shape.rows, workers)),
+        schedule=spec.schedule if workers > 1 and profile.parallelism == "pipeline" else None,
+        microbatches=spec.microbatches or microbatches_for(workers),
+    )
+
+
+def without_features(problem: Problem) -> Problem:
+    """``problem`` with its labels only: what workers that do not hold the first layer need to know of it."""
     bare: dict[str, Any] = {
         name: Rows(x=rows.x.new_empty(len(rows.x), 0), y=rows.y) for name, rows in problem.parts().items()
     }
-    sizes = mlp.widths(model, problem.num_features, problem.num_classes)
-    return Shell(replace(problem, **bare), sizes, len(problem.train.x))
+    return replace(problem, **bare)
 
 
-def share(problem: Problem, block: Block) -> Problem:
+def local_part(problem: Problem, block: Block) -> Problem:
     """The part of ``problem`` that ``block`` needs: x with the first layer, y with the last."""
     parts: dict[str, Any] = {}
     for name, rows in problem.parts().items():
@@ -77,51 +113,3 @@ def planned_bytes(spec: RunSpec, sizes: Sequence[int], rows: int, block: Block) 
 def profile_of(spec: RunSpec) -> Profile:
     """The cost profile of the spec's optimizer."""
     return PROFILES.get(spec.optimizer, GENERIC)
-
-
-@dataclass(frozen=True)
-class Work:
-    """One worker's iteration: its length, the part of it spent waiting, and the bytes it moved."""
-
-    seconds: float
-    exposed_s: float = 0.0
-    sent_bytes: float = 0
-    received_bytes: float = 0
-
-
-def summarise_work(workers: Sequence[dict[str, Any]], work: Sequence[Sequence[Work]]) -> dict[str, Any]:
-    """Row values from what each worker is and what each did in every iteration.
-
-    Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, done
-    before the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid
-    behind computing; bytes sent and received.
-    """
-    details = []
-    for rank, worker in enumerate(workers):
-        mine = [iteration[rank] for iteration in work] or [Work(0.0)]
-        slowest = [max(worker.seconds for worker in iteration) for iteration in work] or [0.0]
-        transfers = [(w.sent_bytes + w.received_bytes) * worker["link_seconds_per_byte"] for w in mine]
-        details.append(
-            {
-                "rank": rank,
-                **{key: worker[key] for key in ("layers", "parameters", "state_bytes", "peak_bytes")},
-                "compute_s": median(w.seconds - w.exposed_s for w in mine),
-                "exposed_s": median(w.exposed_s for w in mine),
-                "overlapped_s": median(max(0.0, t - w.exposed_s) for t, w in zip(transfers, mine, strict=True)),
-                "idle_s": median(longest - w.seconds for longest, w in zip(slowest, mine, strict=True)),
-                "sent_bytes": int(median(w.sent_bytes for w in mine)),
-                "received_bytes": int(median(w.received_bytes for w in mine)),
-            }
-        )
-    iteration_s = median(max(w.seconds for w in iteration) for iteration in work) if work else None
-    exposed = max(worker["exposed_s"] for worker in details)
-    return {
-        "dist_per_worker": json.dumps(details),
-        "dist_sent_bytes": sum(worker["sent_bytes"] for worker in details),
-        "time_compute_s": max(worker["compute_s"] for worker in details),
-        "time_exposed_s": exposed,
-        "time_exposed_share": exposed / iteration_s if iteration_s else None,
-        "memory_state_bytes": max(worker["state_bytes"] for worker in details),
-        "memory_peak_bytes": max(worker["peak_bytes"] for worker in details),
-        "weights_sha256": mlp.combine([digest for worker in workers for digest in worker["digests"]]),
-    }

@@ -19,7 +19,7 @@ from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing import machine as rates
 from pdadmm_bench.training.run import WARMUP_ITERATIONS
-from pdadmm_bench.training.setup import choose_device, make_optimizer
+from pdadmm_bench.training.setup import resolve
 
 MEASURE_S = 0.1
 """Time for each rate of this machine, which are measured once per power of two of rows."""
@@ -51,14 +51,14 @@ def estimate(spec: RunSpec, threads: int) -> Estimate:
     widths = mlp.widths(spec.model, sizes.features * (spec.data.hops + 1), sizes.classes)
     blocks = partition(spec.partition if spec.gpus > 1 else "even", layer_costs(profile, widths, train), spec.gpus)
     measured = _measured(train, spec.model.hidden)
-    machine = _machine(measured, spec.model.hidden, threads, choose_device(spec.device, spec.gpus).type)
+    machine = _machine(measured, spec.model.hidden, threads, resolve(spec).device.type)
     prediction = predict_iteration(
         profile,
         widths,
         train,
         blocks,
         machine,
-        wire=make_optimizer(spec).wire(spec.wire).name,
+        wire=resolve(spec).optimizer.wire(spec.wire).name,
         schedule=spec.schedule,
         microbatches=spec.microbatches or microbatches_for(spec.gpus),
     )

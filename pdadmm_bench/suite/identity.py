@@ -16,7 +16,7 @@ import torch
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.parallel.layout import profile_of
-from pdadmm_bench.training.setup import choose_device, make_optimizer
+from pdadmm_bench.training.setup import resolve
 
 _OF_RANDOM_SPLITS = ("split_seed", "train_per_class", "num_val", "num_test")
 
@@ -55,7 +55,7 @@ def configuration(spec: RunSpec) -> str:
     Raises :class:`~pdadmm_bench.core.errors.UserError` for hyperparameters that the optimizer does not take.
     """
     settings = {name: value for name, value in effective(spec).flat().items() if name not in ("preset", "set")}
-    settings["hyperparameters"] = make_optimizer(spec).hyperparameters.model_dump()
+    settings["hyperparameters"] = resolve(spec).optimizer.hyperparameters.model_dump()
     return json.dumps(settings, sort_keys=True, ensure_ascii=False)
 
 
@@ -72,6 +72,6 @@ def run_key(spec: RunSpec, settings: str, data: str, code: str) -> str:
         "data": data,
         "code": code,
         "torch": torch.__version__,
-        "device": choose_device(spec.device, spec.gpus).type,
+        "device": resolve(spec).device.type,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

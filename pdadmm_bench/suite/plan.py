@@ -19,7 +19,7 @@ from pdadmm_bench.suite.file import SETTINGS, Suite
 from pdadmm_bench.suite.identity import run_key
 from pdadmm_bench.suite.results import Results
 from pdadmm_bench.training.code_version import code_version
-from pdadmm_bench.training.setup import choose_device, make_optimizer
+from pdadmm_bench.training.setup import resolve
 
 Action = Literal["make", "finished", "skip"]
 
@@ -172,11 +172,11 @@ def _cannot(run: PlannedRun, rows: Found | DataError, options: PlanOptions) -> s
     if rows.missing and options.offline:
         also = f" and {len(rows.missing) - 1} more" if len(rows.missing) > 1 else ""
         return f"{spec.data.dataset} is not here ({rows.missing[0]}{also} absent), and --offline forbids fetching it"
-    reason = make_optimizer(spec).supports(spec)
+    reason = resolve(spec).unsupported
     if reason:
         return reason
     needed = run.threads * spec.gpus
-    if choose_device(spec.device, spec.gpus).type == "cpu" and needed > cores() and spec.gpus > 1:
+    if resolve(spec).device.type == "cpu" and needed > cores() and spec.gpus > 1:
         return f"{_workers(run)} need {needed} cores, this machine has {cores()}: they would take turns"
     return None
 
@@ -190,7 +190,7 @@ def _check_cores(runs: Sequence[PlannedRun], jobs: int) -> None:
     if jobs == 1 or not runs:
         return
     for run in runs:
-        if choose_device(run.spec.device, run.spec.gpus).type == "cuda":
+        if resolve(run.spec).device.type == "cuda":
             raise UserError(
                 f"-j {jobs}: runs side by side would share a CUDA device; use -j 1, or device = 'cpu' in the suite"
             )

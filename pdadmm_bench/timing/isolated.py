@@ -45,7 +45,7 @@ def run_alone(task: Task) -> Row:
 
 
 def _answer(task: Task) -> None:
-    from pdadmm_bench.timing.scaling import generated_problem
+    from pdadmm_bench.timing.generated import generated_problem
     from pdadmm_bench.training.run import run
 
     problem = generated_problem(task["rows"], task["features"], task["classes"])

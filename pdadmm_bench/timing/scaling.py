@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,17 +17,20 @@ import numpy as np
 import torch
 
 from pdadmm_bench.core.env import environment
-from pdadmm_bench.core.seeds import derive
-from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.parallel.group import Workers, joined
-from pdadmm_bench.stats.estimate import aggregate
+from pdadmm_bench.parallel.launch import launch
+from pdadmm_bench.parallel.layout import profile_of
+from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.timing.samples import interval
 from pdadmm_bench.training.run import time_iterations
-from pdadmm_bench.training.setup import choose_device
+from pdadmm_bench.training.setup import resolve
 
 
 @dataclass(frozen=True)
-class Measurement:
+class ScalingPoint:
     """One configuration: a run without its seed, over ``spec.gpus`` workers."""
 
     spec: RunSpec
@@ -40,70 +43,96 @@ class Measurement:
     @property
     def schedule(self) -> str | None:
         """The pipeline schedule, where the optimizer runs through one."""
-        from pdadmm_bench.parallel.layout import profile_of
-
         return self.spec.schedule if profile_of(self.spec).parallelism == "pipeline" else None
 
 
-def generated_problem(rows: int, features: int, classes: int, seed: int = 0) -> Problem:
-    """Random rows of the given shape, for timing only; validation and test are one row each."""
-    generator = torch.Generator().manual_seed(derive("generated", seed))
+def scaling_points(
+    common: Mapping[str, Any], *,
+    optimizers: Sequence[str], layers: Sequence[int], schedules: Sequence[str], workers: Sequence[int],
+) -> list[ScalingPoint]:  # fmt: skip
+    """Every configuration, each once; ``common`` are the settings that all of them share.
 
-    def part(count: int) -> Rows:
-        y = torch.arange(count) % classes
-        return Rows(x=torch.randn(count, features, generator=generator), y=y)
+    Raises :class:`UserError` for a configuration that cannot be run.
+    """
+    points: list[ScalingPoint] = []
+    for depth in layers:
+        for optimizer in optimizers:
+            for schedule in schedules:
+                for count in workers:
+                    values = {**common, "optimizer": optimizer, "layers": depth, "gpus": count, "schedule": schedule}
+                    if count == 1:
+                        values["partition"] = "auto"
+                    spec = run_spec(values)
+                    partition(spec.partition, [1.0] * depth, count)  # raises for one that cannot be
+                    if reason := resolve(spec).unsupported:
+                        raise UserError(reason)
+                    point = ScalingPoint(spec)
+                    # Where there is no pipeline, the schedules are one and the same measurement.
+                    if (point.series, count) not in [(other.series, other.spec.gpus) for other in points]:
+                        points.append(point)
+    return points
 
-    parts: dict[str, Any] = {"train": part(rows), "val": part(1), "test": part(1)}
-    return Problem(name=generated_name(rows, features, classes), split="none", num_classes=classes, sha256="", **parts)
+
+def measure(
+    points: Sequence[ScalingPoint], load: Callable[[], Problem], *, repeats: int, iterations: int, timeout: float
+) -> list[dict[str, Any]]:
+    """The rows of the strong-scaling table, measured here by as many workers as the largest point has.
+
+    Args:
+        load: makes the problem, in worker 0; picklable.
+        iterations: timed iterations per measurement.
+        timeout: seconds after which a stalled exchange fails.
+
+    Raises :class:`~pdadmm_bench.parallel.launch.WorkerFailure` and
+    :class:`~pdadmm_bench.parallel.launch.Interrupted` as a launch does.
+    """
+    largest = max(points, key=lambda point: point.spec.gpus).spec
+    device = resolve(largest).device  # decided once: every number of workers is measured on the same kind
+    found = launch(largest.gpus, _work, points, load, repeats, iterations, timeout, device)
+    return [{**row, "dist_device": device.type} for row in scaling_rows(points, found)]
 
 
-def generated_name(rows: int, features: int, classes: int) -> str:
-    """What such rows are called in place of a dataset."""
-    return f"generated[rows={rows},features={features},classes={classes}]"
-
-
-def work(
-    measurements: Sequence[Measurement], load: Callable[[], Problem], repeats: int, iterations: int, timeout: float
-) -> list[list[dict[str, Any]]]:
-    """One of the started workers: measures every configuration it takes part in; worker 0 returns what was found."""
-    sizes = sorted({measurement.spec.gpus for measurement in measurements})
-    device = choose_device(measurements[0].spec.device, sizes[-1]).type
+def _work(
+    points: Sequence[ScalingPoint], load: Callable[[], Problem], repeats: int, iterations: int, timeout: float,
+    device: torch.device,
+) -> list[list[dict[str, Any]]]:  # fmt: skip
+    """One of the started workers: measures every point it takes part in; worker 0 returns what was found."""
     # Before it joins: the others wait longer for that than for an exchange.
     problem = load() if os.environ["RANK"] == "0" else None
-    found: list[list[dict[str, Any]]] = [[] for _ in measurements]
-    with joined(device, timeout) as everyone:
+    found: list[list[dict[str, Any]]] = [[] for _ in points]
+    with joined(device.type, timeout) as everyone:
+        sizes = sorted({point.spec.gpus for point in points})
         groups = {size: Workers(size, timedelta(seconds=timeout)) for size in sizes}
         for repeat in range(repeats):
-            for values, measurement in zip(found, measurements, strict=True):
-                spec = measurement.spec
+            for values, point in zip(found, points, strict=True):
+                spec = point.spec
                 if everyone.rank < spec.gpus:
-                    result = time_iterations(spec, problem, groups[spec.gpus], iterations)
+                    result = time_iterations(spec, problem, groups[spec.gpus], iterations, device)
                     if result is not None:
                         values.append(result)
-                        _say(repeat, repeats, measurement, result)
+                        _print_progress(repeat, repeats, point, result)
                 everyone.follow()  # worker 0 is in every measurement; those without a part in this one wait here
     return found
 
 
-def _say(repeat: int, repeats: int, measurement: Measurement, result: dict[str, Any]) -> None:
-    spec = measurement.spec
-    name = " ".join(str(part) for part in (spec.optimizer, measurement.schedule) if part)
+def _print_progress(repeat: int, repeats: int, point: ScalingPoint, result: Mapping[str, Any]) -> None:
+    """Worker 0 has the terminal."""
+    spec = point.spec
+    name = " ".join(str(part) for part in (spec.optimizer, point.schedule) if part)
     line = f"[{repeat + 1}/{repeats}] {name} {spec.model.layers} layers, {spec.gpus} workers"
     print(f"{line}: {result['time_iteration_median_s']:.4g} s/iteration", file=sys.stderr, flush=True)
 
 
-def scaling_rows(
-    measurements: Sequence[Measurement], found: Sequence[Sequence[dict[str, Any]]]
-) -> list[dict[str, Any]]:
+def scaling_rows(points: Sequence[ScalingPoint], found: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The strong-scaling table: one flat row per configuration, against the fewest workers of its series.
 
     ``speedup`` is relative to one worker of the same series where that was measured, else it is null.
     """
     times = [[result["time_iteration_median_s"] for result in results] for results in found]
-    singles = {m.series: t for m, t in zip(measurements, times, strict=True) if m.spec.gpus == 1}
+    singles = {point.series: t for point, t in zip(points, times, strict=True) if point.spec.gpus == 1}
     rows = []
-    for measurement, results, seconds in zip(measurements, found, times, strict=True):
-        spec, single = measurement.spec, singles.get(measurement.series)
+    for point, results, seconds in zip(points, found, times, strict=True):
+        spec, single = point.spec, singles.get(point.series)
         ratios = None if single is None else [a / b for a, b in zip(single, seconds, strict=True)]
         speedup = interval(ratios) if ratios else (None, None, None)
         time = interval(seconds)
@@ -111,7 +140,7 @@ def scaling_rows(
         rows.append(
             {
                 "optimizer_name": spec.optimizer,
-                "schedule": measurement.schedule,
+                "schedule": point.schedule,
                 "model_layers": spec.model.layers,
                 "model_hidden": spec.model.hidden,
                 "dist_workers": spec.gpus,
@@ -135,13 +164,6 @@ def scaling_rows(
             }
         )
     return rows
-
-
-def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """The median with its 95 % bootstrap interval, as :func:`~pdadmm_bench.stats.estimate.aggregate` gives it."""
-    found = aggregate(values)
-    assert found.value is not None
-    return found.value, found.low, found.high
 
 
 def _median(results: Sequence[dict[str, Any]], name: str) -> float:

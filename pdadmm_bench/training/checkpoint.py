@@ -36,6 +36,10 @@ SAME = (
 """Row values that have to be what they were, beside the settings and the code, so that the row is one of one run."""
 
 
+Saved = tuple[dict[str, Any], Any]
+"""What a process left of its run: how far it came, and this worker's snapshot."""
+
+
 @dataclass(frozen=True)
 class Checkpoints:
     """Where runs keep their checkpoints.
@@ -80,7 +84,7 @@ class Checkpoint:
         """Whether it is time for the next one, by this worker's clock."""
         return time.monotonic() >= self._next
 
-    def load(self, facts: Row) -> tuple[dict[str, Any], Any] | None:
+    def load(self, facts: Row) -> Saved | None:
         """How far the run came, as it was given to :meth:`save`, and this worker's snapshot; None for a new run.
 
         The folder is this run's alone from here to :meth:`release`. Raises :class:`UserError`, on every worker, where

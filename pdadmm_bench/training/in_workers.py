@@ -25,7 +25,7 @@ from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.row import Step, failed, results_from
 from pdadmm_bench.training.run import run as train
-from pdadmm_bench.training.setup import choose_device
+from pdadmm_bench.training.setup import resolve
 
 _DRAIN_S = 60.0
 
@@ -66,7 +66,7 @@ def checkpoints_of(output: Output) -> Checkpoints | None:
 
 def _work(specs: list[RunSpec], output: Output, parent: Connection) -> None:
     """One worker: runs every spec, worker 0 with the parent as its observer."""
-    device = choose_device(specs[0].device, specs[0].gpus).type
+    device = resolve(specs[0]).device.type
     problem = None
     if os.environ["RANK"] == "0":  # before it joins: the others wait longer for that than for an exchange
         quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has said it already)

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.compiled import missing_compiler
-from pdadmm_bench.parallel import layout as placement
+from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
-from pdadmm_bench.training.setup import check_device, choose_device, make_optimizer
+from pdadmm_bench.training.setup import check_device, resolve
 
 
 def check(specs: Sequence[RunSpec]) -> None:
     """Raise :class:`UserError` for what the workers would find out only after they were started."""
     for spec in specs:
-        check_device(spec, choose_device(spec.device, spec.gpus))
+        check_device(spec, resolve(spec).device)
         partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
-        pipelined = spec.gpus > 1 and placement.profile_of(spec).parallelism == "pipeline"
+        pipelined = spec.gpus > 1 and profile_of(spec).parallelism == "pipeline"
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:
             raise UserError(
                 f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {spec.gpus}; or use gpipe"
@@ -26,11 +26,11 @@ def check(specs: Sequence[RunSpec]) -> None:
 
 def cautions(specs: Sequence[RunSpec]) -> list[str]:
     """What a user should read before quoting a number of these runs."""
-    first = specs[0]
-    texts = {f"{spec.optimizer}: {text}" for spec in specs for text in make_optimizer(spec).cautions()}
-    if first.gpus > 1 and first.device == "auto" and choose_device("auto", first.gpus).type == "cpu":
+    first, device = specs[0], resolve(specs[0]).device
+    texts = {f"{spec.optimizer}: {text}" for spec in specs for text in resolve(spec).optimizer.cautions()}
+    if first.gpus > 1 and first.device == "auto" and device.type == "cpu":
         texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
-    if first.compile and (reason := missing_compiler(choose_device(first.device, first.gpus))):
+    if first.compile and (reason := missing_compiler(device)):
         texts.add(f"--compile: {reason}, so nothing is compiled; the rows say so (optimizer_compiled)")
     settings = (first.data.feature_scale, first.model.init, first.warm_start)
     if first.preset == "published" and settings != ("none", "normal", "none"):

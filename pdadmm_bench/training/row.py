@@ -1,12 +1,20 @@
-"""How a run ended, as row values: from its steps, and from what stopped it."""
+"""A run as row values: what is known before training, what its iterations gave, and how it ended."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+
+from pdadmm_bench.core.rows import first_values
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
+from pdadmm_bench.training.setup import ResolvedRun
 
 Step = dict[str, float]
 """What one iteration gave: ``iteration``, ``iteration_seconds``, ``train_seconds`` (cumulative), the optimizer's report
@@ -47,6 +55,86 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
         "time_to_near_best_s": near.get("train_seconds"),
         "time_target_accuracy": target,
     }
+
+
+@dataclass(frozen=True)
+class WorkerIteration:
+    """One worker's iteration: its length, the part of it spent waiting, and the bytes it moved."""
+
+    seconds: float
+    exposed_s: float = 0.0
+    sent_bytes: float = 0
+    received_bytes: float = 0
+
+
+def summarise_iterations(
+    workers: Sequence[Mapping[str, Any]], iterations: Sequence[Sequence[WorkerIteration]]
+) -> dict[str, Any]:
+    """Row values from what each worker is (:meth:`~.worker.Worker.facts`) and what it did in every iteration.
+
+    Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, done
+    before the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid
+    behind computing; bytes sent and received.
+    """
+    details = []
+    for rank, worker in enumerate(workers):
+        mine = [iteration[rank] for iteration in iterations] or [WorkerIteration(0.0)]
+        slowest = [max(worker.seconds for worker in iteration) for iteration in iterations] or [0.0]
+        transfers = [(w.sent_bytes + w.received_bytes) * worker["link_seconds_per_byte"] for w in mine]
+        details.append(
+            {
+                "rank": rank,
+                **{key: worker[key] for key in ("layers", "parameters", "state_bytes", "peak_bytes")},
+                "compute_s": median(w.seconds - w.exposed_s for w in mine),
+                "exposed_s": median(w.exposed_s for w in mine),
+                "overlapped_s": median(max(0.0, t - w.exposed_s) for t, w in zip(transfers, mine, strict=True)),
+                "idle_s": median(longest - w.seconds for longest, w in zip(slowest, mine, strict=True)),
+                "sent_bytes": int(median(w.sent_bytes for w in mine)),
+                "received_bytes": int(median(w.received_bytes for w in mine)),
+            }
+        )
+    iteration_s = median(max(w.seconds for w in iteration) for iteration in iterations) if iterations else None
+    exposed = max(worker["exposed_s"] for worker in details)
+    return {
+        "dist_per_worker": json.dumps(details),
+        "dist_sent_bytes": sum(worker["sent_bytes"] for worker in details),
+        "time_compute_s": max(worker["compute_s"] for worker in details),
+        "time_exposed_s": exposed,
+        "time_exposed_share": exposed / iteration_s if iteration_s else None,
+        "memory_state_bytes": max(worker["state_bytes"] for worker in details),
+        "memory_peak_bytes": max(worker["peak_bytes"] for worker in details),
+        "weights_sha256": mlp.combine([digest for worker in workers for digest in worker["digests"]]),
+    }
+
+
+def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:
+    """Row values that are known before training.
+
+    Args:
+        problem: any worker's part of it.
+    """
+    spec, optimizer = resolved.spec, resolved.optimizer
+    assert resolved.shape is not None and resolved.layout is not None
+    return {
+        **first_values(spec),
+        **problem.facts,
+        "dataset_name": problem.name,
+        "dataset_split": problem.split,
+        "dataset_sha256": problem.sha256,
+        **{f"optimizer_{name}": value for name, value in optimizer.hyperparameters.model_dump().items()},
+        "optimizer_compiled": optimizer.compile,
+        "model_parameters": mlp.num_parameters(resolved.shape.widths),
+        "dist_workers": resolved.layout.workers,
+        "dist_device": resolved.device.type,
+        "dist_threads": resolved.threads,
+        "dist_partition": resolved.layout.partition,
+        "dist_schedule": resolved.layout.schedule,
+        "dist_wire": None if resolved.unsupported else optimizer.wire(spec.wire).name,
+    }
+
+
+class Stop(Exception):
+    """The run is over before its last iteration: (status, reason)."""
 
 
 def failed(error: BaseException) -> str:

@@ -1,18 +1,19 @@
-"""Runs a list of specs on one dataset with display and tracking around them, and keeps every row."""
+"""Runs on one dataset, one after the other, with display and tracking around them; every row is kept."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-import typer
+import torch
 
-from pdadmm_bench.cli.views.live import LiveView
 from pdadmm_bench.core import history as histories
-from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
@@ -21,55 +22,88 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.parallel.group import Group, check_world, joined, launched
-from pdadmm_bench.tracking import Tracker, view_command
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.in_workers import InStep, checkpoints_of, run_in_workers
 from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.preflight import cautions, check
-from pdadmm_bench.training.run import run as train
-from pdadmm_bench.training.setup import choose_device
+from pdadmm_bench.training.run import run
+from pdadmm_bench.training.setup import resolve
 
 
-def execute(specs: list[RunSpec], output: Output) -> int:
+class SessionView(Observer, Protocol):
+    """What shows a session to a user: an observer of every run, and a context manager around all of them."""
+
+    def __enter__(self) -> SessionView: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def note(self, message: str) -> None:
+        """Show a line."""
+
+    def warn(self, message: str) -> None:
+        """Show a warning."""
+
+    def report(self, message: str) -> None:
+        """Show a line of the data layer: a warning where it begins with ``warning: ``."""
+
+    def summary(self, rows: Sequence[Row]) -> None:
+        """Show the table of all rows."""
+
+
+class RunTracker(Protocol):
+    """What keeps the runs of a session elsewhere, such as MLflow."""
+
+    def observer(self) -> Observer:
+        """The observer of one more run."""
+
+
+class Tracking(Protocol):
+    """How a session is tracked."""
+
+    def open(
+        self, name: str, config: Mapping[str, Any], output: Output, view: SessionView
+    ) -> AbstractContextManager[RunTracker]:
+        """The tracker of a session called ``name``; raises :class:`UserError` where it can never work."""
+
+    def view_command(self, output: Output) -> str:
+        """The command that shows what was tracked."""
+
+
+def train_specs(specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking) -> int:
     """Train every spec; returns the exit code: 0, 1 when a run failed, 130 after Ctrl-C.
 
     One worker trains in this process, several in processes of their own; under a launcher such as torchrun this process
     is one of the workers. What can be known to be wrong is raised as :class:`UserError` before the first run.
     """
-    if launched():
-        return _as_worker(specs, output)
+    world = check_world(specs[0].gpus) if launched() else None
+    if world:
+        specs = [spec.model_copy(update={"gpus": world}) for spec in specs]
     check(specs)
-    with _session(specs, output) as (session, problem):
-        if specs[0].gpus == 1:
-            _train_all(specs, problem, session, Group(), checkpoints_of(output))
+    device = resolve(specs[0]).device
+    checkpoints = checkpoints_of(output)
+    if world and os.environ["RANK"] != "0":
+        with joined(device.type, output.dist_timeout) as group:
+            _train_all(specs, None, None, group, device, checkpoints)
+        return 0
+    with _session(specs, output, view, tracking) as (session, problem):
+        if world:
+            with joined(device.type, output.dist_timeout) as group:
+                _train_all(specs, problem, session, group, device, checkpoints)
+        elif specs[0].gpus == 1:
+            _train_all(specs, problem, session, Group(), device, checkpoints)
         else:
             del problem
             run_in_workers(specs, output, session.observers, session.keep)
     return session.exit_code()
 
 
-def _as_worker(specs: list[RunSpec], output: Output) -> int:
-    """The same under torchrun: every process joins the group, worker 0 displays and tracks."""
-    world = check_world(specs[0].gpus)
-    specs = [spec.model_copy(update={"gpus": world}) for spec in specs]
-    check(specs)
-    device = choose_device(specs[0].device, world).type
-    if os.environ["RANK"] != "0":
-        with joined(device, output.dist_timeout) as group:
-            _train_all(specs, None, None, group, checkpoints_of(output))
-        return 0
-    with _session(specs, output) as (session, problem), joined(device, output.dist_timeout) as group:
-        _train_all(specs, problem, session, group, checkpoints_of(output))
-    return session.exit_code()
-
-
 def _train_all(
-    specs: Sequence[RunSpec], problem: Problem | None, session: _Session | None, group: Group,
+    specs: Sequence[RunSpec], problem: Problem | None, session: Session | None, group: Group, device: torch.device,
     checkpoints: Checkpoints | None,
 ) -> None:  # fmt: skip
     for spec in specs:
         observer = InStep(session.observers() if session else (), group)
-        result = train(spec, problem, [observer], group=group, checkpoints=checkpoints)
+        result = run(spec, problem, [observer], group=group, checkpoints=checkpoints, device=device)
         if session:
             session.keep(result.row)
         if result.row["status"] == "interrupted":
@@ -80,23 +114,23 @@ def _train_all(
 
 
 @dataclass
-class _Session(Observer):
+class Session(Observer):
     """Display, tracking and rows of one invocation; itself the first observer of every run."""
 
-    live: LiveView
-    tracker: Tracker
+    view: SessionView
+    tracker: RunTracker
     output: Output
     rows: dict[str, Row] = field(default_factory=dict)
 
     def observers(self) -> list[Observer]:
         """Those of one more run."""
-        return [self, self.live, self.tracker.observer()]
+        return [self, self.view, self.tracker.observer()]
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
         """Write the row before anybody else sees it: a second Ctrl-C, while the store is written, cannot lose it."""
         if self.output.json_file:
             path = histories.beside_rows(self.output.json_file, row["run_id"])
-            histories.keep(path, row["run_id"], history, self.live.warn)
+            histories.keep(path, row["run_id"], history, self.view.warn)
         with contextlib.suppress(UserError):  # told by keep
             self._write(row)
 
@@ -105,40 +139,39 @@ class _Session(Observer):
         try:
             self._write(row)
         except UserError as error:
-            self.live.warn(f"{error}; training goes on")
-            typer.echo(json.dumps(row, ensure_ascii=False), err=True)
+            self.view.warn(f"{error}; training goes on")
+            print(json.dumps(row, ensure_ascii=False), file=sys.stderr, flush=True)
+
+    def exit_code(self) -> int:
+        """0, 1 when a run failed, 130 when one was interrupted."""
+        return exit_code(self.rows.values())
 
     def _write(self, row: Row) -> None:
         self.rows[row["run_id"]] = row
         if self.output.json_file:
             write_rows(self.output.json_file, self.rows.values())
 
-    def exit_code(self) -> int:
-        return exit_code(self.rows.values())
-
 
 @contextlib.contextmanager
-def _session(specs: Sequence[RunSpec], output: Output) -> Iterator[tuple[_Session, Problem]]:
+def _session(
+    specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking
+) -> Iterator[tuple[Session, Problem]]:
     """Everything around the runs: checks and data first, then display and tracking, at the end the table."""
-    live = LiveView(total=len(specs), quiet=output.quiet)
     for text in cautions(specs):
-        live.warn(text)
+        view.warn(text)
     if output.json_file:
         check_writable(output.json_file)
     problem = load_problem(
-        specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=live.report
+        specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=view.report
     )
     name = f"{problem.name} {specs[0].model.layers}×{specs[0].model.hidden}"
     config = {"runs": [spec.flat() for spec in specs], **output.model_dump(mode="json")}
-    files = [output.json_file] if output.json_file else []
-    tracker = Tracker.open(
-        output.tracking_uri, output.experiment, name, config, environment(), files=files, warn=live.warn
-    )
-    session = _Session(live, tracker, output)
-    with live, tracker:
+    opened = tracking.open(name, config, output, view)
+    with view, opened as tracker:
+        session = Session(view, tracker, output)
         if output.json_file:  # not before: rows of an earlier run outlive a run that cannot start
             write_rows(output.json_file, [])
             histories.forget(output.json_file)
         yield session, problem
-    live.summary(list(session.rows.values()))
-    live.note(f"compare the runs: {view_command(output.tracking_uri)}")
+    view.summary(list(session.rows.values()))
+    view.note(f"compare the runs: {tracking.view_command(output)}")

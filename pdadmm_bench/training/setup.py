@@ -1,8 +1,10 @@
-"""What a run needs beside its data, decided once: device, threads, optimizer."""
+"""A run resolved: device, threads, optimizer and layout, decided once on worker 0 and handed to all workers."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -13,6 +15,57 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.optim.compiled import compiling_pays, missing_compiler
+from pdadmm_bench.parallel.layout import Layout, ProblemShape, layout_of
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A spec with everything decided that it leaves open."""
+
+    spec: RunSpec
+    device: torch.device
+    """The kind of device; a worker's own one is the current device of its process."""
+    threads: int
+    """CPU threads of each worker."""
+    optimizer: Optimizer[Any]
+    """With preset and ``set`` applied; it holds no state."""
+    shape: ProblemShape | None
+    """None as long as the data are not known."""
+    layout: Layout | None
+    """None as long as the shape is not known."""
+
+    @property
+    def unsupported(self) -> str | None:
+        """Why the optimizer cannot run this, or None when it can."""
+        return self.optimizer.supports(self.spec)
+
+
+def resolve(
+    spec: RunSpec,
+    shape: ProblemShape | None = None,
+    *,
+    device: torch.device | None = None,
+    workers: int | None = None,
+) -> ResolvedRun:
+    """Decide what ``spec`` leaves open.
+
+    Args:
+        shape: of the problem, where it is known; the layout, and whether compiling pays, depend on it.
+        device: where that was decided before, for the whole command.
+        workers: how many there are, where that is not ``spec.gpus``.
+
+    Raises :class:`UserError` for a name, hyperparameter, device or partition that is not possible.
+    """
+    workers = workers or spec.gpus
+    device = device or choose_device(spec.device, workers)
+    return ResolvedRun(
+        spec=spec,
+        device=device,
+        threads=threads_per_worker(spec),
+        optimizer=make_optimizer(spec, device, shape.rows if shape else 0),
+        shape=shape,
+        layout=layout_of(spec, shape, workers) if shape else None,
+    )
 
 
 def choose_device(wanted: str, workers: int = 1) -> torch.device:
@@ -47,16 +100,17 @@ def threads_per_worker(spec: RunSpec) -> int:
     return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", spec.gpus)))
 
 
-def make_optimizer(spec: RunSpec, rows: int = 0) -> Optimizer:
+def make_optimizer(spec: RunSpec, device: torch.device, rows: int = 0) -> Optimizer[Any]:
     """The spec's optimizer with preset and ``set`` applied; raises :class:`UserError` for a bad name, key or value.
 
-    With the number of training ``rows`` it is the one to be run: whether compiling pays depends on them.
+    Args:
+        device: where it will run; a compiler is looked for there.
+        rows: training rows; whether compiling pays depends on them.
     """
     values = presets.resolve(spec.preset, spec.optimizer, spec.data.dataset, spec.model)
-    optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
+    optimizer: Optimizer[Any] = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
     optimizer.precision = spec.precision
     optimizer.deterministic = spec.deterministic
-    device = choose_device(spec.device, spec.gpus)
     wanted = compiling_pays(spec, rows) if spec.compile is None else spec.compile
     optimizer.compile = wanted and optimizer.compiles and missing_compiler(device) is None
     return optimizer

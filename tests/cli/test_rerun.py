@@ -10,7 +10,7 @@ import pytest
 from shell import DATA, TINY, Cli, rows_of
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.training.setup import make_optimizer
+from pdadmm_bench.training.setup import resolve
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_row_decides_not_todays_presets(rows: list[dict[str, Any]]) -> None:
 
     row = rows[1] | {"optimizer_rho": 0.5, "dist_threads": 3}
     spec = spec_of(row)
-    assert make_optimizer(spec).hyperparameters.rho == 0.5
+    assert resolve(spec).optimizer.hyperparameters.rho == 0.5
     assert (spec.threads, spec.device, spec.seed) == (3, "cpu", 3)
     assert spec.model_copy(update={"set": {}, "preset": "default", "threads": None, "device": "auto"}) == run_spec(
         json.loads(row["spec"]) | {"set": {}}

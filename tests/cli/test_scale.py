@@ -9,6 +9,7 @@ import pytest
 from shell import Cli
 
 from pdadmm_bench.parallel import launch
+from pdadmm_bench.timing import scaling
 
 SHAPE = ("--rows", "40", "--features", "6", "--hidden", "8", "--layers", "4", "--device", "cpu")
 
@@ -32,7 +33,7 @@ def test_refused_at_once(
     options: tuple[str, ...], says: str, cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "file").touch()
-    monkeypatch.setattr(launch, "launch", None)
+    monkeypatch.setattr(scaling, "launch", None)
     assert says in cli("scale", *SHAPE, *options).error
 
 
@@ -40,7 +41,7 @@ def test_a_worker_that_fails_is_named(cli: Cli, folder: Path, monkeypatch: pytes
     def failing(*_: Any) -> None:
         raise launch.WorkerFailure(1, "does not answer", "its log")
 
-    monkeypatch.setattr(launch, "launch", failing)
+    monkeypatch.setattr(scaling, "launch", failing)
     answer = cli("scale", *SHAPE, "--json", "rows.json")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "error: the measurement failed: worker 1: does not answer\n"

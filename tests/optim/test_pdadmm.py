@@ -18,6 +18,7 @@ from pdadmm_bench.optim.admm.pdadmm import Fused, gap_of, z_q_u
 from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.optim.compiled import fused, missing_compiler
+from pdadmm_bench.parallel.layout import ProblemShape
 from pdadmm_bench.training import setup
 from pdadmm_bench.training.run import run
 
@@ -268,7 +269,7 @@ def test_without_a_compiler_the_row_says_that_nothing_is_compiled(monkeypatch):
 def test_passes_are_compiled_where_that_pays(monkeypatch, settings, rows, compiled):
     monkeypatch.setattr(setup, "missing_compiler", lambda device: None)
     spec = run_spec({"layers": 6, "hidden": 1024, "iterations": 200, "device": "cpu", **settings})
-    assert setup.make_optimizer(spec, rows).compile == compiled
+    assert setup.resolve(spec, ProblemShape(rows, (8, *[1024] * 5, 3))).optimizer.compile == compiled
 
 
 def test_a_missing_compiler_is_noticed():

@@ -160,7 +160,7 @@ def lines(document: Path, start: str) -> list[list[str]]:
 def understood(arguments: list[str]) -> None:
     """The verb takes the options; of ``run`` also the values, as far as they can be checked without data."""
     from pdadmm_bench.cli import main
-    from pdadmm_bench.training import session as execute
+    from pdadmm_bench.training import session
 
     if arguments[0] != "run":
         group: Any = typer.main.get_command(main.app)
@@ -168,6 +168,6 @@ def understood(arguments: list[str]) -> None:
         return
     asked: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execute, "execute", lambda specs, output: asked.extend(specs) or 0)
+        patch.setattr(session, "train_specs", lambda specs, *rest: asked.extend(specs) or 0)
         main.app(arguments, standalone_mode=False)
     assert asked

@@ -21,7 +21,7 @@ from pdadmm_bench.optim import contenders
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.pictures import pictures
 from pdadmm_bench.suite.file import Suite, find, names, read
-from pdadmm_bench.training.setup import make_optimizer
+from pdadmm_bench.training.setup import resolve
 
 SMALL = 'dataset = "sbm[nodes=300,classes=3,features=12]"\n'
 
@@ -173,7 +173,7 @@ def test_settings_without_effect_make_no_runs_of_their_own(suite: Any) -> None:
 
 
 def test_a_preset_and_its_values_are_one_run(suite: Any) -> None:
-    default = make_optimizer(RunSpec()).hyperparameters.model_dump(exclude_none=True)
+    default = resolve(RunSpec()).optimizer.hyperparameters.model_dump(exclude_none=True)
     entries = ['[[entry]]\noptimizer = "pdadmm"', f'[[entry]]\npreset = "none"\nset = {toml(default)}']
     made = suite("\n".join(entries))
     assert (len(made.specs), made.duplicates) == (1, 1)
@@ -310,4 +310,4 @@ def test_the_shipped_suites_are_what_they_say() -> None:
     assert {f["threads"] for f in scaling} == {1}
     for suite in suites.values():
         assert {load_card(f["dataset"]).name for f in flats(suite)}
-        assert all(make_optimizer(spec).supports(spec) is None for spec in suite.specs.values())
+        assert all(resolve(spec).unsupported is None for spec in suite.specs.values())

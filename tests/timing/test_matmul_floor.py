@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.models import mlp
+from pdadmm_bench.timing.generated import generated_problem
 from pdadmm_bench.timing.matmul_floor import Floor
-from pdadmm_bench.timing.profile import Subject, allocations
-from pdadmm_bench.timing.scaling import generated_problem
+from pdadmm_bench.timing.profile import allocations
+from pdadmm_bench.timing.subject import Subject
 
 
 def test_compiled_passes_stay_compiled_after_the_floor_has_watched_them() -> None:

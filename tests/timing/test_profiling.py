@@ -11,9 +11,13 @@ import pytest
 import torch
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.timing import profile as profiling
-from pdadmm_bench.timing.profile import Found, Subject, Unsupported, allocations, alternate, breakdown, figures, profile
-from pdadmm_bench.timing.scaling import generated_problem
+from pdadmm_bench.timing import in_turn
+from pdadmm_bench.timing.generated import generated_problem
+from pdadmm_bench.timing.in_turn import Contender, alternate
+from pdadmm_bench.timing.profile import allocations, breakdown, figures, profile, reference_spec
+from pdadmm_bench.timing.samples import Samples
+from pdadmm_bench.timing.subject import Subject, Unsupported
+from pdadmm_bench.training.setup import resolve
 
 PROBLEM = generated_problem(60, 12, 4)
 
@@ -25,7 +29,7 @@ def spec(**settings: Any) -> Any:
 
 
 class Fake:
-    """A contender whose seconds are told beforehand."""
+    """A contender whose seconds are on_progress beforehand."""
 
     def __init__(self, name: str, seconds: list[float], log: list[str]):
         self.name, self._seconds, self._log = name, list(seconds), log
@@ -45,7 +49,7 @@ def test_repetitions_alternate_and_turn_around() -> None:
 
 def test_ratios_are_formed_within_a_repetition() -> None:
     """On a machine that slows down by half, ratios stay what they are."""
-    found = Found()
+    found = Samples()
     for slow in (1.0, 2.0, 4.0, 1.0, 2.0):
         seconds = {"iteration": 0.3 * slow, "floor": 0.2 * slow, "adam": 0.6 * slow, "reference": 3.0 * slow}
         found.add(**figures(seconds, flops=10**9))
@@ -59,7 +63,7 @@ def test_ratios_are_formed_within_a_repetition() -> None:
 
 
 def test_what_never_came_about_has_no_number() -> None:
-    found = Found()
+    found = Samples()
     for value in (1.0, math.inf, math.inf, math.inf, math.inf):
         found.add(reached_s=value, sooner=1 / value)
     row = found.row_values()
@@ -68,7 +72,7 @@ def test_what_never_came_about_has_no_number() -> None:
 
 
 def test_a_profile_is_complete_and_flat() -> None:
-    found = Found()
+    found = Samples()
     profile(spec(), PROBLEM, found, repeats=5, adam=True, reference=True, budget_s=60, on_progress=lambda *_: None)
     row = found.row_values()
     for name in ("iteration_s", "floor_s", "adam_s", "reference_s"):
@@ -80,7 +84,7 @@ def test_a_profile_is_complete_and_flat() -> None:
 
 
 def test_a_profile_cut_off_keeps_whole_repetitions() -> None:
-    found = Found()
+    found = Samples()
 
     def on_progress(what: str, done: int, total: int) -> None:
         if done == 2:
@@ -99,7 +103,7 @@ def test_a_profile_cut_off_keeps_whole_repetitions() -> None:
     [({}, 0.0, "budget"), ({"optimizer": "adam"}, 60.0, None), ({"precision": "bf16"}, 60.0, None)],
 )
 def test_the_reference_is_left_out_with_a_reason_only(settings: Any, budget: float, reason: str | None) -> None:
-    found = Found()
+    found = Samples()
     profile(
         spec(**settings),
         PROBLEM,
@@ -117,15 +121,15 @@ def test_the_reference_is_left_out_with_a_reason_only(settings: Any, budget: flo
 
 def test_the_reference_has_its_authors_penalties_where_they_are_published() -> None:
     ours = spec(dataset="cora", layers=10, hidden=500, init="normal")
-    published = profiling.reference_spec(ours, profiling.make_optimizer(ours))
-    values = profiling.make_optimizer(published).hyperparameters
+    published = reference_spec(ours, resolve(ours).optimizer)
+    values = resolve(published).optimizer.hyperparameters
     assert (values.rho, values.nu, values.mu, values.rho_schedule) == (1e-4, 1e-4, 0.01, "authors")
 
 
 def test_elsewhere_the_reference_has_ours() -> None:
     ours = spec(set={"rho": 0.7, "nu": 0.1, "mu": 0.02}, precision="bf16")
-    same = profiling.reference_spec(ours, profiling.make_optimizer(ours))
-    values = profiling.make_optimizer(same).hyperparameters
+    same = reference_spec(ours, resolve(ours).optimizer)
+    values = resolve(same).optimizer.hyperparameters
     assert (values.rho, values.nu, values.mu) == (0.7, 0.1, 0.02)
     assert same.precision == "fp32"
 
@@ -172,8 +176,8 @@ def test_short_work_is_repeated_until_it_can_be_timed(monkeypatch: pytest.Monkey
             clock[0] += 0.03
         return 0.03
 
-    monkeypatch.setattr(profiling, "_timed", timed)
-    contender = profiling.Contender(work, training)
+    monkeypatch.setattr(in_turn, "timed", timed)
+    contender = Contender(work, training)
     seen = []
     for _ in range(3):
         contender.seconds()

@@ -11,11 +11,12 @@ from rich.console import Console
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report.tables.scaling import scaling_table
 from pdadmm_bench.stats.estimate import aggregate
-from pdadmm_bench.timing.scaling import Measurement, interval, scaling_rows
+from pdadmm_bench.timing.samples import interval
+from pdadmm_bench.timing.scaling import ScalingPoint, scaling_rows
 
 
-def measurement(workers: int, **values: Any) -> Measurement:
-    return Measurement(run_spec({"layers": 4, "hidden": 8, "threads": 1, "gpus": workers, **values}))
+def measurement(workers: int, **values: Any) -> ScalingPoint:
+    return ScalingPoint(run_spec({"layers": 4, "hidden": 8, "threads": 1, "gpus": workers, **values}))
 
 
 def results(*seconds: float, workers: int = 1, **values: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.report.figures.speed import details, speed_figure, text, verdict_table, verdicts
-from pdadmm_bench.timing.profile import Found
+from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file import kinds
 from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
 from pdadmm_bench.timing.speed_file.file import find, measured, read, single
@@ -142,7 +142,7 @@ def test_misses_count_as_misses(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(kinds, "_steps", recorded)
     values = {"dataset": "cora", "layers": 2, "hidden": 500, "repeats": 3, "kind": "accuracy"}
-    found = Found()
+    found = Samples()
     single(values).measure(Bench(load=lambda data: None), found)  # type: ignore[arg-type, return-value]
     assert found.facts["hits"] == "2/3"
     assert found.samples["reached_s"] == [2.0, math.inf, 4.0]
@@ -198,7 +198,7 @@ def test_every_kind_makes_a_flat_row_with_verdicts(more: dict[str, Any]) -> None
 
 def test_what_goes_wrong_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(error: BaseException) -> Any:
-        def broken(self: Entry, bench: Bench, found: Found) -> None:
+        def broken(self: Entry, bench: Bench, found: Samples) -> None:
             found.add(iteration_s=1.0, ratio_to_floor=1.1)
             raise error
 

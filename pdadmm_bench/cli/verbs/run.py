@@ -80,6 +80,9 @@ def run(
 
         show_plan(specs)
         return
-    from pdadmm_bench.training.session import execute
+    from pdadmm_bench.cli.views.live import LiveView
+    from pdadmm_bench.tracking.session import MlflowTracking
+    from pdadmm_bench.training.session import train_specs
 
-    raise typer.Exit(execute(specs, output))
+    view = LiveView(total=len(specs), quiet=output.quiet)
+    raise typer.Exit(train_specs(specs, output, view, MlflowTracking()))

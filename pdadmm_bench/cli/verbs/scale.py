@@ -43,54 +43,39 @@ def scale(
     from pdadmm_bench.cli.views import console
     from pdadmm_bench.core.env import cores
     from pdadmm_bench.core.files import check_writable, write_atomic
-    from pdadmm_bench.core.spec import run_spec
-    from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
-    from pdadmm_bench.parallel.partition import partition as split
+    from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure
     from pdadmm_bench.report.tables.scaling import scaling_table
-    from pdadmm_bench.timing.scaling import Measurement, generated_name, generated_problem, scaling_rows, work
-    from pdadmm_bench.training.setup import choose_device, make_optimizer
+    from pdadmm_bench.timing.generated import generated_name, generated_problem
+    from pdadmm_bench.timing.scaling import measure, scaling_points
 
     if (dataset is None) == (rows is None):
         raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")
     if json_file:
         check_writable(json_file)
-    counts, depths, schedules = _numbers("workers", workers), _numbers("layers", layers), schedule.split(",")
+    counts = _numbers("workers", workers)
     common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "warm_start": "none"}
     common |= {"threads": threads or max(1, cores() // max(counts)), "dataset": dataset or "sbm"}
-    measurements: list[Measurement] = []
-    for depth in depths:
-        for name in optimizer or ["pdadmm", "adam"]:
-            for pipeline in schedules:
-                for count in counts:
-                    values = {**common, "optimizer": name, "layers": depth, "gpus": count, "schedule": pipeline}
-                    values["partition"] = partition if count > 1 else "auto"
-                    measurement = Measurement(run_spec(values))
-                    split(measurement.spec.partition, [1.0] * depth, count)  # raises for one that cannot be
-                    if reason := make_optimizer(measurement.spec).supports(measurement.spec):
-                        raise UserError(reason)
-                    # Where there is no pipeline, the schedules are one and the same measurement.
-                    if (measurement.series, count) not in [(m.series, m.spec.gpus) for m in measurements]:
-                        measurements.append(measurement)
-    kind = choose_device(device, max(counts)).type
+    points = scaling_points(
+        {**common, "partition": partition}, optimizers=optimizer or ["pdadmm", "adam"],
+        layers=_numbers("layers", layers), schedules=schedule.split(","), workers=counts,
+    )  # fmt: skip
     if rows is None:
         from pdadmm_bench.data.load import load_problem
 
-        load = partial(load_problem, measurements[0].spec.data, data_root=data_root)
+        load = partial(load_problem, points[0].spec.data, data_root=data_root)
         data = load().name  # here, where a download can show its progress
-        load = partial(load, report=_nothing)
+        load = partial(load, report=_say_nothing)
     else:
         data = generated_name(rows, features, classes)
         load = partial(generated_problem, rows, features, classes)
     try:
-        found = launch(max(counts), work, measurements, load, repeats, iterations, dist_timeout)
+        table = measure(points, load, repeats=repeats, iterations=iterations, timeout=dist_timeout)
     except WorkerFailure as failure:
         typer.secho(f"error: the measurement failed: {failure}", fg="red", err=True)
         raise typer.Exit(1) from None
     except Interrupted:
         raise typer.Exit(130) from None
-    table = scaling_rows(measurements, found)
-    for row in table:
-        row |= {"dataset_name": data, "dist_device": kind}
+    table = [{**row, "dataset_name": data} for row in table]
     if json_file:
         import json
 
@@ -113,5 +98,5 @@ def _numbers(what: str, text: str) -> list[int]:
     return numbers
 
 
-def _nothing(line: str) -> None:
-    """Said before."""
+def _say_nothing(line: str) -> None:
+    """The parent process has shown the same lines."""

@@ -17,7 +17,7 @@ from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microba
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing import machine as rates
-from pdadmm_bench.training.setup import choose_device, make_optimizer, threads_per_worker
+from pdadmm_bench.training.setup import resolve, threads_per_worker
 
 MEASURE_S = 0.2
 """Time for each rate of this machine: enough for a plan."""
@@ -28,13 +28,13 @@ LINK_BANDWIDTH, LINK_LATENCY_S = 2e9, 1e-4
 def show_plan(specs: list[RunSpec]) -> None:
     """Print the runs as a table, then each network's workers; raises as the runs themselves would."""
     count = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
-    title = f"{count} on {specs[0].data.dataset} ({choose_device(specs[0].device, specs[0].gpus)}), nothing started"
+    title = f"{count} on {specs[0].data.dataset} ({resolve(specs[0]).device}), nothing started"
     table = Table(title=Text(title))
     for heading in ("optimizer", "seed", "layers × units", "parameters", "workers", "iterations", "hyperparameters"):
         table.add_column(heading)
     distinct: dict[str, RunSpec] = {}
     for spec in specs:
-        optimizer = make_optimizer(spec)
+        optimizer = resolve(spec).optimizer
         values = optimizer.hyperparameters.model_dump()
         reason = optimizer.supports(spec)
         if not reason:
@@ -80,7 +80,7 @@ def _predict(spec: RunSpec) -> Prediction:
     """One iteration of ``spec`` on this machine."""
     profile, widths, rows = profile_of(spec), _widths(spec), _training_rows(spec, load_card(spec.data.dataset))
     blocks = partition(spec.partition if spec.gpus > 1 else "even", layer_costs(profile, widths, rows), spec.gpus)
-    device = choose_device(spec.device, spec.gpus).type
+    device = resolve(spec).device.type
     machine = _machine(rows, spec.model.hidden, threads_per_worker(spec), device)
     return predict_iteration(
         profile,
@@ -88,7 +88,7 @@ def _predict(spec: RunSpec) -> Prediction:
         rows,
         blocks,
         machine,
-        wire=make_optimizer(spec).wire(spec.wire).name,
+        wire=resolve(spec).optimizer.wire(spec.wire).name,
         schedule=spec.schedule,
         microbatches=spec.microbatches or microbatches_for(spec.gpus),
     )

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from pdadmm_bench.core.spec import DataSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.timing.profile import Found, OnProgress
-from pdadmm_bench.timing.scaling import generated_problem
+from pdadmm_bench.timing.generated import generated_problem
+from pdadmm_bench.timing.profile import OnProgress
+from pdadmm_bench.timing.samples import Samples
 
 REPEATS = 15
 SETTINGS = (
@@ -105,5 +106,5 @@ class Entry(Typed):
         return generated_problem(rows or self.rows, self.features, self.classes)
 
     @abstractmethod
-    def measure(self, bench: Bench, found: Found) -> None:
+    def measure(self, bench: Bench, found: Samples) -> None:
         """Fill ``found``."""

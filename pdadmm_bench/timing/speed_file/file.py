@@ -16,15 +16,16 @@ from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
 from pdadmm_bench.core.typed import Typed, build, read_toml
-from pdadmm_bench.timing.profile import Found, Unsupported
+from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
 from pdadmm_bench.timing.speed_file.kinds import KINDS
+from pdadmm_bench.timing.subject import Unsupported
 from pdadmm_bench.training.row import failed
-from pdadmm_bench.training.setup import make_optimizer
+from pdadmm_bench.training.setup import resolve
 
 
 class SpeedFile(Typed):
-    """A speed file before its entries are told apart by ``kind``."""
+    """A speed file before its entries are on_progress apart by ``kind``."""
 
     summary: str = ""
     entry: list[dict[str, Any]] = Field(min_length=1)
@@ -49,7 +50,7 @@ def read(path: Path) -> list[Entry]:
     names = [entry.name for entry in entries]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{path.name} has two entries called {name!r}; their rows could not be told apart")
+            raise UserError(f"{path.name} has two entries called {name!r}; their rows could not be on_progress apart")
     return entries
 
 
@@ -59,7 +60,7 @@ def _entry(table: dict[str, Any], what: str) -> Entry:
         raise unknown(f"{what}: kind", str(kind), KINDS)
     entry = build(KINDS[kind], {key: value for key, value in table.items() if key != "kind"}, what)
     for spec in entry.specs():
-        make_optimizer(spec)
+        resolve(spec)
     return entry
 
 
@@ -70,7 +71,7 @@ def single(options: dict[str, Any]) -> Entry:
 
 def measured(entry: Entry, bench: Bench) -> tuple[Row, BaseException | None]:
     """The row of one entry and what ended it early, if anything did; the row then has what was measured before."""
-    found, status = Found(), "ok"
+    found, status = Samples(), "ok"
     error: BaseException | None = None
     try:
         entry.measure(bench, found)

@@ -1,4 +1,4 @@
-"""The kinds of entries: each a model of what it needs to be told, and the one method that measures it."""
+"""The kinds of entries: each a model of what it needs to be on_progress, and the one method that measures it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ from pydantic import Field, model_validator
 
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.timing.in_turn import Contender, alternate
 from pdadmm_bench.timing.isolated import Task, run_alone
 from pdadmm_bench.timing.matmul_floor import Floor
-from pdadmm_bench.timing.profile import (
-    REFERENCE,
-    Contender,
-    Found,
-    Subject,
-    Unsupported,
-    alternate,
-    profile,
-    subject_facts,
-)
+from pdadmm_bench.timing.profile import REFERENCE, profile, subject_facts
+from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file.entry import Bench, Entry
+from pdadmm_bench.timing.subject import Subject, Unsupported
 from pdadmm_bench.training.run import run
 
 
@@ -38,7 +32,7 @@ class Profile(Entry):
     adam: bool = True
     reference: bool = True
 
-    def measure(self, bench: Bench, found: Found) -> None:
+    def measure(self, bench: Bench, found: Samples) -> None:
         profile(
             self.spec(), self.problem(bench), found, repeats=self.repeats, adam=self.adam, reference=self.reference,
             budget_s=bench.budget_s, on_progress=bench.on_progress,
@@ -56,7 +50,7 @@ class Versus(Entry):
     def specs(self) -> list[RunSpec]:
         return [self.spec(), self.spec(**self.against)]
 
-    def measure(self, bench: Bench, found: Found) -> None:
+    def measure(self, bench: Bench, found: Samples) -> None:
         problem = self.problem(bench)
         ours, theirs = (Subject(spec, problem) for spec in self.specs())
         found.facts |= {**subject_facts(ours), "against": json.dumps(self.against)}
@@ -94,7 +88,7 @@ class Linear(Entry):
             return {"rows": max(values["sizes"]), **values}
         return values
 
-    def measure(self, bench: Bench, found: Found) -> None:
+    def measure(self, bench: Bench, found: Samples) -> None:
         for repeat in range(self.repeats):
             seconds = {}
             for done, size in enumerate(self.sizes if repeat % 2 == 0 else self.sizes[::-1]):
@@ -143,7 +137,7 @@ class Accuracy(Entry):
     """Seeds: 0, 1, …."""
     iterations: int = Field(200, ge=1)
     reference: dict[str, Any] = {"preset": "published", "init": "normal", "feature_scale": "none"}
-    """Settings of the reference's run, by their flat names; unless told otherwise, those its authors chose."""
+    """Settings of the reference's run, by their flat names; unless on_progress otherwise, those its authors chose."""
 
     @model_validator(mode="after")
     def _has_validation_rows(self) -> Accuracy:
@@ -160,7 +154,7 @@ class Accuracy(Entry):
     def specs(self) -> list[RunSpec]:
         return [self.spec(), self.literal()]
 
-    def measure(self, bench: Bench, found: Found) -> None:
+    def measure(self, bench: Bench, found: Samples) -> None:
         problem, their_problem, hits = self.problem(bench), bench.load(self.literal().data), 0
         for seed in range(self.repeats):
             bench.on_progress(f"reference, seed {seed}", 2 * seed, 2 * self.repeats)
@@ -210,7 +204,7 @@ class Memory(Entry):
             raise ValueError("a memory entry needs rows: it makes them in the process that it watches")
         return self
 
-    def measure(self, bench: Bench, found: Found) -> None:
+    def measure(self, bench: Bench, found: Samples) -> None:
         assert self.rows is not None
         run = self.spec(iterations=self.iterations).flat()
         task = Task(run=run, rows=self.rows, features=self.features, classes=self.classes)

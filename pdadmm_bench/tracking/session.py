@@ -1,0 +1,30 @@
+"""How a session of runs is tracked in MLflow: what :class:`pdadmm_bench.training.session.Tracking` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pdadmm_bench.core.env import environment
+from pdadmm_bench.core.options import Output
+from pdadmm_bench.tracking.runs import Tracker
+from pdadmm_bench.tracking.store import view_command
+
+
+class MlflowTracking:
+    """Tracks in the store that the options name."""
+
+    def open(self, name: str, config: Mapping[str, Any], output: Output, view: Any) -> Tracker:
+        """The parent run ``name``, a context manager.
+
+        Raises :class:`~pdadmm_bench.core.errors.TrackingError` for a store that cannot be written; a server that is
+        away is a warning in the ``view``.
+        """
+        files = [output.json_file] if output.json_file else []
+        return Tracker.open(
+            output.tracking_uri, output.experiment, name, config, environment(), files=files, warn=view.warn
+        )
+
+    def view_command(self, output: Output) -> str:
+        """The command that opens MLflow's UI on the store."""
+        return view_command(output.tracking_uri)

@@ -1,0 +1,87 @@
+"""The warm start: shallower networks are trained first, by worker 0 alone, and each is deepened into the next one.
+
+Each stage has the same hyperparameters as the run, and its training seconds are charged to the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.models import mlp
+from pdadmm_bench.models.deepen import deepened
+from pdadmm_bench.training.observer import Observer
+from pdadmm_bench.training.setup import ResolvedRun
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the stages came to, or how one of them ended the run."""
+
+    status: str
+    """``ok``, or the status of the run."""
+    reason: str | None = None
+    layers: Sequence[mlp.Layer] = field(default_factory=list)
+    """Starting weights of the whole network, on the CPU."""
+    seconds: float = 0.0
+    """Training seconds of all stages."""
+    continued: bool = False
+    """Whether a stage went on from a checkpoint."""
+
+
+TrainStage = Callable[[RunSpec, Sequence[mlp.Layer], Sequence[Observer]], tuple[Row, Sequence[mlp.Layer]]]
+"""Trains one stage from starting weights; its row and its trained layers."""
+
+
+def first_layers(resolved: ResolvedRun) -> list[mlp.Layer]:
+    """The starting weights of the shallowest network, on the CPU."""
+    assert resolved.shape is not None
+    spec, widths = resolved.spec, resolved.shape.widths
+    model = spec.model.model_copy(update={"layers": spec.stages()[0][0]})
+    sizes = mlp.widths(model, widths[0], widths[-1])
+    return mlp.initial_layers(model, sizes, spec.seed, Block.whole(model.layers))
+
+
+def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: TrainStage) -> Trained:
+    """Train the stages of the run, one after the other, from :func:`first_layers`.
+
+    Args:
+        observers: those of the run.
+    """
+    spec = resolved.spec
+    settings = spec.flat() | {
+        "preset": "none", "set": resolved.optimizer.hyperparameters.model_dump(), "warm_start": "none",
+        "gpus": 1, "partition": "auto", "target": None, "time_limit": None, "threads": resolved.threads,
+    }  # fmt: skip
+    layers: Sequence[mlp.Layer] = first_layers(resolved)
+    seconds, continued = 0.0, False
+    stages = spec.stages()
+    depths = [*(depth for depth, _ in stages[1:]), spec.model.layers]
+    for (depth, iterations), deeper in zip(stages, depths, strict=True):
+        stage = run_spec({**settings, "layers": depth, "iterations": iterations, "eval_every": iterations})
+        row, trained = train(stage, layers, [StageObserver(observer, depth) for observer in observers])
+        continued |= row.get("env_continued_from") is not None
+        if row["status"] != "ok":
+            reason = f"warm start, {depth} layers: {row['status_reason']}"
+            return Trained(row["status"], reason, seconds=seconds, continued=continued)
+        seconds += row["time_train_s"]
+        on_cpu = [mlp.Layer(*(tensor.cpu() for tensor in layer)) for layer in trained]
+        layers = deepened(on_cpu, deeper, spec.deepening)
+    return Trained("ok", layers=layers, seconds=seconds, continued=continued)
+
+
+class StageObserver(Observer):
+    """Tells the observer of a run about one stage of its warm start."""
+
+    def __init__(self, observer: Observer, layers: int):
+        self._observer, self._layers = observer, layers
+
+    def stepped(self, step: Mapping[str, Any]) -> None:
+        self._observer.on_warm_start_step(self._layers, step)
+
+    def on_message(self, text: str) -> None:
+        self._observer.on_message(text)

@@ -1,0 +1,199 @@
+"""A worker: what one process of a run holds, and one iteration of it on the clock.
+
+Only ``optimizer.step`` is on the training clock; the device is synchronised before each reading. Warm-up steps run
+before on a throw-away state, so that the first measured iteration does not pay for allocating, loading kernels or
+filling caches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from pdadmm_bench.core import memory
+from pdadmm_bench.core.clock import Clock
+from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.models import mlp
+from pdadmm_bench.models.backprop import Backprop
+from pdadmm_bench.optim.base import Links, Pipeline, state_bytes
+from pdadmm_bench.optim.replay import Replay
+from pdadmm_bench.parallel.exchange import Neighbour, Traffic, close
+from pdadmm_bench.parallel.group import Group, Workers
+from pdadmm_bench.parallel.layout import ProblemShape, local_part, without_features
+from pdadmm_bench.training.row import Step, Stop, WorkerIteration
+from pdadmm_bench.training.setup import ResolvedRun, check_device, resolve
+
+WARMUP_ITERATIONS = 2
+
+
+class Worker:
+    """One process of a run: its layers, its part of the problem, its neighbours and its clock.
+
+    Args:
+        resolved: the run, with its layout.
+        problem: at least the part that this worker's layers need.
+        group: all workers of the run.
+        now: a monotonic time source in seconds.
+
+    Raises :class:`~pdadmm_bench.core.errors.UserError` for what the device cannot do.
+    """
+
+    def __init__(
+        self, resolved: ResolvedRun, problem: Problem, group: Group, now: Callable[[], float] = time.perf_counter
+    ):
+        assert resolved.layout is not None and resolved.shape is not None
+        self.resolved, self.group, self.now = resolved, group, now
+        self.spec, self.optimizer, self.device = resolved.spec, resolved.optimizer, resolved.device
+        self.layout, self.shape = resolved.layout, resolved.shape
+        self.block = self.layout.blocks[group.rank]
+        check_device(self.spec, self.device)
+        self.claim_torch()
+        self.problem = local_part(problem, self.block).to(self.device)
+        self.traffic = Traffic()
+        self.clock = Clock(now, self.synchronize)
+        self.state: Any = None
+        self.link_seconds_per_byte = 0.0
+        self._step: Callable[[], None] = lambda: None
+
+    def claim_torch(self) -> None:
+        """Put torch's global switches where this run wants them; another one in this process may have moved them."""
+        torch.set_num_threads(self.resolved.threads)
+        torch.backends.cuda.matmul.allow_tf32 = self.spec.precision == "tf32"
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished its work."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def initial_layers(self) -> list[mlp.Layer]:
+        """The starting weights of the block, on the CPU."""
+        return mlp.initial_layers(self.spec.model, list(self.shape.widths), self.spec.seed, self.block)
+
+    def on_device(self, layers: Sequence[mlp.Layer]) -> list[mlp.Layer]:
+        """``layers`` on the worker's device."""
+        return [mlp.Layer(*(tensor.to(self.device) for tensor in layer)) for layer in layers]
+
+    def start(self, initial: Sequence[mlp.Layer], links: Links) -> None:
+        """Make the state before the first iteration from ``initial``, the block's weights on the device."""
+        self.state = self.optimizer.init(self.problem, initial, self.block, links)
+        replayed = Replay(self.optimizer, self.state).step if self.spec.cuda_graphs else None
+        self._step = replayed or partial(self.optimizer.step, self.state)
+
+    def step(self) -> None:
+        """One iteration, replayed from a CUDA graph where the run asks for that."""
+        self._step()
+
+    def timed_step(self) -> WorkerIteration:
+        """One iteration of this worker on the clock."""
+        self.traffic.take()
+        with self.clock.measure("train"):
+            self._step()
+        return WorkerIteration(seconds=self.clock.last, **self.traffic.take())
+
+    def warm_up(self, initial: Sequence[mlp.Layer]) -> float:
+        """Make some iterations of a state that is thrown away; seconds of the first, which pays for tracing."""
+        first_s = 0.0
+        with self.links() as links:
+            state = self.optimizer.init(self.problem, initial, self.block, links)
+            for _ in range(WARMUP_ITERATIONS):
+                with self.clock.measure("warm up"):
+                    self.optimizer.step(state)
+                first_s = first_s or self.clock.last
+        return first_s
+
+    def evaluate(self, links: Links) -> Step:
+        """Accuracy and mean cross-entropy of the three parts, through the blocks from the first to the last."""
+        step: Step = {}
+        for name, rows in self.problem.parts().items():
+            x = links.left.take(len(rows.x)) if links.left else rows.x
+            logits = self.optimizer.predict(self.state, x, self.block)
+            if links.right:
+                links.right.hand(logits)
+            else:
+                step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
+                step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
+        return self.group.broadcast(step, source=self.group.size - 1)
+
+    def measure_links(self, links: Links) -> None:
+        """Measure seconds per byte of a boundary tensor between neighbours: the slowest of this worker's links."""
+        seconds = [0.0]
+        for link, first in ((links.left, False), (links.right, True)):
+            if isinstance(link, Neighbour):
+                seconds.append(link.measure(self.shape.rows, starts=first))
+        self.link_seconds_per_byte = max(seconds)
+
+    @contextmanager
+    def links(self) -> Iterator[Links]:
+        """The neighbours of this worker's block; nothing is on its way any more when the block of code ends well."""
+        wire = self.optimizer.wire(self.spec.wire)
+        if not isinstance(self.group, Workers) or self.group.size == 1:
+            yield Links(wire=wire)
+            return
+
+        def neighbour(there: bool, rank: int, units: int) -> Neighbour | None:
+            shape = (self.shape.rows, units)
+            return Neighbour(rank, shape, wire, self.device, self.traffic) if there else None
+
+        rank = self.group.rank
+        left = neighbour(not self.block.is_first, rank - 1, self.shape.widths[self.block.start])
+        right = neighbour(not self.block.is_last, rank + 1, self.shape.widths[self.block.stop])
+        try:
+            yield Links(left, right, wire, self._pipeline)
+        except Stop:
+            close(left, right)
+            raise
+        close(left, right)
+
+    def _pipeline(self, network: Backprop, problem: Problem) -> Pipeline:
+        from pdadmm_bench.parallel.pipeline import StagePipeline  # a second's import that only gradient methods need
+
+        assert isinstance(self.group, Workers)
+        return StagePipeline(
+            network, problem,
+            group=self.group, schedule=self.spec.schedule, microbatches=self.layout.microbatches,
+            device=self.device, traffic=self.traffic,
+        )  # fmt: skip
+
+    def layers(self) -> list[mlp.Layer]:
+        """The block's weights; none before the start."""
+        return self.optimizer.layers(self.state) if self.state is not None else []
+
+    def facts(self) -> dict[str, Any]:
+        """What the row says of this worker beside its iterations."""
+        cuda = self.device.type == "cuda"
+        return {
+            "layers": f"{self.block.start}-{self.block.stop - 1}",
+            "parameters": mlp.num_parameters(self.shape.widths[self.block.start : self.block.stop + 1]),
+            "state_bytes": state_bytes(self.state),
+            "peak_bytes": torch.cuda.max_memory_allocated() if cuda else memory.peak_bytes(),
+            "link_seconds_per_byte": self.link_seconds_per_byte,
+            "digests": mlp.digest(self.layers()),
+        }
+
+
+def join(
+    spec: RunSpec, problem: Problem | None, group: Group,
+    *, device: torch.device | None = None, now: Callable[[], float] = time.perf_counter,
+) -> Worker:  # fmt: skip
+    """This process as a worker of ``group``: worker 0 resolves the run and hands it to the others.
+
+    Args:
+        problem: needed on worker 0 only.
+        device: where that was decided before, for the whole command.
+
+    Raises :class:`~pdadmm_bench.core.errors.UserError` as :func:`~pdadmm_bench.training.setup.resolve` does.
+    """
+    decided = None
+    if group.rank == 0:
+        assert problem is not None
+        shape = ProblemShape.of(problem, spec.model)
+        decided = resolve(spec, shape, device=device, workers=group.size), without_features(problem)
+    resolved, bare = group.broadcast(decided)
+    return Worker(resolved, problem or bare, group, now)
