@@ -19,9 +19,9 @@ from headline import TABLE as HEADLINE
 from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.paired import Comparison
-from pdadmm_bench.stats.table import compare_rows
 
 PAGES = (ROOT / "docs" / "accuracy.md",)
 AHEAD = Marked("ahead", HEADLINE.rows, PAGES)

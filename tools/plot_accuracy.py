@@ -19,7 +19,7 @@ from paired import METHOD
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import BLUE, GREY, dress, heading
-from pdadmm_bench.report.tables.lines import once
+from pdadmm_bench.report.tables.settings import once
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 
 OPTIMIZERS = ("pdadmm", "pdadmm-q", "dladmm", "sgd", "adam", "adagrad", "adadelta")

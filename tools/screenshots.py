@@ -188,12 +188,13 @@ def table(rows: Path, picture: Path, command: str = "pdadmm-bench run --dataset 
     from rich.terminal_theme import DIMMED_MONOKAI
 
     from pdadmm_bench.core.rows import read_rows
+    from pdadmm_bench.report import render
     from pdadmm_bench.report.tables.summary import summary_table
 
     with tempfile.TemporaryFile("w") as nowhere:
         console = Console(record=True, width=120, file=nowhere, force_terminal=True)
         console.print(f"$ {command}\n", highlight=False)
-        console.print(summary_table(read_rows(rows)))
+        console.print(render.terminal(summary_table(read_rows(rows))))
     html = console.export_html(theme=DIMMED_MONOKAI, code_format=TERMINAL, inline_styles=True)
     with browser(1400, 900) as window, tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "table.html"

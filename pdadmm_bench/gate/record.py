@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean, median
 
 import typer
 
@@ -13,6 +14,8 @@ from pdadmm_bench.core.options import Output
 from pdadmm_bench.gate import baseline as files
 from pdadmm_bench.gate import measure as gate
 from pdadmm_bench.gate.checkout import HEAD
+from pdadmm_bench.gate.evidence import Benchmark
+from pdadmm_bench.report.tables.baseline import BaselineEntry, baseline_table
 
 
 def record_baseline(name: str, folder: Path, timed: bool, output: Output) -> None:
@@ -46,10 +49,6 @@ def list_baselines(folder: Path) -> None:
 
 def show_baseline(name: str, folder: Path) -> None:
     """The benchmarks of the baseline that ``regress`` would take here."""
-    import numpy as np
-    from rich.table import Table
-    from rich.text import Text
-
     from pdadmm_bench.cli.views import console
 
     stem = Path(name).name.removesuffix(".toml")
@@ -62,20 +61,21 @@ def show_baseline(name: str, folder: Path) -> None:
     typer.echo(
         f"machine class: {found.machine_class}" + ("" if found.machine_class == gate.this_class() else " (another one)")
     )
-    table = Table()
-    for heading in ("benchmark", "version", "seeds", "test accuracy", "last loss", "bytes", "state", "ms/iteration"):
-        table.add_column(heading, justify="left" if heading in ("benchmark", "version") else "right")
-    for benchmark in found.benchmarks.values():
-        runs = list(benchmark.runs.values())
-        accuracies = [acc for run in runs if (acc := run.row.get("acc_test_at_best_val")) is not None]
-        losses = [run.curve[-1][1] for run in runs if run.curve]
-        first = runs[0].row
-        cells = [
-            benchmark.name, benchmark.version, str(len(runs)),
-            f"{100 * np.mean(accuracies):.1f} %" if accuracies else "–",
-            f"{np.mean(losses):.3g}" if losses else "–",
-            f"{first.get('dist_sent_bytes') or 0:,}", f"{first.get('memory_state_bytes') or 0:,}",
-            f"{1000 * np.median(benchmark.seconds):.3g}" if benchmark.seconds else "–",
-        ]  # fmt: skip
-        table.add_row(*map(Text, cells))
-    console.stdout().print(table)
+    console.show(baseline_table(map(_entry, found.benchmarks.values())))
+
+
+def _entry(benchmark: Benchmark) -> BaselineEntry:
+    runs = list(benchmark.runs.values())
+    accuracies = [acc for run in runs if (acc := run.row.get("acc_test_at_best_val")) is not None]
+    losses = [run.curve[-1][1] for run in runs if run.curve]
+    first = runs[0].row
+    return BaselineEntry(
+        name=benchmark.name,
+        version=benchmark.version,
+        seeds=len(runs),
+        accuracy=fmean(accuracies) if accuracies else None,
+        loss=fmean(losses) if losses else None,
+        sent_bytes=first.get("dist_sent_bytes") or 0,
+        state_bytes=first.get("memory_state_bytes") or 0,
+        seconds=median(benchmark.seconds) if benchmark.seconds else None,
+    )

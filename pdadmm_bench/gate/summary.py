@@ -11,12 +11,9 @@ from xml.etree import ElementTree
 
 from pdadmm_bench.gate.checks import Finding
 from pdadmm_bench.gate.judge import ORDER, Line, Report
+from pdadmm_bench.report import render
+from pdadmm_bench.report.tables.gate import checks_table, effect_text
 
-#: The checks that make columns of the Markdown table, and what they are called there.
-COLUMNS = {
-    "accuracy": "test accuracy", "loss curve": "loss curve", "iterations": "iterations to target", "bytes": "bytes",
-    "state memory": "state", "peak memory": "peak", "time": "time",
-}  # fmt: skip
 #: What a line that is ok shows of itself.
 SHOWN = ("accuracy", "loss curve", "time")
 
@@ -25,34 +22,12 @@ def text(finding: Finding) -> str:
     """A finding in words, with effect, interval and threshold."""
     if finding.check == "run":
         return finding.note
-    parts = [finding.check, effect(finding)]
+    parts = [finding.check, effect_text(finding)]
     inside = [f"limit {_limit(finding)}"] if finding.threshold else []
     if finding.n is not None and finding.low is not None:
         inside.append(f"{finding.n} {'pairs' if finding.check == 'time' else 'seeds'}")
     inside += [finding.note] if finding.note else []
     return " ".join(part for part in parts if part) + (f" ({', '.join(inside)})" if inside else "")
-
-
-def effect(finding: Finding) -> str:
-    """``+1.2 % [+0.8, +1.6]``; a dash where there is no number."""
-    if finding.effect is None:
-        return "–"
-    points = finding.check == "accuracy"
-    unit = "points" if points else "%"
-    scale = 1 if points else 100
-    digits = 2 if points else 1
-
-    def number(value: float) -> str:
-        if math.isinf(value):
-            return "never reached" if finding.check == "iterations" else "∞"
-        value = round(scale * value, digits) + 0.0  # no −0.0
-        return f"{value:+.{digits}f}".replace("-", "−")
-
-    value = number(finding.effect)
-    value += "" if math.isinf(finding.effect) else f" {unit}"
-    if finding.low is None or finding.high is None:
-        return value
-    return f"{value} [{number(finding.low)}, {number(finding.high)}]"
 
 
 def _limit(finding: Finding) -> str:
@@ -84,13 +59,8 @@ def markdown(report: Report) -> str:
     told = [line for line in report.lines if line.verdict != "ok"]
     if told:
         parts.append("\n".join(f"- **{line.verdict}** `{line.name}`: {_cell(what(line))}" for line in told))
-    columns = [check for check in COLUMNS if any(line.finding(check) for line in report.lines)]
-    heads = ["benchmark", "verdict", *(COLUMNS[check] for check in columns)]
-    table = [_row(heads), _row(["---"] * 2 + ["---:"] * len(columns))]
-    for line in report.lines:
-        found = [line.finding(check) for check in columns]
-        table.append(_row([_cell(f"`{line.name}`"), line.verdict, *(_marked(finding) for finding in found)]))
-    parts.append("\n".join(["<details><summary>every benchmark</summary>", "", *table, "", "</details>"]))
+    table = render.markdown_body(checks_table(report.lines)).strip()
+    parts.append("\n".join(["<details><summary>every benchmark</summary>", "", table, "", "</details>"]))
     parts.append(
         "Effect of the head against the base with its 99 % interval, accuracy in points; a verdict needs the whole "
         "interval beyond the benchmark's threshold."
@@ -131,17 +101,6 @@ def rows(report: Report) -> list[dict[str, Any]]:
             }
             found.append({**common, **values})
     return found
-
-
-def _marked(finding: Finding | None) -> str:
-    if finding is None:
-        return ""
-    shown = effect(finding)
-    return _cell(shown if finding.outcome == "ok" else f"**{shown}**")
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _cell(value: str) -> str:

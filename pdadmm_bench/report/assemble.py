@@ -9,7 +9,7 @@ from typing import Any
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.accuracy import accuracy_table
-from pdadmm_bench.report.tables.profile import profile_tables
+from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
 from pdadmm_bench.report.tables.speedups import AXES, Point, points_of_rows, points_of_scale, speedup_tables
 from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
 
@@ -53,7 +53,7 @@ def assemble(
     tables += targets
     if rows and not targets:
         missing.append("no time to target: no run had a --target")
-    profiles = profile_tables(rows)
+    profiles = performance_profile_tables(rows)
     tables += profiles
     if targets and not profiles:
         missing.append("no performance profile: no problem that two optimizers tried alone on a machine was solved")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.assemble import Report
 from pdadmm_bench.report.figures.style import CYCLE, GREY
 from pdadmm_bench.report.pictures import Curve, Panel, Picture
-from pdadmm_bench.report.table import Cell, text
+from pdadmm_bench.report.render import html
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 DASHES = ("solid", "dash", "dashdot", "dot")
@@ -34,17 +33,10 @@ def page(
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
-            title=title, about=about, tables=report.tables, plots=plots, remarks=remarks, text=text, order=_order,
-            plotly=get_plotlyjs() if plots else "",
+            title=title, about=about, tables=[(table.title, html(table)) for table in report.tables], plots=plots,
+            remarks=remarks, plotly=get_plotlyjs() if plots else "",
         )
     )  # fmt: skip
-
-
-def _order(cell: Cell) -> str:
-    """What the column is sorted by: empty for no value, in JavaScript's spelling of infinity."""
-    if isinstance(cell.value, float) and math.isinf(cell.value):
-        return "Infinity"
-    return "" if cell.value is None else str(cell.value)
 
 
 def _plots(picture: Picture) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Literal
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.table import numbered_names, slug
-from pdadmm_bench.report.tables.lines import Line, gather, quotable
-from pdadmm_bench.report.tables.profile import profiles
+from pdadmm_bench.report.tables.performance_profile import performance_profiles
+from pdadmm_bench.report.tables.settings import SettingRows, gather, quotable
 from pdadmm_bench.report.tables.speedups import AXES, Point, series
 from pdadmm_bench.stats.estimate import Estimate
-from pdadmm_bench.stats.profiles import Profile
+from pdadmm_bench.stats.performance_profile import PerformanceProfile
 
 Histories = Mapping[str, Sequence[Mapping[str, float]]]
 
@@ -102,12 +102,12 @@ def convergence(rows: Sequence[Row], histories: Histories) -> dict[str, Picture]
     return found
 
 
-def _recorded(each: Line, histories: Histories) -> list[Row]:
+def _recorded(each: SettingRows, histories: Histories) -> list[Row]:
     return [row for row in each.rows if row.get("run_id") in histories]
 
 
 def _curves(
-    lines: Sequence[Line], histories: Histories, key: str, by: str = "iteration", positive: bool = False
+    lines: Sequence[SettingRows], histories: Histories, key: str, by: str = "iteration", positive: bool = False
 ) -> list[Curve]:
     """The median over runs at each iteration with their range; without ``by`` at time, over iterations."""
     curves = []
@@ -189,7 +189,7 @@ def _speedup(points: Sequence[Point], axis: str) -> Panel:
 def profile(rows: Sequence[Row]) -> dict[str, Picture]:
     """A performance profile for each class of machine and number of workers."""
     found = []
-    for (machine, workers), each in profiles(rows).items():
+    for (machine, workers), each in performance_profiles(rows).items():
         end = 2 * max(each.curve(solver)[0][-1] for solver in each.ratios)
         panel = Panel(
             "share of problems solved", "times the fastest", [_steps(each, solver, end) for solver in each.ratios],
@@ -201,7 +201,7 @@ def profile(rows: Sequence[Row]) -> dict[str, Picture]:
     return dict(zip(numbered_names("profile", len(found)), found, strict=True))
 
 
-def _steps(each: Profile, solver: str, end: float) -> Curve:
+def _steps(each: PerformanceProfile, solver: str, end: float) -> Curve:
     """A profile stays where it is after its last corner."""
     x, y = each.curve(solver)
     return Curve(solver, [*x, end], [*y, y[-1]], [], [], [])

@@ -1,4 +1,4 @@
-"""Tables of a report for a terminal, as Markdown, CSV and LaTeX."""
+"""A table as text: for a terminal, as Markdown, CSV, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import csv
 import io
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from pdadmm_bench.report.table import Cell, Table, text
+from pdadmm_bench.report.table import Cell, Kind, Table, Tone, text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -28,17 +29,27 @@ def terminal(table: Table) -> Group:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=Text(table.title, style="bold"), title_justify="left")
-    for column in table.columns:
-        drawn.add_column(Text(column.heading), justify="right" if column.numeric else "left", overflow="fold")
-    for line in table.rows:
+    headings = any(column.heading for column in table.columns)
+    plain = {"box": None, "pad_edge": False} if table.plain else {}
+    drawn = RichTable(show_header=headings, **plain)
+    for place, column in enumerate(table.columns):
+        whole = table.plain and place < len(table.columns) - 1
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        drawn.add_column(Text(column.heading), justify=justify, overflow="fold", no_wrap=whole)
+    for place, line in enumerate(table.rows):
         cells = [(text(cell, column), cell) for cell, column in zip(line, table.columns, strict=True)]
-        drawn.add_row(*(Text(f"{shown} *" if cell.best else shown, style=_style(cell)) for shown, cell in cells))
-    return Group(drawn, *(Text(note, style="dim") for note in table.notes), Text())
+        shown = (Text(f"{words} *" if cell.best else words, style=_style(cell)) for words, cell in cells)
+        drawn.add_row(*shown, end_section=place in table.section_ends)
+    # Not the title of rich's table, which would be folded to the table's width.
+    title = [Text(table.title, style="bold")] if table.title else []
+    return Group(*title, drawn, *(Text(note, style="dim") for note in table.notes))
+
+
+_STYLES: dict[Tone, str] = {"good": "green", "bad": "red", "warning": "yellow", "dim": "dim", "": ""}
 
 
 def _style(cell: Cell) -> str:
-    return "bold" if cell.best else "yellow" if cell.unquotable else ""
+    return "bold" if cell.best else "yellow" if cell.unquotable else _STYLES[cell.tone]
 
 
 def markdown(table: Table) -> str:
@@ -47,22 +58,35 @@ def markdown(table: Table) -> str:
 
 
 def markdown_body(table: Table) -> str:
-    """The table with the best in bold, and a list of notes."""
+    """The table, with the best and the verdicts in bold, and a list of notes."""
     lines = [
         [column.heading for column in table.columns],
         ["---:" if column.numeric else "---" for column in table.columns],
-        *_texts(table, lambda shown, cell: f"**{shown}**" if cell.best else shown),
+        *_texts(table, lambda shown, cell: f"**{shown}**" if _emphasised(shown, cell) else shown, code="`"),
     ]
-    body = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    body = "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
     notes = "".join(f"- {note}\n" for note in table.notes)
     return f"{body}\n\n{notes}"
 
 
-def _texts(table: Table, mark: Callable[[str, Cell], str]) -> list[list[str]]:
-    return [
-        [mark(text(cell, column), cell) for cell, column in zip(line, table.columns, strict=True)]
-        for line in table.rows
-    ]
+def _markdown_cell(shown: str) -> str:
+    """Without what would end the cell or begin HTML."""
+    return shown.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _emphasised(shown: str, cell: Cell) -> bool:
+    return bool(shown) and (cell.best or cell.tone in ("good", "bad"))
+
+
+def _texts(table: Table, mark: Callable[[str, Cell], str], code: str = "") -> list[list[str]]:
+    """What every cell shows, marked; ``code`` stands round the cells of columns of code."""
+    found = []
+    for line in table.rows:
+        pairs = list(zip(line, table.columns, strict=True))
+        quotes = [code if column.kind == "code" and cell.value else "" for cell, column in pairs]
+        shown = [f"{quote}{text(*pair)}{quote}" for quote, pair in zip(quotes, pairs, strict=True)]
+        found.append([mark(words, cell) for words, cell in zip(shown, line, strict=True)])
+    return found
 
 
 def comma_separated(table: Table) -> str:
@@ -73,7 +97,8 @@ def comma_separated(table: Table) -> str:
         cells = [line[place] for line in table.rows]
         for ending, needed, value in _FIELDS:
             if needed is None or any(needed(cell) for cell in cells):
-                heads.append(f"{column.heading}{_UNITS.get(column.kind, '') if ending in _SCALED else ''}{ending}")
+                unit = _UNITS.get(column.kind, "") if ending in _SCALED else ""
+                heads.append(f"{_one_line(column.heading)}{unit}{ending}")
                 parts.append([value(cell) for cell in cells])
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -90,7 +115,12 @@ def _plain(value: float | str | None) -> str:
     return str(value)
 
 
-_UNITS = {"seconds": " (s)", "bytes": " (bytes)", "accuracy": " (fraction)", "share": " (fraction)"}
+def _one_line(heading: str) -> str:
+    return heading.replace("\n", " ")
+
+
+_FRACTIONS: tuple[Kind, ...] = ("accuracy", "share", "points")
+_UNITS: dict[Kind, str] = {"seconds": " (s)", "bytes": " (bytes)", **dict.fromkeys(_FRACTIONS, " (fraction)")}
 _SCALED = ("", "_low", "_high")
 _FIELDS = (
     ("", None, lambda cell: _plain(cell.value)),
@@ -105,21 +135,24 @@ _FIELDS = (
 
 def latex(table: Table) -> str:
     r"""A ``table`` environment for ``\usepackage{booktabs}``, ``textcomp`` and UTF-8; notes below the rules."""
-    cells = _texts(table, lambda shown, cell: rf"\textbf{{{escape(shown)}}}" if cell.best else escape(shown))
+    cells = _texts(
+        table, lambda shown, cell: rf"\textbf{{{escape(shown)}}}" if _emphasised(shown, cell) else escape(shown)
+    )
     rows = [" & ".join(line) for line in cells]
+    rules = {place: "\n    \\midrule" for place in table.section_ends if place < len(rows) - 1}
     notes = "".join(f"\n  \\par\\footnotesize {escape(note)}" for note in table.notes)
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{escape(table.title)}}}",
+            *([rf"  \caption{{{escape(table.title)}}}"] if table.title else []),
             rf"  \label{{tab:{table.name}}}",
             rf"  \begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in table.columns)}}}",
             r"    \toprule",
-            f"    {' & '.join(escape(column.heading) for column in table.columns)} \\\\",
+            f"    {' & '.join(escape(_one_line(column.heading)) for column in table.columns)} \\\\",
             r"    \midrule",
-            *(f"    {row} \\\\" for row in rows),
+            *(f"    {row} \\\\{rules.get(place, '')}" for place, row in enumerate(rows)),
             r"    \bottomrule",
             rf"  \end{{tabular}}{notes}",
             r"\end{table}",
@@ -132,3 +165,26 @@ def escape(plain: str) -> str:
     """Text for LaTeX; braces round what starts with ``[`` or ``*``, which the end of the line before would swallow."""
     escaped = "".join(_LATEX.get(character, character) for character in plain)
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
+
+
+TEMPLATE = Path(__file__).with_name("table.html.j2")
+
+
+def html(table: Table) -> str:
+    """A ``<table>`` whose headings sort it on a page with the script of :mod:`pdadmm_bench.report.page`; its notes."""
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(table=table, text=text, order=_order, classes=_classes)
+
+
+def _order(cell: Cell) -> str:
+    """What the column is sorted by: empty for no value, in JavaScript's spelling of infinity."""
+    if isinstance(cell.value, float) and math.isinf(cell.value):
+        return "Infinity"
+    return "" if cell.value is None else str(cell.value)
+
+
+def _classes(cell: Cell, numeric: bool) -> str:
+    flags = {"n": numeric, "best": cell.best, "unquotable": cell.unquotable}
+    return " ".join([name for name, there in flags.items() if there] + [cell.tone] * bool(cell.tone))

@@ -1,6 +1,8 @@
-"""A table of a report, apart from how it is drawn: columns with a unit, cells with value, interval and n.
+"""A table apart from how it is drawn: columns with a unit, cells with a value, its interval and n.
 
-Values are kept in base units (fractions of 1, seconds, bytes); :func:`text` turns them into what a reader sees.
+Every table that the program shows anywhere is a :class:`Table`; :mod:`pdadmm_bench.report.render` turns it into text
+for a terminal, Markdown, CSV, LaTeX or HTML. Values are kept in base units (fractions of 1, seconds, bytes);
+:func:`text` turns them into what a reader sees.
 """
 
 from __future__ import annotations
@@ -9,28 +11,37 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pdadmm_bench.report.units import seconds, size
-from pdadmm_bench.stats.estimate import Estimate
 
-Kind = Literal["text", "count", "share", "accuracy", "seconds", "ratio", "bytes"]
+if TYPE_CHECKING:
+    from pdadmm_bench.stats.estimate import Estimate  # imports numpy, which ``list`` and ``info`` do without
 
-#: After a number that must not be quoted; a note under the table says why.
+Kind = Literal["text", "code", "count", "number", "share", "accuracy", "points", "seconds", "ratio", "factor", "bytes"]
+Tone = Literal["", "good", "bad", "warning", "dim"]
+
+#: Stands after a number that must not be quoted; a note under the table says why.
 UNQUOTABLE = "†"
 NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and what its cells are: ``accuracy`` and ``share`` are fractions of 1, shown in percent."""
+    """A heading, and the kind of its values.
+
+    ``accuracy`` and ``share`` are fractions of 1, shown in percent; ``points`` is a difference of two accuracies, shown
+    with its sign; ``ratio`` has two decimals, ``factor`` and ``number`` have significant digits; ``count`` is a whole
+    number; ``code`` is text that Markdown shows as code. A line break in the heading counts on a terminal only.
+    """
 
     heading: str
     kind: Kind = "text"
 
     @property
     def numeric(self) -> bool:
-        return self.kind != "text"
+        """Whether the column is aligned to the right."""
+        return self.kind not in ("text", "code")
 
 
 @dataclass(frozen=True)
@@ -46,17 +57,26 @@ class Cell:
     unquotable: bool = False
     suffix: str = ""
     """Words after the number, such as ``3 of 5 reached``."""
+    shown: str | None = None
+    """What a reader sees in place of value and interval, where the unit is not that of the column."""
+    tone: Tone = ""
+    """``good`` and ``bad`` are verdicts; ``warning`` is what deserves a look."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is that of its files."""
+    """Columns and rows under a title, with notes below."""
 
     name: str
+    """That of its files, without the ending."""
     title: str
     columns: list[Column]
     rows: list[list[Cell]]
     notes: list[str] = field(default_factory=list)
+    plain: bool = False
+    """Whether a terminal shows it without a frame, as a list that another program may read line by line."""
+    section_ends: frozenset[int] = frozenset()
+    """The places of the rows that a line follows."""
 
 
 def cell(estimate: Estimate, unquotable: bool = False, suffix: str = "", best: bool = False) -> Cell:
@@ -69,6 +89,8 @@ def cell(estimate: Estimate, unquotable: bool = False, suffix: str = "", best: b
 
 def text(found: Cell, column: Column) -> str:
     """The cell as a reader sees it, without the mark of the best: ``79.1 % [78.2, 79.9] (n=10)``."""
+    if found.shown is not None:
+        return found.shown
     if found.value is None:
         return NOTHING + (f" ({found.suffix})" if found.suffix else "")
     if isinstance(found.value, str):
@@ -82,14 +104,23 @@ def text(found: Cell, column: Column) -> str:
 
 def _number(value: float, kind: Kind, bare: bool = False) -> str:
     if math.isinf(value):
-        return "never"
-    if kind in ("accuracy", "share"):
-        return f"{100 * value:.1f}" + ("" if bare else " %")
-    if kind == "seconds":
-        return seconds(value)
-    if kind == "bytes":
-        return size(value)
-    return f"{value:.2f}" if kind == "ratio" else f"{value:g}"
+        return "∞" if kind == "factor" else "never"
+    match kind:
+        case "accuracy" | "share":
+            return f"{100 * value:.1f}" + ("" if bare else " %")
+        case "points":
+            return f"{100 * value:+.1f}".replace("-", "−")
+        case "seconds":
+            return seconds(value)
+        case "bytes":
+            return size(value)
+        case "ratio":
+            return f"{value:.2f}"
+        case "factor":
+            return f"{value:.3g}"
+        case "number":
+            return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def numbered(tables: Sequence[Table]) -> list[Table]:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.stats.pairing import Group
+from pdadmm_bench.stats.pairing import PairGroup
 
 #: How the layers were laid out, where that was not asked for but chosen or resolved.
 LAYOUT = ("dist_device", "dist_partition", "dist_wire")
@@ -16,12 +16,12 @@ LAYOUT = ("dist_device", "dist_partition", "dist_wire")
 Changes = dict[str, tuple[str, ...]]
 
 
-def compared(groups: Iterable[Group]) -> Changes:
+def compared(groups: Iterable[PairGroup]) -> Changes:
     """The settings on which the sides differ, with ``x → y`` for each pair of values."""
     return _collect((name, str(group.value(name))) for group in groups for name in group.compared)
 
 
-def circumstances(groups: Sequence[Group]) -> Changes:
+def other_differences(groups: Sequence[PairGroup]) -> Changes:
     """What else differs within pairs: versions, threads, resolved hyperparameters, starting weights, time of day."""
     changes = []
     for group in groups:
@@ -64,7 +64,7 @@ def in_turn(pairs: Sequence[tuple[Row, Row]]) -> bool:
     return bool(np.median(distances) <= max(3.0, len(pairs) / 4))
 
 
-def _not_in_turn(group: Group) -> list[tuple[str, str]]:
+def _not_in_turn(group: PairGroup) -> list[tuple[str, str]]:
     if in_turn(group.pairs):
         return []
     a, b = (min(str(pair[side].get("created")) for pair in group.pairs) for side in (0, 1))

@@ -43,7 +43,7 @@ Settings = dict[str, Any]
 
 
 @dataclass
-class Group:
+class PairGroup:
     """Pairs with the same settings but for the seeds."""
 
     a: Settings
@@ -65,7 +65,7 @@ class Group:
 class Pairing:
     """All pairs, and the rows of each side without one, counted under why."""
 
-    groups: list[Group]
+    groups: list[PairGroup]
     unpaired_a: Counter[str]
     unpaired_b: Counter[str]
 
@@ -99,6 +99,30 @@ def setting_name(name: str, rows: Iterable[Row]) -> str:
     return found
 
 
+def rows_with(rows: Sequence[Row], texts: Sequence[str], source: str) -> list[Row]:
+    """The rows of ``source`` with every setting that ``texts`` (``name=value``) name; raises :class:`UserError`.
+
+    A setting is compared as text. A repeated quantity, such as the seed, can be named too.
+    """
+    kept = list(rows)
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise UserError(f"{text!r}: give name=value, such as optimizer=pdadmm")
+        name = setting_name(name, rows)
+        found = [row for row in kept if _value(row, name) == value]
+        if not found:
+            there = ", ".join(sorted({_value(row, name) for row in kept}))
+            raise UserError(f"{source} has no row with {name}={value}; it has {there}")
+        kept = found
+    return kept
+
+
+def _value(row: Row, name: str) -> str:
+    values = settings(row) | dict(zip(REPEATED, repetition(row), strict=True))
+    return str(values.get(name))
+
+
 def repetition(row: Row) -> tuple[Any, ...]:
     """The seeds that a pair shares."""
     return row.get("dataset_split_seed"), row["seed"]
@@ -120,7 +144,7 @@ def pair(a: Sequence[Row], b: Sequence[Row], compared: Iterable[str] = ()) -> Pa
     side_a, side_b = _by_settings(a), _by_settings(b)
     all_a, all_b = ([found for found, _ in side.values()] for side in (side_a, side_b))
     compared |= {name for name in MAIN if _is_compared(name, all_a, all_b)}
-    groups = [Group(one, other) for one, other in _matches(all_a, all_b, compared)]
+    groups = [PairGroup(one, other) for one, other in _matches(all_a, all_b, compared)]
     for group in groups:
         group.pairs = _pairs(side_a[_key(group.a)][1], side_b[_key(group.b)][1])
     used_a = {id(row) for group in groups for row, _ in group.pairs}

@@ -17,7 +17,7 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.differences import in_turn
 from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
 from pdadmm_bench.stats.metrics import metric
-from pdadmm_bench.stats.pairing import Group, machine_class, pair, settings
+from pdadmm_bench.stats.pairing import PairGroup, machine_class, pair, settings
 
 TIME = "time_iteration_median_s"
 
@@ -87,7 +87,7 @@ def speedups(rows: Sequence[Row], reference: Mapping[str, Any], column: str = TI
     return Speedups([_speedup(group, column) for group in pairing.groups], pairing.unpaired_b)
 
 
-def _speedup(group: Group, column: str) -> Speedup:
+def _speedup(group: PairGroup, column: str) -> Speedup:
     measured = metric(column)
     left_out: Counter[str] = Counter()
     pairs = []

@@ -234,7 +234,7 @@ def _show(question: Question, machine: Machine, rows: list[dict[str, Any]]) -> N
         f"{machine.latency_s * 1e6:,.4g} µs"
     )
     preset = PRESETS.get(question.machine)
-    console.stdout().print(scaling_table(title, rows, published=preset is not None))
+    console.show(scaling_table(title, rows, published=preset is not None))
     if preset is None:
         return
     typer.echo(f"Machine: {preset.source}.")

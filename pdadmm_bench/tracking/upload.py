@@ -143,11 +143,12 @@ class Upload:
 
     def summarise(self, record: Record, runs: Sequence[tuple[Row, History]], warn: Callable[[str], None]) -> None:
         """Send the summary of a parent's ``runs``; those with steps are drawn in one picture."""
-        from pdadmm_bench.report.tables.summary import summary_markdown
+        from pdadmm_bench.report.render import markdown_body
+        from pdadmm_bench.report.tables.summary import summary_table
 
         rows = [row for row, _ in runs]
         if rows:
-            table = summary_markdown(rows)
+            table = markdown_body(summary_table(rows))
             self.client.log_text(record.run_id, dump(rows), "rows.json")
             self.client.log_text(record.run_id, table, "summary.md")
             self.client.set_tag(record.run_id, NOTE, as_note(table))

@@ -19,9 +19,9 @@ from pdadmm_bench.report.page import page
 from pdadmm_bench.report.pictures import convergence, profile, speedup
 from pdadmm_bench.report.table import Cell, Column, Table, text
 from pdadmm_bench.report.tables.accuracy import accuracy_table
-from pdadmm_bench.report.tables.lines import gather
-from pdadmm_bench.report.tables.profile import profile_tables
+from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
 from pdadmm_bench.report.tables.published import load
+from pdadmm_bench.report.tables.settings import gather
 from pdadmm_bench.report.tables.speedups import points_of_rows, points_of_scale, speedup_tables
 from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
 
@@ -188,7 +188,7 @@ def test_a_profile_counts_a_miss_as_unsolved() -> None:
         *runs("adam", "time_to_target_s", [None], target=0.8, dataset="pubmed"),
         *runs("pdadmm", "time_to_target_s", [3.0], target=0.8, dataset="pubmed"),
     ]  # fmt: skip
-    (table,) = profile_tables(rows)
+    (table,) = performance_profile_tables(rows)
     assert shown(table) == [
         ["adam", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %"],
         ["pdadmm", "50.0 %", "50.0 %", "50.0 %", "100.0 %", "100.0 %", "100.0 %"],

@@ -10,13 +10,19 @@ import pytest
 from rich.console import Console
 
 from pdadmm_bench.core.rows import Row, make_row
-from pdadmm_bench.report.tables.summary import seconds, summarise, summary_markdown, summary_table
+from pdadmm_bench.report import render
+from pdadmm_bench.report.tables.summary import summarise, summary_table
+from pdadmm_bench.report.units import seconds
 from pdadmm_bench.stats.estimate import aggregate
 
 
 def a_row(seed: int = 0, status: str = "ok", **values: object) -> Row:
     names = {"optimizer_name": "pdadmm", "dataset_name": "cora", "seed": seed, "status": status}
     return make_row({**names, **values})
+
+
+def summary_markdown(rows: list[Row]) -> str:
+    return render.markdown_body(summary_table(rows))
 
 
 def test_mean_and_interval_over_seeds() -> None:
@@ -117,7 +123,7 @@ def test_optimizers_are_compared_by_name_alone() -> None:
 def test_the_table_shows_labels_as_they_are() -> None:
     out = io.StringIO()
     rows = [a_row(dataset_name="sbm[red]"), a_row(dataset_name="cora|x")]
-    Console(file=out, width=200).print(summary_table(rows))
+    Console(file=out, width=200).print(render.terminal(summary_table(rows)))
     assert "dataset_name=sbm[red]" in out.getvalue()
     assert "cora\\|x" in summary_markdown(rows)
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.report import render
 from pdadmm_bench.report.tables.scaling import scaling_table
 from pdadmm_bench.stats.estimate import aggregate
 from pdadmm_bench.timing.samples import interval
@@ -34,7 +35,7 @@ def results(*seconds: float, workers: int = 1, **values: Any) -> list[dict[str, 
 
 def text_of(rows: list[dict[str, Any]], **options: Any) -> str:
     console = Console(file=io.StringIO(), width=200)
-    console.print(scaling_table("the title of [all]", rows, **options))
+    console.print(render.terminal(scaling_table("the title of [all]", rows, **options)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -81,7 +82,7 @@ def test_measured_figures_come_with_their_intervals(rows: list[dict[str, Any]]) 
     line = next(line for line in text.splitlines() if "│ 2       │" in line)
     assert "1 s [1 s, 4 s]" in line
     assert f"2.00 [{rows[1]['speedup_low']:.2f}, {rows[1]['speedup_high']:.2f}]" in line
-    assert "12.5%" in line and "2.00 " in line and "4.6 " in line
+    assert "12.5 %" in line and "2.00 " in line and "4.6 MB" in line
     assert "predicted" not in text and "published" not in text
 
 

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.report.figures.speed import details, speed_figure, text, verdict_table, verdicts
+from pdadmm_bench.report import render
+from pdadmm_bench.report.figures.speed import speed_figure
+from pdadmm_bench.report.table import Table
+from pdadmm_bench.report.tables.speed import figure_text, iteration_tables, target_table, verdicts
 from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file import kinds
 from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
@@ -243,17 +246,17 @@ def test_a_verdict_says_when_the_interval_leaves_it_open(row: dict[str, Any], sa
     assert verdict.text == says
 
 
-def printed(renderable: Any) -> str:
+def printed(table: Table) -> str:
     from rich.console import Console
 
     console = Console(width=200, file=io.StringIO())
-    console.print(renderable)
+    console.print(render.terminal(table))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_table_has_figure_interval_target_and_verdict() -> None:
     row = judged(2.2, 1.9, 2.3, least=2) | {"against": '{"precision": "fp32"}'}
-    line = next(line for line in printed(verdict_table([row])).splitlines() if "an entry" in line)
+    line = next(line for line in printed(target_table([row])).splitlines() if "an entry" in line)
     cells = [cell.strip() for cell in line.strip("│ ").split("│")]
     assert cells == [
         "an entry", "times faster than with precision=fp32", "2.2 × [1.9 ×, 2.3 ×]", "5", "≥ 2 ×",
@@ -263,7 +266,7 @@ def test_the_table_has_figure_interval_target_and_verdict() -> None:
 
 def test_details_tell_everything() -> None:
     row, _ = measured(single({**SMALL, "repeats": 3, "adam": False}), bench())
-    shown = "".join(map(printed, details(row)))
+    shown = "".join(map(printed, iteration_tables(row)))
     for part in ("iteration / products", "not wanted", "allocations per iteration", "z_L", "(40, 8)", "1 thread ·"):
         assert part in shown
 
@@ -281,7 +284,7 @@ def test_details_tell_everything() -> None:
     ],
 )
 def test_figures_have_their_units(figure: str, value: float | None, shown: str) -> None:
-    assert text(figure, value) == shown
+    assert figure_text(figure, value) == shown
 
 
 def test_bars_are_the_figures_and_dashes_the_targets() -> None:

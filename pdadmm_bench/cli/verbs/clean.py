@@ -29,11 +29,9 @@ def clean(
     Everything in it is fetched or computed again when it is needed. Results, reports, checkpoints and MLflow stores are
     elsewhere and stay.
     """
-    from rich.table import Table
-
-    from pdadmm_bench.cli.views import console
+    from pdadmm_bench.cli.views.console import show
     from pdadmm_bench.data.cache import cache_folder
-    from pdadmm_bench.report.units import size
+    from pdadmm_bench.report.tables.listing import cache_table
 
     chosen = list(KINDS) if kinds and ALL in kinds else list(kinds or [])
     for kind in chosen:
@@ -41,15 +39,14 @@ def clean(
             raise unknown("kind of files in the cache:", kind, [*KINDS, ALL])
     folder = cache_folder(cache)
     found = {kind: entries(folder, kind) for kind in KINDS}
-    table = Table("kind", "what", box=None, pad_edge=False, header_style="bold")
-    table.add_column("size", justify="right")
+    lines = []
     for kind, what in KINDS.items():
         removed = " (removed)" if kind in chosen and found[kind] else ""
-        table.add_row(kind, f"{what}{removed}", size(sum(map(num_bytes, found[kind]))))
+        lines.append((kind, f"{what}{removed}", sum(map(num_bytes, found[kind]))))
         if kind in chosen:
             for path in found[kind]:
                 _remove(path)
-    console.stdout().print(table)
+    show(cache_table(lines))
     if not chosen:
         typer.echo(f"in {folder}; 'pdadmm-bench clean features' removes those, 'clean {ALL}' everything", err=True)
 

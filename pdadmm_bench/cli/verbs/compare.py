@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -44,12 +46,62 @@ def compare(
     corrected for the number of lines (Holm) rejects at 5 %, and the difference is larger than --smallest-points or
     --smallest-percent; of times, only if A and B were measured in turn. Exit code 0, whatever the verdicts.
     """
-    from pdadmm_bench.cli.views.comparison import Question, answer
-
-    answer(
-        Question(
+    run_compare(
+        CompareOptions(
             a, b, only_a or [], only_b or [], metric or [], by, smallest_points / 100, smallest_percent / 100, apart
         ),
         tracking_uri,
         json_file,
     )
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared with what; the smallest effects are fractions of 1."""
+
+    a: str
+    b: str
+    only_a: list[str]
+    only_b: list[str]
+    metrics: list[str]
+    by: str | None
+    smallest_difference: float
+    smallest_factor: float
+    apart: bool
+
+
+def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Path | None) -> None:
+    """Print the comparison and write it to ``json_file``, if given; raises :class:`UserError` for bad input."""
+    from pdadmm_bench.cli.views.console import show
+    from pdadmm_bench.core.files import check_writable, write_atomic
+    from pdadmm_bench.report.tables.comparison import comparison_tables, count, decision_rule, remarks
+    from pdadmm_bench.stats.comparison import compare_rows, values_for_json
+    from pdadmm_bench.stats.metrics import DEFAULT, TARGET, metric, present
+    from pdadmm_bench.stats.pairing import rows_with, setting_name
+    from pdadmm_bench.tracking.read import read_source
+
+    smallest = (options.smallest_difference, options.smallest_factor)
+    metrics = [metric(name, *smallest) for name in dict.fromkeys(options.metrics)]
+    if json_file:
+        check_writable(json_file)
+    sources = [read_source(name, tracking_uri) for name in (options.a, options.b)]
+    chosen = (options.only_a, options.only_b)
+    a, b = (rows_with(source.rows, texts, source.name) for source, texts in zip(sources, chosen, strict=True))
+    by = [setting_name(name.strip(), [*a, *b]) for name in options.by.split(",")] if options.by else None
+    default = [*DEFAULT, *([TARGET] if present(TARGET, [*a, *b]) else [])]
+    sides = compare_rows(a, b, metrics or [metric(name, *smallest) for name in default], by, apart=options.apart)
+    if json_file:
+        whole = {"question": asdict(options), **values_for_json(sides)}
+        write_atomic(json_file, json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    for letter, source, kept in zip("AB", sources, (a, b), strict=True):
+        unfinished = f", {len(source.without_row)} more without a result row" if source.without_row else ""
+        typer.echo(f"{letter}  {source.name}: {count(len(kept), 'row')}{unfinished}")
+    for name, changes in sides.compared.items():
+        typer.echo(f"compared: {name} {', '.join(changes)}")
+    if sides.lines:
+        show(*comparison_tables(sides))
+        typer.echo(decision_rule(sides, *smallest, options.apart))
+    else:
+        typer.echo("nothing to compare: no run of A and run of B have the same problem, network and seed")
+    for line in remarks(sides):
+        typer.echo(line)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pdadmm_bench.data.cards import Card
 
 Mark = Literal["ok", "warn", "fail"]
-_MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 
 
 @dataclass(frozen=True)
@@ -40,19 +39,12 @@ def doctor(data_root: Path | None = None, tracking_uri: str | None = None, cache
 
     Covers Python, torch, devices, backends, the MLflow store and the datasets. Exits with 1 on a failure.
     """
-    from rich.table import Table
-    from rich.text import Text
+    from pdadmm_bench.cli.views.console import show
+    from pdadmm_bench.report.tables.listing import doctor_table
 
-    from pdadmm_bench.cli.views import console
-
-    table = Table("", "what", "state", "what to do")
-    failures = 0
-    for finding in findings(data_root, tracking_uri, cache):
-        mark, style = _MARKS[finding.mark]
-        table.add_row(Text(mark, style=style), *map(Text, (finding.subject, finding.state, finding.remedy)))
-        failures += finding.mark == "fail"
-    console.stdout().print(table)
-    if failures:
+    found = list(findings(data_root, tracking_uri, cache))
+    show(doctor_table((finding.mark, finding.subject, finding.state, finding.remedy) for finding in found))
+    if any(finding.mark == "fail" for finding in found):
         raise typer.Exit(1)
 
 

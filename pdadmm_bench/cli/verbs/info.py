@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
 def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or pubmed-sbm, or an optimizer")]) -> None:
     """Show a dataset's card or an optimizer's hyperparameters."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from pdadmm_bench.cli.views import console
+    from pdadmm_bench.cli.views.console import show
     from pdadmm_bench.data.catalog import TWIN, card_names, load_card
     from pdadmm_bench.optim import registry
+    from pdadmm_bench.report.tables.listing import facts_table
 
     base = name.partition("[")[0].strip()
     if base in registry.names():
@@ -30,12 +28,7 @@ def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or 
         lines = _card(load_card(name))
     else:
         raise unknown("dataset or optimizer", name, [*card_names(), *registry.names()])
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in lines:
-        table.add_row(Text(key), Text(value))
-    console.stdout().print(table)
+    show(facts_table("info", lines))
 
 
 def _card(card: Card) -> Iterator[tuple[str, str]]:

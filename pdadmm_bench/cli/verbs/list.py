@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pdadmm_bench.core.errors import unknown
 
+if TYPE_CHECKING:
+    from pdadmm_bench.report.table import Table
+
 
 def list_(what: Annotated[str, typer.Argument(help="datasets or optimizers")] = "datasets") -> None:
     """List the datasets or the optimizers."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from pdadmm_bench.cli.views import console
+    from pdadmm_bench.cli.views.console import show
 
     tables = {"datasets": _datasets, "optimizers": _optimizers}
     if what not in tables:
         raise unknown("list", what, tables)
-    header, rows = tables[what]()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, (name, right) in enumerate(header.items()):
-        last = index == len(header) - 1
-        table.add_column(name, justify="right" if right else "left", no_wrap=not last, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: a name in brackets is not markup
-    console.stdout().print(table)
+    show(tables[what]())
 
 
-Rows = tuple[dict[str, bool], list[tuple[str, ...]]]
-
-
-def _datasets() -> Rows:
+def _datasets() -> Table:
     from pdadmm_bench.data.catalog import card_names, load_card
+    from pdadmm_bench.report.tables.listing import datasets_table
 
     rows = []
     for card in map(load_card, card_names()):
         sizes = card.sizes
-        counts = [f"{count:,}" for count in (sizes.nodes, sizes.edges, sizes.features, sizes.classes)]
+        counts = (sizes.nodes, sizes.edges, sizes.features, sizes.classes)
         rows.append((card.name, *counts, card.split.kind, card.loader.kind))
-    numbers = dict.fromkeys(("nodes", "edges", "features", "classes"), True)
-    return {"dataset": False, **numbers, "split": False, "loader": False}, rows
+    return datasets_table(rows)
 
 
-def _optimizers() -> Rows:
+def _optimizers() -> Table:
     from pdadmm_bench.optim import registry
+    from pdadmm_bench.report.tables.listing import optimizers_table
 
-    return {"optimizer": False, "": False}, [(name, registry.get(name).summary) for name in registry.names()]
+    return optimizers_table((name, registry.get(name).summary) for name in registry.names())

@@ -85,7 +85,7 @@ def scale(
         f"strong scaling, measured on {first['dist_device']}: {first['dist_threads']} threads per worker, "
         f"{first['env_cores']} cores; median of {first['n']} interleaved repetitions [95 % interval]"
     )
-    console.stdout().print(scaling_table(title, table))
+    console.show(scaling_table(title, table))
 
 
 def _numbers(what: str, text: str) -> list[int]:

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from pdadmm_bench.report import render
+from pdadmm_bench.report.table import Table
+
 
 def stdout() -> Console:
     """Standard output; off a terminal rich would fold tables to the 80 columns of a screen that is not there."""
     found = Console()
     return found if found.is_terminal else Console(width=200)
+
+
+def show(*tables: Table, console: Console | None = None) -> None:
+    """Print tables with an empty line between two of them, on standard output unless another console is given.
+
+    Off a terminal a plain table has a line per row, however long it is.
+    """
+    console = console or stdout()
+    for place, table in enumerate(tables):
+        if place:
+            console.print()
+        whole = table.plain and not console.is_terminal
+        console.print(render.terminal(table), width=_LONGEST_LINE if whole else None)
+
+
+_LONGEST_LINE = 10_000

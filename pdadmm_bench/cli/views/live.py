@@ -147,7 +147,7 @@ class LiveView(Observer):
     def summary(self, rows: Sequence[Row]) -> None:
         """The final table."""
         if rows:
-            self._stdout.print(summary_table(rows))
+            console.show(summary_table(rows), console=self._stdout)
 
     def _facts(self) -> list[str]:
         parts = []

@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from pdadmm_bench.cli.views import console
+from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.rows import Row, exit_code, write_rows
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.report.figures.speed import details, speed_figure, verdict_table
+from pdadmm_bench.report.figures.speed import speed_figure
+from pdadmm_bench.report.tables.speed import iteration_tables, target_table
 from pdadmm_bench.timing.speed_file.entry import Bench, Entry
 from pdadmm_bench.timing.speed_file.file import measured
 
@@ -74,9 +75,7 @@ class Session:
         return self._loaded[key]
 
     def _show(self, detailed: bool) -> None:
-        out = console.stdout()
-        for part in details(self.rows[0]) if detailed else [verdict_table(self.rows)]:
-            out.print(part)
+        show(*(iteration_tables(self.rows[0]) if detailed else [target_table(self.rows)]))
         if self.plot:
             speed_figure(self.rows).savefig(self.plot)
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-from rich.table import Table
-from rich.text import Text
-
-from pdadmm_bench.cli.views import console
+from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.cards import Card
 from pdadmm_bench.data.catalog import load_card
@@ -16,6 +13,13 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microbatches_for, predict_iteration
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.report.tables.run_plan import (
+    RunPlanLine,
+    WorkerPlanLine,
+    NetworkPlan,
+    run_plan_table,
+    worker_plan_table,
+)
 from pdadmm_bench.timing import machine as rates
 from pdadmm_bench.training.setup import resolve, threads_per_worker
 
@@ -29,9 +33,7 @@ def show_plan(specs: list[RunSpec]) -> None:
     """Print the runs as a table, then each network's workers; raises as the runs themselves would."""
     count = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
     title = f"{count} on {specs[0].data.dataset} ({resolve(specs[0]).device}), nothing started"
-    table = Table(title=Text(title))
-    for heading in ("optimizer", "seed", "layers × units", "parameters", "workers", "iterations", "hyperparameters"):
-        table.add_column(heading)
+    planned = []
     distinct: dict[str, RunSpec] = {}
     for spec in specs:
         optimizer = resolve(spec).optimizer
@@ -39,41 +41,30 @@ def show_plan(specs: list[RunSpec]) -> None:
         reason = optimizer.supports(spec)
         if not reason:
             distinct.setdefault(spec.model_copy(update={"seed": 0}).model_dump_json(), spec)
-        table.add_row(
-            spec.optimizer,
-            str(spec.seed),
-            f"{spec.model.layers} × {spec.model.hidden}",
-            f"{mlp.num_parameters(_widths(spec)):,}",
-            str(spec.gpus),
-            str(spec.iterations),
-            f"skip: {reason}" if reason else " ".join(f"{name}={_short(value)}" for name, value in values.items()),
-        )
-    predictions = [(spec, _predict(spec)) for spec in distinct.values()]
-    console.stdout().print(table)
-    if predictions:
-        console.stdout().print(_workers(predictions))
-
-
-def _workers(predictions: list[tuple[RunSpec, Prediction]]) -> Table:
-    link = f"{LINK_BANDWIDTH / 1e9:g} GB/s"
-    table = Table(title=Text(f"workers; predicted: by the cost model, this machine's rates and links of {link}"))
-    headings = ("optimizer", "layers × units", "worker", "layers", "parameters", "state memory")
-    for heading in (*headings, "predicted s/iteration", "predicted bytes sent/iteration"):
-        table.add_column(heading)
-    for spec, prediction in predictions:
-        for rank, worker in enumerate(prediction.workers):
-            table.add_row(
-                spec.optimizer,
-                f"{spec.model.layers} × {spec.model.hidden}",
-                str(rank),
-                f"{worker.block.start + 1}–{worker.block.stop}",
-                f"{worker.parameters:,}",
-                f"{worker.state_bytes / 1e6:,.1f} MB",
-                f"{worker.compute_s + worker.exposed_s:.3g}",
-                f"{worker.sent_bytes:,}",
+        words = " ".join(f"{name}={_short(value)}" for name, value in values.items())
+        planned.append(
+            RunPlanLine(
+                spec.optimizer, spec.seed, spec.model.layers, spec.model.hidden, mlp.num_parameters(_widths(spec)),
+                spec.gpus, spec.iterations, f"skip: {reason}" if reason else words,
             )
-        table.add_row(spec.optimizer, "", "all", "", "", "", f"{prediction.iteration_s:.3g}", "", end_section=True)
-    return table
+        )  # fmt: skip
+    tables = [run_plan_table(title, planned)]
+    if distinct:
+        link = f"{LINK_BANDWIDTH / 1e9:g} GB/s"
+        title = f"workers; predicted: by the cost model, this machine's rates and links of {link}"
+        tables.append(worker_plan_table(title, (_workers(spec, _predict(spec)) for spec in distinct.values())))
+    show(*tables)
+
+
+def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:
+    workers = [
+        WorkerPlanLine(
+            (worker.block.start + 1, worker.block.stop), worker.parameters, worker.state_bytes,
+            worker.compute_s + worker.exposed_s, worker.sent_bytes,
+        )
+        for worker in prediction.workers
+    ]  # fmt: skip
+    return NetworkPlan(spec.optimizer, spec.model.layers, spec.model.hidden, workers, prediction.iteration_s)
 
 
 def _predict(spec: RunSpec) -> Prediction:

@@ -126,7 +126,7 @@ class SuiteView:
         shown = [row for row in rows if row["status"] != "skipped"]
         lines = len(summarise(shown))
         if 0 < lines <= MOST_LINES:
-            self._stdout.print(summary_table(shown))
+            console.show(summary_table(shown), console=self._stdout)
         elif lines:
             self.note(f"the table of these rows has {lines} lines and is not shown here")
 

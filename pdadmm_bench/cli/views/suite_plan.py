@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.env import cores, environment
+from pdadmm_bench.report.tables.suite_plan import SuitePlanLine, suite_plan_table
 from pdadmm_bench.suite.labels import RunLabels, network, runs
 from pdadmm_bench.suite.plan import Plan, PlannedRun
 
@@ -21,7 +22,8 @@ def show_plan(plan: Plan, jobs: int, where: str, console: Console) -> None:
     for run in plan.runs:
         name = (run.spec.data.dataset, run.spec.optimizer, network(run.spec), labels.setting(run), str(run.spec.gpus))
         groups.setdefault(name, []).append(run)
-    console.print(_table(plan, groups), soft_wrap=False)
+    title = f"{plan.suite.name}: {plan.suite.summary}"
+    show(suite_plan_table(title, (_setting(name, members) for name, members in groups.items())), console=console)
     for line in _totals(plan, jobs, where):
         console.print(Text(line), soft_wrap=True)
     for dataset, count in plan.left_out.items():
@@ -41,37 +43,26 @@ def show_plan(plan: Plan, jobs: int, where: str, console: Console) -> None:
         console.print(f"{suite.duplicates} of the combinations name a run that another one names too: made once")
 
 
-def _table(plan: Plan, groups: dict[tuple[str, ...], list[PlannedRun]]) -> Table:
-    table = Table(title=Text(f"{plan.suite.name}: {plan.suite.summary}"), title_style="bold", title_justify="left")
-    lines = [_line(name, members) for name, members in groups.items()]
-    for number, heading in enumerate(lines[0]):
-        if any(line[heading] for line in lines):
-            table.add_column(heading, justify="left" if number < 4 else "right")
-    for line in lines:
-        table.add_row(*(Text(line[str(column.header)]) for column in table.columns))
-    return table
-
-
-def _line(name: tuple[str, ...], members: Sequence[PlannedRun]) -> dict[str, str]:
-    """One line of the table by its headings: the runs of a setting over its seeds."""
+def _setting(name: tuple[str, ...], members: Sequence[PlannedRun]) -> SuitePlanLine:
+    """The runs of one setting over its seeds."""
     dataset, optimizer, layers_units, setting, workers = name
     found = next((run.estimate for run in members if run.estimate is not None), None)
     first, actions = members[0], Counter(run.action for run in members)
-    return {
-        "dataset": dataset,
-        "optimizer": optimizer,
-        "layers × units": layers_units,
-        "setting": setting,
-        "workers": workers,
-        "partition": ",".join(map(str, found.layers)) if found and first.spec.gpus > 1 else "",
-        "threads": str(first.threads),
-        "runs": str(len(members)),
-        "finished": str(actions["finished"] or ""),
-        "skipped": str(actions["skip"] or ""),
-        "to make": str(actions["make"] or ""),
-        "predicted s/run": f"{found.seconds:.3g}" if found else "",
-        "predicted memory": f"{found.num_bytes / 1e6:,.0f} MB" if found else "",
-    }
+    return SuitePlanLine(
+        dataset=dataset,
+        optimizer=optimizer,
+        network=layers_units,
+        setting=setting or None,
+        workers=int(workers),
+        partition=",".join(map(str, found.layers)) if found and first.spec.gpus > 1 else None,
+        threads=first.threads,
+        runs=len(members),
+        finished=actions["finished"] or None,
+        skipped=actions["skip"] or None,
+        to_make=actions["make"] or None,
+        seconds=found.seconds if found else None,
+        num_bytes=found.num_bytes if found else None,
+    )
 
 
 def _totals(plan: Plan, jobs: int, where: str) -> Iterable[str]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.table import Cell, Column, Table, cell
-from pdadmm_bench.report.tables.lines import Line, columns, gather, headings, once, setting_cells
+from pdadmm_bench.report.tables.settings import SettingRows, columns, gather, headings, once, setting_cells
+from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.estimate import LEAST_FOR_INTERVAL, Estimate, aggregate
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.paired import judge, least_pairs
-from pdadmm_bench.stats.table import compare_rows
 
 COLUMN = "acc_test_at_best_val"
 
@@ -29,7 +29,7 @@ def accuracy_table(rows: Iterable[Row]) -> Table | None:
     datasets = list(dict.fromkeys(str(line.setting["dataset"]) for line in lines))
     names = columns(lines, leave_out=["dataset"])
     cells: dict[tuple[str, ...], dict[str, Cell]] = {}
-    first: dict[tuple[str, ...], Line] = {}
+    first: dict[tuple[str, ...], SettingRows] = {}
     for line in lines:
         key = tuple(str(found.value) for found in setting_cells(line, names))
         first.setdefault(key, line)
@@ -48,7 +48,7 @@ def accuracy_table(rows: Iterable[Row]) -> Table | None:
     )
 
 
-def best_lines(lines: Sequence[Line]) -> set[int]:
+def best_lines(lines: Sequence[SettingRows]) -> set[int]:
     """The ``id`` of every line that is shown to be better than each other line of its problem."""
     accuracy = metric(COLUMN)
     comparisons, owners = [], []
@@ -71,21 +71,21 @@ def best_lines(lines: Sequence[Line]) -> set[int]:
     return {owner for owner, rivals in against.items() if won.count(owner) == rivals}
 
 
-def mean_accuracy(line: Line) -> Estimate:
+def mean_accuracy(line: SettingRows) -> Estimate:
     """Mean accuracy of a line's complete runs, one for each seed and split."""
     accuracy = metric(COLUMN)
     return aggregate((accuracy.value(row) for row in once(line.rows)), "mean")
 
 
-def _cell(line: Line, best: bool) -> Cell:
+def _cell(line: SettingRows, best: bool) -> Cell:
     return cell(mean_accuracy(line), suffix=line.statuses if line.failed else "", best=best)
 
 
-def _numbers(line: Line) -> tuple[float, ...]:
+def _numbers(line: SettingRows) -> tuple[float, ...]:
     return tuple(float(line.setting.get(name) or 0) for name in ("layers", "hidden", "gpus"))
 
 
-def _notes(lines: Sequence[Line], best: set[int]) -> list[str]:
+def _notes(lines: Sequence[SettingRows], best: set[int]) -> list[str]:
     notes = [
         "best (marked): better than every other line of the same problem by the paired test over seeds, "
         "corrected for all comparisons of the table (Holm)"

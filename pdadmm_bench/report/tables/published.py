@@ -12,7 +12,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.table import Cell, Column, Table, cell
 from pdadmm_bench.report.tables.accuracy import mean_accuracy
-from pdadmm_bench.report.tables.lines import Line, gather
+from pdadmm_bench.report.tables.settings import SettingRows, gather
 from pdadmm_bench.report.tables.speedups import Point
 
 
@@ -44,7 +44,7 @@ def _accuracy(rows: Sequence[Row]) -> Table:
             for place, dataset in enumerate(block["datasets"]):
                 if dataset not in datasets:
                     continue
-                mine: list[Line | None] = [
+                mine: list[SettingRows | None] = [
                     each for each in ours if (each.setting["dataset"], each.setting["optimizer"]) == (dataset, name)
                 ]
                 spread = result.get("sd", [])

@@ -14,7 +14,7 @@ from typing import Any
 from pdadmm_bench.core.errors import unknown
 from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.report.table import Cell, Column, Table, cell, flag_note, numbered
-from pdadmm_bench.report.tables.lines import by_machine, label
+from pdadmm_bench.report.tables.settings import by_machine, label
 from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.pairing import machine_class, settings
 from pdadmm_bench.stats.speedup import efficiency, speedups

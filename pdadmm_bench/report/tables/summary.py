@@ -1,8 +1,8 @@
-"""Rows of one invocation to a table: a line per setting over its seeds, with interval and n on every number.
+"""The summary of one command's rows: a line per setting over its seeds, with interval and n on every number.
 
-Rows that differ in anything but the seed are never averaged. A run that failed is counted in the status column and
-keeps its place in "reached the target"; only its numbers are left out. So are the times of runs that were made side by
-side with others.
+Rows that differ in anything but the seed are never averaged. A run that failed is counted in the column ``runs`` and
+among the runs that tried to reach the target; its numbers are left out. Times of runs that were made side by side with
+others are left out too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import STATUSES, Row, shared, status_of
-from pdadmm_bench.report.units import seconds
+from pdadmm_bench.report.table import Cell, Column, Table, cell
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 #: What tells two lines apart when the rows do not carry their specification.
 SETTING = (
@@ -32,7 +29,13 @@ SETTING = (
 #: In place of a time, where all runs were made side by side with others.
 NOT_TIMED = "not timed"
 
-HEADINGS = ("optimizer", "test accuracy", "iteration time", "time to target", "runs")
+COLUMNS = [
+    Column("optimizer"),
+    Column("test accuracy", "accuracy"),
+    Column("iteration time", "seconds"),
+    Column("time to target", "seconds"),
+    Column("runs"),
+]
 
 
 @dataclass(frozen=True)
@@ -63,60 +66,39 @@ def summarise(rows: Iterable[Row]) -> list[SummaryLine]:
 
 
 def summary_table(rows: Iterable[Row]) -> Table:
-    """The summary for a terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    title = "test accuracy: mean [95 % bootstrap interval] over seeds, from five on"
+    """The summary: test accuracy is the mean over seeds with its 95 % interval, from five seeds on."""
     rows = list(rows)
-    caption = protocol_note([row.get("env_protocol") for row in rows])
-    table = Table(title=title, title_style="dim", title_justify="left", caption=caption, caption_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("optimizer", "runs") else "right")
-    for line in summarise(rows):
-        complete = all(STATUSES[status].complete for status in line.statuses)
-        *cells, runs = _cells(line)
-        table.add_row(*map(Text, cells), Text(runs, style="" if complete else "yellow"))
-    return table
-
-
-def summary_markdown(rows: Iterable[Row]) -> str:
-    """The summary as a Markdown table."""
-    lines = [HEADINGS, ("---", "---:", "---:", "---:", "---"), *map(_cells, summarise(rows))]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
-
-
-def _cells(line: SummaryLine) -> tuple[str, ...]:
-    return (
-        line.label,
-        _accuracy(line.accuracy),
-        _duration(line.iteration_s) if line.timed else NOT_TIMED,
-        _target(line),
-        ", ".join(f"{count} {status}" for status, count in line.statuses.items()),
+    return Table(
+        "summary",
+        "test accuracy: mean [95 % bootstrap interval] over seeds, from five on",
+        COLUMNS,
+        [_cells(line) for line in summarise(rows)],
+        [protocol_note([row.get("env_protocol") for row in rows])],
     )
 
 
-def _accuracy(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "–"
-    low, high = estimate.low, estimate.high
-    ends = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * estimate.value:.1f} %{ends} (n={estimate.n})"
+def _cells(line: SummaryLine) -> list[Cell]:
+    complete = all(STATUSES[status].complete for status in line.statuses)
+    return [
+        Cell(line.label),
+        cell(line.accuracy),
+        (cell(line.iteration_s) if line.iteration_s else Cell()) if line.timed else Cell(NOT_TIMED),
+        _target(line),
+        Cell(
+            ", ".join(f"{count} {status}" for status, count in line.statuses.items()),
+            tone="" if complete else "warning",
+        ),
+    ]
 
 
-def _duration(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "–"
-    spread = "" if estimate.low is None else f" [{seconds(estimate.low)}, {seconds(estimate.high)}]"
-    return f"{seconds(estimate.value)}{spread} (n={estimate.n})"
-
-
-def _target(line: SummaryLine) -> str:
+def _target(line: SummaryLine) -> Cell:
     if line.target is None:
-        return "–"
+        return Cell()
+    reached = f"{line.target.reached}/{line.target.runs}"
+    if not line.timed:
+        return Cell(f"{NOT_TIMED} ({reached})")
     value = line.target.seconds.value
-    median = seconds(value if value is not None and math.isfinite(value) else None) if line.timed else NOT_TIMED
-    return f"{median} ({line.target.reached}/{line.target.runs})"
+    return Cell(value if value is not None and math.isfinite(value) else None, suffix=reached)
 
 
 def _setting(row: Row) -> dict[str, Any]:

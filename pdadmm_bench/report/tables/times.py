@@ -11,8 +11,8 @@ from statistics import fmean
 
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.report.table import Cell, Column, Table, cell, flag_note, numbered
-from pdadmm_bench.report.tables.lines import (
-    Line,
+from pdadmm_bench.report.tables.settings import (
+    SettingRows,
     by_machine,
     columns,
     gather,
@@ -35,7 +35,7 @@ def iteration_tables(rows: Iterable[Row]) -> list[Table]:
     )
 
 
-def _iteration(lines: Sequence[Line], names: Sequence[str]) -> tuple[list[Column], list[list[Cell]], list[str]]:
+def _iteration(lines: Sequence[SettingRows], names: Sequence[str]) -> tuple[list[Column], list[list[Cell]], list[str]]:
     seconds = metric(ITERATION)
     table = []
     for line in lines:
@@ -80,7 +80,7 @@ def target_tables(rows: Iterable[Row]) -> list[Table]:
     )
 
 
-def _target(lines: Sequence[Line], names: Sequence[str]) -> tuple[list[Column], list[list[Cell]], list[str]]:
+def _target(lines: Sequence[SettingRows], names: Sequence[str]) -> tuple[list[Column], list[list[Cell]], list[str]]:
     table = []
     for line in lines:
         tried = [row for row in line.rows if reach_of_row(row) is not None]
@@ -146,16 +146,16 @@ def communication_table(rows: Iterable[Row]) -> Table | None:
     )
 
 
-def _wire(line: Line) -> str:
+def _wire(line: SettingRows) -> str:
     return ", ".join(sorted({str(row.get("dist_wire")) for row in line.rows}))
 
 
-def _without_wire(line: Line) -> str:
+def _without_wire(line: SettingRows) -> str:
     kept = {name: value for name, value in line.setting.items() if name != "wire"}
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-Body = Callable[[Sequence[Line], Sequence[str]], tuple[list[Column], list[list[Cell]], list[str]]]
+Body = Callable[[Sequence[SettingRows], Sequence[str]], tuple[list[Column], list[list[Cell]], list[str]]]
 
 
 def _per_machine(rows: Iterable[Row], name: str, title: str, body: Body) -> list[Table]:

@@ -11,7 +11,7 @@ from stats_rows import a_row, runs
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.stats.estimate import Estimate
-from pdadmm_bench.stats.profiles import performance_profile
+from pdadmm_bench.stats.performance_profile import performance_profile
 from pdadmm_bench.stats.speedup import efficiency, speedup, speedups
 from pdadmm_bench.stats.target import Reach, reach, reach_of_row, share_of_best, time_to_target
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 
 from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.report.table import Cell, Column, Table, numbered
-from pdadmm_bench.report.tables.lines import by_machine, gather
-from pdadmm_bench.stats.profiles import Profile, performance_profile
+from pdadmm_bench.report.tables.settings import by_machine, gather
+from pdadmm_bench.stats.performance_profile import PerformanceProfile, performance_profile
 from pdadmm_bench.stats.target import reach_of_row, time_to_target
 
 FACTORS = (1.0, 1.5, 2.0, 5.0, 10.0)
 
 
-def profiles(rows: Iterable[Row]) -> dict[tuple[str, int], Profile]:
+def performance_profiles(rows: Iterable[Row]) -> dict[tuple[str, int], PerformanceProfile]:
     """By class of machine and number of workers, the profile of median seconds to target over datasets and networks.
 
     Only runs that had the machine alone take part. There is none where nobody reached a target.
@@ -37,10 +37,10 @@ def profiles(rows: Iterable[Row]) -> dict[tuple[str, int], Profile]:
     return found
 
 
-def profile_tables(rows: Iterable[Row]) -> list[Table]:
+def performance_profile_tables(rows: Iterable[Row]) -> list[Table]:
     """The share of the problems that each optimizer solves within a factor of the fastest."""
     tables = []
-    for (machine, workers), profile in profiles(rows).items():
+    for (machine, workers), profile in performance_profiles(rows).items():
         table = [
             [
                 Cell(solver),

@@ -14,9 +14,9 @@ from stats_rows import a_row, runs
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.comparison import ComparedSides, ComparisonLine, compare_rows
 from pdadmm_bench.stats.metrics import Metric, metric, present
 from pdadmm_bench.stats.pairing import machine_class, pair, setting_name, settings
-from pdadmm_bench.stats.table import Line, Table, compare_rows
 
 ACCURACY = "acc_test_at_best_val"
 SECONDS = "time_iteration_median_s"
@@ -24,11 +24,11 @@ A = [0.80, 0.81, 0.82, 0.79, 0.80, 0.83, 0.84]
 B = [0.76, 0.77, 0.75, 0.75, 0.77, 0.78, 0.80]
 
 
-def compared(a: list[Row], b: list[Row], *names: str, **options: Any) -> Table:
+def compared(a: list[Row], b: list[Row], *names: str, **options: Any) -> ComparedSides:
     return compare_rows(a, b, [metric(name) for name in names or (ACCURACY,)], **options)
 
 
-def golden(line: Line) -> tuple[Any, ...]:
+def golden(line: ComparisonLine) -> tuple[Any, ...]:
     found = line.comparison
     effect, low, high = (
         None if x is None else round(x, 4) for x in (found.effect.value, found.effect.low, found.effect.high)
@@ -56,7 +56,7 @@ def test_golden_table() -> None:
     assert accuracy[5:] == (4 / 128, "worse")
     assert seconds == (setting, 7, 0.5, 0.5, 0.5, 16 / 128, "no difference shown")
     assert table.compared == {"optimizer": ("adam → pdadmm",)}
-    assert table.circumstances == {}
+    assert table.other_differences == {}
     assert (table.unpaired_a, table.unpaired_b) == (Counter(), Counter())
 
 
@@ -87,7 +87,7 @@ def test_itself_shows_no_difference() -> None:
     assert {line.comparison.verdict for line in table.lines} <= {"no difference shown", "too few pairs"}
     (alone,) = compared(rows[:7], rows[:7]).lines
     assert alone.comparison.verdict == "no difference shown"
-    assert table.compared == table.circumstances == {}
+    assert table.compared == table.other_differences == {}
     assert not table.unpaired_a and not table.unpaired_b
 
 
@@ -257,7 +257,7 @@ def test_circumstances_are_told() -> None:
         row |= {"weights_initial_sha256": "b"}
     for row in a:
         row |= {"env_torch": "2.8", "optimizer_lr": 0.1, "weights_initial_sha256": "a"}
-    told = compared(a, b).circumstances
+    told = compared(a, b).other_differences
     assert told["dist_threads"] == ("1 → 2",)
     assert told["env_torch"] == ("2.8 → 2.9",)
     assert told["optimizer_lr"] == ("0.1 → 0.3",)
@@ -287,7 +287,7 @@ def test_times_that_were_not_measured_in_turn_are_not_judged(start: int, taken_i
     assert (line.comparison.verdict, line.comparison.reason) == (
         "no difference shown", "A and B were not measured in turn",
     )  # fmt: skip
-    assert "not in turn" in compared(a, b).circumstances["created"][0]
+    assert "not in turn" in compared(a, b).other_differences["created"][0]
     assert compared(a, b, SECONDS, apart=True).lines[0].comparison.verdict == "worse"
     for row in b:
         row[ACCURACY] = 0.7

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row, shared
-from pdadmm_bench.stats.differences import circumstances, compared, in_turn
+from pdadmm_bench.stats.differences import compared, in_turn, other_differences
 from pdadmm_bench.stats.metrics import Metric
 from pdadmm_bench.stats.paired import ALPHA, Comparison, compare, judge
-from pdadmm_bench.stats.pairing import Group, machine_class, pair, repetition, settings
+from pdadmm_bench.stats.pairing import PairGroup, machine_class, pair, repetition, settings
 
 Pair = tuple[Row, Row]
 
 
 @dataclass(frozen=True)
-class Line:
+class ComparisonLine:
     """One metric over one group of pairs."""
 
     setting: dict[str, Any]
@@ -32,13 +33,13 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Side b against side a."""
+class ComparedSides:
+    """Side b against side a: the lines of the table, and what a reader should know beside them."""
 
-    lines: list[Line]
+    lines: list[ComparisonLine]
     compared: dict[str, tuple[str, ...]]
     """The settings on which the sides differ on purpose, with ``x → y`` for each pair of values."""
-    circumstances: dict[str, tuple[str, ...]]
+    other_differences: dict[str, tuple[str, ...]]
     """What else differs within pairs: versions, threads, resolved hyperparameters, starting weights, time of day."""
     unpaired_a: Counter[str]
     unpaired_b: Counter[str]
@@ -47,7 +48,7 @@ class Table:
 def compare_rows(
     a: Sequence[Row], b: Sequence[Row], metrics: Sequence[Metric],
     by: Sequence[str] | None = None, alpha: float = ALPHA, apart: bool = False,
-) -> Table:  # fmt: skip
+) -> ComparedSides:  # fmt: skip
     """Compare side ``b`` with side ``a``, row by row of the same problem and start.
 
     Args:
@@ -63,16 +64,16 @@ def compare_rows(
     found = [_line(setting, pairs, metric) for metric in metrics for setting, pairs in blocks]
     judged = judge([line.comparison for line in found], alpha)
     lines = [replace(line, comparison=comparison) for line, comparison in zip(found, judged, strict=True)]
-    return Table(
+    return ComparedSides(
         lines=[replace(line, comparison=_final(line, apart)) for line in lines],
         compared=compared(pairing.groups),
-        circumstances=circumstances(pairing.groups),
+        other_differences=other_differences(pairing.groups),
         unpaired_a=pairing.unpaired_a,
         unpaired_b=pairing.unpaired_b,
     )
 
 
-def _blocks(groups: Sequence[Group], by: Sequence[str] | None) -> list[tuple[dict[str, Any], list[Pair]]]:
+def _blocks(groups: Sequence[PairGroup], by: Sequence[str] | None) -> list[tuple[dict[str, Any], list[Pair]]]:
     """The pairs of each line, under the settings that tell it from the others (dataset and optimizer in any case)."""
     if by is None:
         names = sorted({name for group in groups for name in group.a.keys() | group.b.keys()})
@@ -91,7 +92,7 @@ def _blocks(groups: Sequence[Group], by: Sequence[str] | None) -> list[tuple[dic
     return list(blocks.values())
 
 
-def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> Line:
+def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> ComparisonLine:
     left_out: Counter[str] = Counter()
     usable = []
     for one, other in pairs:
@@ -108,7 +109,7 @@ def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> Lin
     comparison = compare([x for x, _ in values], [y for _, y in values], metric)
     if comparison.effect.missing:
         left_out["a value is 0, which has no ratio"] += comparison.effect.missing
-    return Line(setting, comparison, left_out, (misses[0], misses[1]), in_turn(usable))
+    return ComparisonLine(setting, comparison, left_out, (misses[0], misses[1]), in_turn(usable))
 
 
 def _repeats_count(metric: Metric) -> bool:
@@ -143,7 +144,7 @@ def _without_value(a: Row, b: Row, metric: Metric) -> str | None:
     return f"no {metric.name} ({', '.join(empty)})"
 
 
-def _final(line: Line, apart: bool) -> Comparison:
+def _final(line: ComparisonLine, apart: bool) -> Comparison:
     """No pair at all has its reason; and a difference of times is none where the machine may have made it."""
     found = line.comparison
     if not found.pairs and line.left_out:
@@ -151,3 +152,45 @@ def _final(line: Line, apart: bool) -> Comparison:
     if found.metric.kind == "time" and found.verdict in ("better", "worse") and not (line.in_turn or apart):
         return replace(found, verdict="no difference shown", reason="A and B were not measured in turn")
     return found
+
+
+def values_for_json(sides: ComparedSides) -> dict[str, Any]:
+    """The comparison as plain values for JSON, in which infinity, which JSON lacks, is null: misses are counted."""
+    lines = [
+        {
+            "metric": line.comparison.metric.name,
+            "setting": line.setting,
+            "pairs": line.comparison.pairs,
+            "a": asdict(line.comparison.a),
+            "b": asdict(line.comparison.b),
+            "effect_scale": "ratio" if line.comparison.metric.is_ratio else "difference",
+            "effect": asdict(line.comparison.effect),
+            "p": line.comparison.p,
+            "p_corrected": line.comparison.p_corrected,
+            "smallest_effect": line.comparison.metric.smallest,
+            "verdict": line.comparison.verdict,
+            "reason": line.comparison.reason,
+            "missed_a": line.misses[0],
+            "missed_b": line.misses[1],
+            "left_out": line.left_out,
+            "in_turn": line.in_turn,
+        }
+        for line in sides.lines
+    ]
+    whole = {
+        "alpha": ALPHA,
+        "lines": lines,
+        "compared": sides.compared,
+        "circumstances": sides.other_differences,
+        "unpaired_a": sides.unpaired_a,
+        "unpaired_b": sides.unpaired_b,
+    }
+    return {name: _finite(value) for name, value in whole.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -23,7 +23,7 @@ FOLLOWING = {
 
 
 @dataclass(frozen=True)
-class Line:
+class SettingRows:
     """Rows of one setting."""
 
     setting: dict[str, Any]
@@ -46,14 +46,14 @@ class Line:
         return any(not status_of(row).complete for row in self.rows)
 
 
-def gather(rows: Iterable[Row]) -> list[Line]:
+def gather(rows: Iterable[Row]) -> list[SettingRows]:
     """A line per setting, by dataset, network and workers; optimizers in the order in which they first appear."""
     groups: dict[str, tuple[dict[str, Any], list[Row]]] = {}
     for row in rows:
         found = settings(row)
         groups.setdefault(json.dumps(found, sort_keys=True, default=str), (found, []))[1].append(row)
     all_settings = [setting for setting, _ in groups.values()]
-    lines = [Line(setting, label(setting, all_settings), found) for setting, found in groups.values()]
+    lines = [SettingRows(setting, label(setting, all_settings), found) for setting, found in groups.values()]
     return sorted(lines, key=lambda line: [_order(line.setting.get(name)) for name in OWN[:-1]])
 
 
@@ -93,7 +93,7 @@ def by_machine(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def columns(lines: Sequence[Line], leave_out: Sequence[str] = ()) -> list[str]:
+def columns(lines: Sequence[SettingRows], leave_out: Sequence[str] = ()) -> list[str]:
     """The settings with a column: the optimizer, dataset and network, and the workers where there are several."""
     several = len({line.setting.get("gpus") for line in lines}) > 1 or any(
         (line.setting.get("gpus") or 1) > 1 for line in lines
@@ -109,7 +109,7 @@ def headings(names: Sequence[str]) -> list[Column]:
     ]
 
 
-def setting_cells(line: Line, names: Sequence[str]) -> list[Cell]:
+def setting_cells(line: SettingRows, names: Sequence[str]) -> list[Cell]:
     """A line's cells in the columns of settings."""
     return [Cell(line.optimizer if name == "optimizer" else line.setting.get(name)) for name in names]
 

@@ -15,7 +15,7 @@ Costs = Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True)
-class Profile:
+class PerformanceProfile:
     """Ratios to the best solver of each problem."""
 
     problems: tuple[str, ...]
@@ -39,7 +39,7 @@ class Profile:
         return factors, [self.share(solver, factor) for factor in factors]
 
 
-def performance_profile(costs: Costs) -> Profile:
+def performance_profile(costs: Costs) -> PerformanceProfile:
     """The profile of ``costs[solver][problem]``: positive, such as seconds to a target; None or infinity for a miss.
 
     Raises ``ValueError`` for a cost that is not positive.
@@ -53,7 +53,7 @@ def performance_profile(costs: Costs) -> Profile:
     if any(not cost > 0 for row in table.values() for cost in row):
         raise ValueError("costs are positive numbers, None or infinity for a miss")
     best = [min(column) for column in zip(*table.values(), strict=True)]
-    return Profile(
+    return PerformanceProfile(
         problems=problems,
         ratios={
             solver: tuple(

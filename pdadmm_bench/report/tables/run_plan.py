@@ -1,0 +1,88 @@
+"""The tables of ``run --dry-run``: every run, and what each worker of it would hold and do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pdadmm_bench.report.table import Cell, Column, Table
+
+
+@dataclass(frozen=True)
+class RunPlanLine:
+    """One run that would be made."""
+
+    optimizer: str
+    seed: int
+    layers: int
+    hidden: int
+    parameters: int
+    workers: int
+    iterations: int
+    hyperparameters: str
+    """As words, or the reason why the run would be skipped."""
+
+
+@dataclass(frozen=True)
+class WorkerPlanLine:
+    """One worker of a run: its layers, counted from 1 and with the last one, and what the cost model predicts."""
+
+    layers: tuple[int, int]
+    parameters: int
+    state_bytes: int
+    seconds: float
+    """Of one iteration."""
+    sent_bytes: int
+    """In one iteration."""
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """The workers of one run, and the predicted seconds of an iteration of all of them together."""
+
+    optimizer: str
+    layers: int
+    hidden: int
+    workers: Sequence[WorkerPlanLine]
+    seconds: float
+
+
+def run_plan_table(title: str, runs: Iterable[RunPlanLine]) -> Table:
+    """A line per run."""
+    heads = [
+        Column("optimizer"), Column("seed"), Column("layers × units"), Column("parameters", "count"),
+        Column("workers", "count"), Column("iterations", "count"), Column("hyperparameters"),
+    ]  # fmt: skip
+    lines = [
+        [
+            Cell(run.optimizer), Cell(str(run.seed)), Cell(f"{run.layers} × {run.hidden}"), Cell(run.parameters),
+            Cell(run.workers), Cell(run.iterations), Cell(run.hyperparameters),
+        ]
+        for run in runs
+    ]  # fmt: skip
+    return Table("runs", title, heads, lines)
+
+
+def worker_plan_table(title: str, plans: Iterable[NetworkPlan]) -> Table:
+    """A line per worker of each run, and one for all workers of it."""
+    heads = [
+        Column("optimizer"), Column("layers × units"), Column("worker"), Column("layers"),
+        Column("parameters", "count"), Column("state memory", "bytes"), Column("predicted iteration", "seconds"),
+        Column("predicted sent/iteration", "bytes"),
+    ]  # fmt: skip
+    lines: list[list[Cell]] = []
+    ends = []
+    for plan in plans:
+        network = f"{plan.layers} × {plan.hidden}"
+        for rank, worker in enumerate(plan.workers):
+            first, last = worker.layers
+            lines.append(
+                [
+                    Cell(plan.optimizer), Cell(network), Cell(str(rank)), Cell(f"{first}–{last}"),
+                    Cell(worker.parameters), Cell(worker.state_bytes), Cell(worker.seconds), Cell(worker.sent_bytes),
+                ]
+            )  # fmt: skip
+        blank = Cell("")
+        lines.append([Cell(plan.optimizer), blank, Cell("all"), blank, blank, blank, Cell(plan.seconds), blank])
+        ends.append(len(lines) - 1)
+    return Table("workers", title, heads, lines, section_ends=frozenset(ends))
