@@ -25,13 +25,13 @@ _LATEX = {
 
 def terminal(table: Table) -> Group:
     """For rich's console: the best in bold with a star, since colour does not survive a pipe; notes dim below."""
+    from rich.box import HEAVY_HEAD
     from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text
 
     headings = any(column.heading for column in table.columns)
-    plain = {"box": None, "pad_edge": False} if table.plain else {}
-    drawn = RichTable(show_header=headings, **plain)
+    drawn = RichTable(show_header=headings, box=None if table.plain else HEAVY_HEAD, pad_edge=not table.plain)
     for place, column in enumerate(table.columns):
         whole = table.plain and place < len(table.columns) - 1
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
