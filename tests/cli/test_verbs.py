@@ -178,7 +178,7 @@ def test_ctrl_c_during_imports_is_quiet(module: str, tmp_path: Path) -> None:
 
 
 def test_an_overlay_adds_a_dataset(cli: Cli, tmp_path: Path) -> None:
-    card = Path(command.share.roots()[-1] / "datasets" / "sbm.toml").read_text()
+    card = Path(command.resources.roots()[-1] / "datasets" / "sbm.toml").read_text()
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "mine.toml").write_text(card.replace("nodes = 2000", "nodes = 2000 "))
     assert "mine " in cli("--share", str(tmp_path), "list").out

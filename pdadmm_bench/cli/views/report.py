@@ -10,11 +10,10 @@ from typing import Any
 import typer
 
 from pdadmm_bench.cli.sources import SourceRows, read_sources
-from pdadmm_bench.cli.views.console import stdout
+from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report import render
 from pdadmm_bench.report.assemble import assemble
 from pdadmm_bench.report.pictures import Picture, pictures
 from pdadmm_bench.report.write import PICTURES, formats_of, write_report
@@ -51,8 +50,7 @@ def run_report(options: ReportOptions) -> None:
         drawn = pictures(found.rows, histories, report.points)
         missing += _without_history(found.rows, histories)
     if "terminal" in formats:
-        for table in report.tables:
-            stdout().print(render.terminal(table))
+        show(*report.tables)
     title = ", ".join(options.sources)
     written = list(write_report(options.out, files, title, found.rows, report, drawn, missing))
     for line in (*found.remarks, *missing):

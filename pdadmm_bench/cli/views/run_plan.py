@@ -14,9 +14,9 @@ from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microba
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.report.tables.run_plan import (
+    NetworkPlan,
     RunPlanLine,
     WorkerPlanLine,
-    NetworkPlan,
     run_plan_table,
     worker_plan_table,
 )
