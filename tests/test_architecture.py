@@ -25,10 +25,10 @@ OF_NAMED_TUPLES = ("_replace", "_asdict", "_fields", "_make")
 TO_BE_DONE = {
     "typer": {
         "gate/calibrate.py", "gate/measure.py", "gate/record.py", "gate/run.py",
-        "suite/unsynced.py", "timing/predict.py",
+        "suite/unsynced.py",
     },
     "private": {"gate/probe.py", "tracking/suite.py"},
-    "long": {"optim/admm/pdadmm.py"},
+    "long": set(),
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
@@ -24,14 +24,15 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim.cost import PDADMM, CostProfile
 from pdadmm_bench.optim.wire import Wire
 
 
 class Link(Protocol):
-    """A neighbour that tensors of shape (N, n) go to and come from, in order, in its ``wire`` format.
+    """A neighbour, with which tensors of shape (N, n) are exchanged in order.
 
-    Within an iteration: ``send``, and one ``expect`` per tensor before ``receive``. For starts and evaluation, off the
-    clock: ``hand`` and ``take``.
+    Within an iteration: ``send``, and one ``post_receive`` per tensor before ``receive``, in the ``wire`` format. For
+    starts and evaluation, off the clock: ``send_now`` and ``receive_now``, in float32.
     """
 
     wire: Wire
@@ -39,17 +40,17 @@ class Link(Protocol):
     def send(self, tensor: Tensor) -> None:
         """Start sending ``tensor``; the caller may overwrite it afterwards."""
 
-    def expect(self) -> None:
-        """Be ready for the neighbour's next tensor; posted early, it arrives while the worker computes."""
+    def post_receive(self) -> None:
+        """Start receiving the neighbour's next tensor; posted early, it arrives while the worker computes."""
 
     def receive(self) -> Tensor:
-        """The expected tensor, valid until the next ``receive``."""
+        """The tensor of the posted receive, valid until the next ``receive``."""
 
-    def hand(self, tensor: Tensor) -> None:
-        """Send ``tensor`` as it is, now."""
+    def send_now(self, tensor: Tensor) -> None:
+        """Send ``tensor`` unchanged; return when it is sent."""
 
-    def take(self, rows: int) -> Tensor:
-        """The tensor of ``rows`` rows that the neighbour hands over."""
+    def receive_now(self, rows: int) -> Tensor:
+        """The tensor of ``rows`` rows that the neighbour sends with ``send_now``."""
 
 
 class Pipeline(Protocol):
@@ -83,10 +84,10 @@ Report = dict[str, Tensor]
 """Name → one float64 value per layer of the block; the runner adds them up over layers, in order."""
 
 
-State = TypeVar("State")
+StateT = TypeVar("StateT")
 
 
-class Optimizer(ABC, Generic[State]):
+class Optimizer(ABC, Generic[StateT]):
     """Base of every optimizer; a subclass is one file and one registry line."""
 
     summary: ClassVar[str]
@@ -135,6 +136,15 @@ class Optimizer(ABC, Generic[State]):
             return f"{spec.optimizer} decides or exchanges on the host, which a CUDA graph cannot replay"
         return None
 
+    @property
+    def cost_profile(self) -> CostProfile:
+        """What an iteration costs per layer, and how workers share it; it may depend on the hyperparameters.
+
+        Partitions, predicted times and planned memory are made of it, and pipeline schedules are for a profile whose
+        parallelism is ``pipeline``. For a class that declares none, pdADMM's is assumed.
+        """
+        return replace(PDADMM, assumed_from="pdadmm")
+
     def steady(self) -> bool:
         """Whether every step is the same work on the device, decided by nothing on the host."""
         return False
@@ -144,37 +154,37 @@ class Optimizer(ABC, Generic[State]):
         return []
 
     @abstractmethod
-    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> StateT:
         """The state before the first iteration; ``layers`` are the block's starting weights and are not modified."""
 
     @abstractmethod
-    def step(self, state: State) -> None:
+    def step(self, state: StateT) -> None:
         """One iteration: an ADMM sweep or a full-batch gradient step. Runs on the clock."""
 
-    def evaluated(self, state: State, step: Mapping[str, float]) -> None:
+    def evaluated(self, state: StateT, step: Mapping[str, float]) -> None:
         """Told what an evaluated iteration gave, such as ``loss_train``, the same on every worker; off the clock."""
 
     @abstractmethod
-    def report(self, state: State) -> Report:
+    def report(self, state: StateT) -> Report:
         """Per-layer terms of what the last step reached; always ``loss`` (mean training cross-entropy)."""
 
     @abstractmethod
-    def layers(self, state: State) -> list[Layer]:
+    def layers(self, state: StateT) -> list[Layer]:
         """The block's current weights, for evaluation; not to be modified."""
 
-    def predict(self, state: State, x: Tensor, block: Block) -> Tensor:
+    def predict(self, state: StateT, x: Tensor, block: Block) -> Tensor:
         """The block's output for input rows ``x``: logits (N, classes) when it is the last block."""
         with torch.no_grad():
             return mlp.forward(self.layers(state), x, block)
 
-    def snapshot(self, state: State) -> Any:
+    def snapshot(self, state: StateT) -> Any:
         """Everything the next step depends on, as plain tensors, numbers, lists and dicts that ``torch.save`` takes.
 
         The tensors are those of the state, to be written before the next step: a copy would double the memory of a run.
         """
         return _to_plain(state)
 
-    def restore(self, state: State, snapshot: Any) -> None:
+    def restore(self, state: StateT, snapshot: Any) -> None:
         """Continue from ``snapshot`` in a freshly initialised ``state`` of the same problem and block."""
         _from_plain(state, snapshot)
 

@@ -46,8 +46,8 @@ def missing_compiler(device: torch.device) -> str | None:
     return None
 
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` as one kernel per shape; compiled in this process, so that no pool of compilers outlives the run."""
+def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` compiled to one kernel per shape, in this process, so that no pool of compilers outlives the run."""
     _import_inductor()
     import torch._inductor.config as inductor
 

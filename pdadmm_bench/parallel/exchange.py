@@ -1,8 +1,8 @@
 """Boundary tensors between neighbours: non-blocking, into preallocated buffers, counted and timed.
 
 A :class:`Neighbour` is what an optimizer knows as a :class:`~pdadmm_bench.optim.base.Link`. Every send is matched by
-one ``expect``, posted before it is needed, so that a transfer runs while the worker computes; time spent in
-``receive`` or waiting for a send buffer is exposed communication.
+one ``post_receive``, called early, so that a transfer runs while the worker computes. Time spent in ``receive`` or
+waiting for a send buffer is exposed communication.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Neighbour:
     device: torch.device
     traffic: Traffic
     _sending: dist.Work | None = field(default=None, init=False)
-    _expected: dist.Work | None = field(default=None, init=False)
+    _posted: dist.Work | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        # Made when first needed: pipelines exchange tensors of their own. Two to receive into, because the last one is
-        # still in use while the next one arrives.
+        # Buffers are made when they are first needed, because pipelines exchange tensors of their own. There are two to
+        # receive into, because one tensor is still in use while the next one arrives.
         self._outgoing: Tensor | None = None
         self._incoming: list[Tensor] = []
 
@@ -60,29 +60,29 @@ class Neighbour:
         self._sending = dist.isend(self._outgoing, self.peer)
         self.traffic.sent_bytes += self._outgoing.nbytes
 
-    def expect(self) -> None:
+    def post_receive(self) -> None:
         """Post the receive of the neighbour's next tensor."""
-        assert self._expected is None
+        assert self._posted is None
         if not self._incoming:
             self._incoming = [self._buffer(), self._buffer()]
-        self._expected = dist.irecv(self._incoming[0], self.peer)
+        self._posted = dist.irecv(self._incoming[0], self.peer)
 
     def receive(self) -> Tensor:
-        """The expected tensor, decoded; valid until the next call."""
-        assert self._expected is not None
-        self._wait(self._expected)
-        self._expected = None
+        """The tensor of the posted receive, decoded; valid until the next call."""
+        assert self._posted is not None
+        self._wait(self._posted)
+        self._posted = None
         self._incoming.reverse()
         payload = self._incoming[1]
         self.traffic.received_bytes += payload.nbytes
         return self.wire.decode(payload)
 
-    def hand(self, tensor: Tensor) -> None:
-        """Send a float32 tensor of any shape now; for starts and evaluation, off the clock and not counted."""
+    def send_now(self, tensor: Tensor) -> None:
+        """Send a float32 tensor of any shape; for starts and evaluation, off the clock and not counted."""
         dist.send(tensor.contiguous(), self.peer)
 
-    def take(self, rows: int) -> Tensor:
-        """The float32 tensor (rows, units) the neighbour hands over."""
+    def receive_now(self, rows: int) -> Tensor:
+        """The float32 tensor (rows, units) that the neighbour sends with ``send_now``."""
         tensor = torch.empty(rows, self.shape[1], device=self.device)
         dist.recv(tensor, self.peer)
         return tensor
@@ -90,26 +90,26 @@ class Neighbour:
     def measure(self, rows: int, starts: bool, repeats: int = 3) -> float:
         """Seconds per byte between the two workers, by the fastest round trip of a boundary tensor.
 
-        Both call it, the one to the left with ``starts``.
+        Both workers call it, the left one with ``starts``.
         """
         tensor = torch.zeros(rows, self.shape[1], device=self.device)
         seconds = []
         for _ in range(repeats):
             start = time.perf_counter()
             if starts:
-                self.hand(tensor)
-                self.take(rows)
+                self.send_now(tensor)
+                self.receive_now(rows)
             else:
-                self.hand(self.take(rows))
+                self.send_now(self.receive_now(rows))
             seconds.append(time.perf_counter() - start)
         return min(seconds) / 2 / tensor.nbytes
 
     def close(self) -> None:
-        """Wait for what is still on its way; both sides must have posted as often as the other sent."""
-        for work in (self._sending, self._expected):
+        """Wait for tensors that are still on their way; each side must have posted as often as the other sent."""
+        for work in (self._sending, self._posted):
             if work is not None:
                 work.wait()
-        self._sending = self._expected = None
+        self._sending = self._posted = None
 
     def _buffer(self) -> Tensor:
         return torch.empty(self.shape, dtype=self.wire.dtype, device=self.device)
@@ -123,7 +123,7 @@ class Neighbour:
 
 
 def close(*neighbours: Neighbour | None) -> None:
-    """Close those that are there."""
+    """Close the neighbours that exist."""
     for neighbour in neighbours:
         if neighbour is not None:
             neighbour.close()

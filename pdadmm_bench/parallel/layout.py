@@ -10,16 +10,10 @@ from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import ModelSpec, RunSpec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
-from pdadmm_bench.parallel.cost import (
-    GENERIC,
-    PROFILES,
-    Machine,
-    Profile,
-    layer_costs,
-    microbatches_for,
-    predict_iteration,
-)
-from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.optim.cost import CostProfile
+from pdadmm_bench.optim.create import create_optimizer
+from pdadmm_bench.parallel.cost import microbatches_for
+from pdadmm_bench.parallel.forecast import UNIT_MACHINE, forecast, planned_blocks
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def layout_of(spec: RunSpec, shape: ProblemShape, workers: int) -> Layout:
     """
     profile = profile_of(spec)
     return Layout(
-        blocks=tuple(blocks(spec, shape.widths, shape.rows, workers)),
+        blocks=tuple(planned_blocks(profile, spec.partition, shape.widths, shape.rows, workers)),
         schedule=spec.schedule if workers > 1 and profile.parallelism == "pipeline" else None,
         microbatches=spec.microbatches or microbatches_for(workers),
     )
@@ -87,29 +81,12 @@ def local_part(problem: Problem, block: Block) -> Problem:
     return replace(problem, **parts)
 
 
-def blocks(spec: RunSpec, sizes: Sequence[int], rows: int, workers: int) -> list[Block]:
-    """The block of each worker under ``spec.partition``."""
-    if workers == 1:
-        return [Block.whole(len(sizes) - 1)]
-    return partition(spec.partition, layer_costs(profile_of(spec), sizes, rows), workers)
-
-
 def planned_bytes(spec: RunSpec, sizes: Sequence[int], rows: int, block: Block) -> int:
     """State memory of the worker of ``block`` by the cost model, message buffers included: what ``--dry-run`` shows."""
-    profile, everyone = profile_of(spec), blocks(spec, sizes, rows, spec.gpus)
-    prediction = predict_iteration(
-        profile,
-        sizes,
-        rows,
-        everyone,
-        Machine(1.0, 1.0, 1.0, 0.0),  # memory is the same on every machine
-        wire=profile.wire if spec.wire == "auto" else spec.wire,
-        schedule=spec.schedule,
-        microbatches=spec.microbatches or microbatches_for(spec.gpus),
-    )
-    return prediction.workers[everyone.index(block)].state_bytes
+    workers = forecast(spec, create_optimizer(spec), UNIT_MACHINE, sizes, rows).workers
+    return next(worker.state_bytes for worker in workers if worker.block == block)
 
 
-def profile_of(spec: RunSpec) -> Profile:
-    """The cost profile of the spec's optimizer."""
-    return PROFILES.get(spec.optimizer, GENERIC)
+def profile_of(spec: RunSpec) -> CostProfile:
+    """The cost profile of the spec's optimizer with the spec's hyperparameters."""
+    return create_optimizer(spec).cost_profile

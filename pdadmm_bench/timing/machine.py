@@ -23,8 +23,8 @@ import torch.distributed as dist
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.pdadmm import z_q_u
-from pdadmm_bench.parallel.cost import FLOAT_BYTES, Z_Q_U_PASSES, Machine
+from pdadmm_bench.optim.admm.elementwise import Z_Q_U_PASSES, z_q_u
+from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine
 
 BUDGET_S = 1.0
 """Time of one measurement, as far as three repeats fit into it."""

@@ -1,30 +1,46 @@
-"""What ``pdadmm-bench predict`` computes and shows."""
+"""Predictions of the cost model: the strong-scaling table of ``predict``, and the machine that runs are planned for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cache
 from typing import Any, Literal
 
-import typer
 from pydantic import Field, field_validator
 
-from pdadmm_bench.core import resources as share
-from pdadmm_bench.core.typed import Typed, build, read_toml
-from pdadmm_bench.parallel.cost import (
-    GENERIC,
-    PROFILES,
-    Machine,
-    Prediction,
-    layer_costs,
-    microbatches_for,
-    predict_iteration,
-)
-from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.core import resources
+from pdadmm_bench.core.typed import Typed, read_toml
+from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.base import Optimizer
+from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, Prediction
+from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S, UNIT_MACHINE, forecast_iteration
+from pdadmm_bench.timing import machine as rates
 
 PUBLISHED = "reports/published/speedup.toml"
+MEASURE_S = 0.1
+"""Time for each rate of this machine that runs are planned with; rates are measured once per power of two of rows."""
+MAX_MEASURED_VALUES = 2**22
+"""Values of the arrays that rates are measured on: 16 MiB. In larger arrays a rate is the same and takes longer."""
+
+
+def planning_machine(rows: int, width: int, threads: int, device: str) -> Machine:
+    """This machine's rates for networks of ``width`` units and about ``rows`` rows, with assumed links.
+
+    Args:
+        threads: of each worker.
+        device: ``cpu`` or ``cuda``.
+    """
+    return _measured(
+        min(1 << max(0, rows - 1).bit_length(), max(1, MAX_MEASURED_VALUES // width)), width, threads, device
+    )
+
+
+@cache
+def _measured(rows: int, width: int, threads: int, device: str) -> Machine:
+    measured = rates.measure(rows, width, threads, device=device, link=False, budget=MEASURE_S)
+    return replace(measured, bandwidth_bytes_per_s=ASSUMED_BANDWIDTH, latency_s=ASSUMED_LATENCY_S)
 
 
 @dataclass(frozen=True)
@@ -56,8 +72,8 @@ PRESETS = {
 }
 
 
-class Question(Typed):
-    """What to predict."""
+class PredictOptions(Typed):
+    """The network, the workers and the machine to predict for."""
 
     workers: list[int]
     layers: list[int]
@@ -100,73 +116,67 @@ class Question(Typed):
         return [self.features, *[self.hidden] * (layers - 1), self.classes]
 
 
-def answer(values: dict[str, Any], json_file: Path | None) -> None:
-    """Print the table for the options ``values``, and write its rows to ``json_file`` if there is one."""
-    question = build(Question, values, "option")
+@dataclass(frozen=True)
+class Predicted:
+    """A row per optimizer, schedule, depth and number of workers, and the rates they are predicted with."""
 
-    from pdadmm_bench.core.files import check_writable
-    from pdadmm_bench.core.rows import write_rows
-
-    if json_file:
-        check_writable(json_file)
-    _check_optimizers(question.optimizer)
-    _rows(question, Machine(1.0, 1.0, 1.0, 0.0))  # says what is wrong with the question before anything is measured
-    rates = _machine(question)
-    found = _rows(question, rates)
-    _show(question, rates, found)
-    if json_file:
-        write_rows(json_file, found)
+    rows: list[dict[str, Any]]
+    machine: Machine
+    preset: Preset | None
+    """Of the machine, where it is not this one."""
 
 
-def _check_optimizers(names: list[str]) -> None:
-    from pdadmm_bench.optim import registry
+def run_predict(options: PredictOptions, on_message: Callable[[str], None]) -> Predicted:
+    """The predictions for ``options``; rates that are not given are measured.
 
-    for name in names:
-        if name not in registry.names():
-            registry.get(name)  # raises with the valid names
-        if name not in PROFILES:
-            typer.secho(f"{name} declares no cost profile: pdadmm's is assumed", fg="yellow", err=True)
+    Raises :class:`~pdadmm_bench.core.errors.UserError`, before anything is measured, for an unknown optimizer and for
+    a partition that does not fit the workers and layers.
+    """
+    optimizers = {name: registry.get(name).create({}, name) for name in options.optimizer}
+    for name, optimizer in optimizers.items():
+        if assumed := optimizer.cost_profile.assumed_from:
+            on_message(f"{name} declares no cost profile: {assumed}'s is assumed")
+    _rows(options, optimizers, UNIT_MACHINE)
+    machine = _machine(options)
+    return Predicted(_rows(options, optimizers, machine), machine, PRESETS.get(options.machine))
 
 
-def _machine(question: Question) -> Machine:
-    """The rates that the command line gives, and for the others the preset's or this machine's own."""
-    options = {
-        "flops_per_s": question.flops,
-        "memory_bytes_per_s": question.memory_bandwidth,
-        "bandwidth_bytes_per_s": question.bandwidth,
-        "latency_s": question.latency,
+def _machine(options: PredictOptions) -> Machine:
+    """The rates that the options give; the others are the preset's, or measured on this machine."""
+    named = {
+        "flops_per_s": options.flops,
+        "memory_bytes_per_s": options.memory_bandwidth,
+        "bandwidth_bytes_per_s": options.bandwidth,
+        "latency_s": options.latency,
     }
-    given = {name: rate for name, rate in options.items() if rate is not None}
-    if question.machine in PRESETS:
-        return replace(PRESETS[question.machine].machine, **given)
-    return Machine(**(given if len(given) == len(options) else {**_measured(question, given), **given}))
+    given = {name: rate for name, rate in named.items() if rate is not None}
+    if options.machine in PRESETS:
+        return replace(PRESETS[options.machine].machine, **given)
+    return Machine(**(given if len(given) == len(named) else {**_missing_rates(options, given), **given}))
 
 
-def _measured(question: Question, given: Collection[str]) -> dict[str, float]:
+def _missing_rates(options: PredictOptions, given: Collection[str]) -> dict[str, float]:
     """This machine's rates apart from those ``given``."""
-    from pdadmm_bench.timing import machine as rates
-
-    rows, width, threads = question.rows, question.hidden, question.threads
+    rows, width, threads = options.rows, options.hidden, options.threads
     found = {"bandwidth_bytes_per_s": math.inf, "latency_s": 0.0}
     if "flops_per_s" not in given:
         found["flops_per_s"] = rates.product_rate(rows, width, threads)
     if "memory_bytes_per_s" not in given:
         found["memory_bytes_per_s"] = rates.memory_rate(rows, width, threads)
-    if max(question.workers) > 1 and not {"bandwidth_bytes_per_s", "latency_s"} <= set(given):
-        found["bandwidth_bytes_per_s"], found["latency_s"] = rates.link_rate(rates.FLOAT_BYTES * rows * width)
+    if max(options.workers) > 1 and not {"bandwidth_bytes_per_s", "latency_s"} <= set(given):
+        found["bandwidth_bytes_per_s"], found["latency_s"] = rates.link_rate(FLOAT_BYTES * rows * width)
     return found
 
 
-def _rows(question: Question, machine: Machine) -> list[dict[str, Any]]:
-    """One row per optimizer, schedule, depth and number of workers."""
+def _rows(options: PredictOptions, optimizers: dict[str, Optimizer], machine: Machine) -> list[dict[str, Any]]:
     rows = []
-    for name in question.optimizer:
-        pipelined = PROFILES.get(name, GENERIC).parallelism == "pipeline"
-        for schedule in question.schedule if pipelined else [None]:
-            for layers in question.layers:
-                single = _prediction(question, machine, name, schedule, layers, 1)
-                for workers in question.workers:
-                    prediction = _prediction(question, machine, name, schedule, layers, workers)
+    for name, optimizer in optimizers.items():
+        pipelined = optimizer.cost_profile.parallelism == "pipeline"
+        for schedule in options.schedule if pipelined else [None]:
+            for layers in options.layers:
+                single = _prediction(options, optimizer, machine, schedule, layers, 1)
+                for workers in options.workers:
+                    prediction = _prediction(options, optimizer, machine, schedule, layers, workers)
                     speedup = single.iteration_s / prediction.iteration_s
                     rows.append(
                         {
@@ -174,7 +184,7 @@ def _rows(question: Question, machine: Machine) -> list[dict[str, Any]]:
                             "optimizer_name": name,
                             "schedule": schedule,
                             "model_layers": layers,
-                            "model_hidden": question.hidden,
+                            "model_hidden": options.hidden,
                             "dist_workers": workers,
                             "dist_partition": ",".join(str(len(worker.block)) for worker in prediction.workers),
                             "time_iteration_median_s": prediction.iteration_s,
@@ -184,32 +194,31 @@ def _rows(question: Question, machine: Machine) -> list[dict[str, Any]]:
                             "bytes_per_boundary": prediction.boundary_bytes,
                             "memory_state_bytes": prediction.state_bytes,
                             "memory_scratch_bytes": max(worker.scratch_bytes for worker in prediction.workers),
-                            "published_speedups": published(name, layers, question.hidden, workers),
+                            "published_speedups": published(name, layers, options.hidden, workers),
                         }
                     )
     return rows
 
 
 def _prediction(
-    question: Question, machine: Machine, name: str, schedule: str | None, layers: int, workers: int
+    options: PredictOptions, optimizer: Optimizer, machine: Machine, schedule: str | None, layers: int, workers: int
 ) -> Prediction:
-    profile, widths = PROFILES.get(name, GENERIC), question.widths(layers)
-    text = question.partition if workers > 1 else "even"
-    return predict_iteration(
-        profile,
-        widths,
-        question.rows,
-        partition(text, layer_costs(profile, widths, question.rows), workers),
+    return forecast_iteration(
+        optimizer.cost_profile,
+        options.widths(layers),
+        options.rows,
         machine,
-        wire=profile.wire if question.wire == "auto" else question.wire,
+        workers=workers,
+        layers=options.partition,
+        wire=optimizer.wire("auto").name if options.wire == "auto" else options.wire,
         schedule=schedule or "gpipe",
-        microbatches=question.microbatches or microbatches_for(workers),
+        microbatches=options.microbatches,
     )
 
 
 def published(optimizer: str, layers: int, hidden: int, workers: int) -> dict[str, float]:
     """Speedups that papers report for this optimizer on this network and number of workers, by dataset."""
-    path = share.find(PUBLISHED)
+    path = resources.find(PUBLISHED)
     found: dict[str, float] = {}
     for table in read_toml(path)["speedup"] if path else []:
         if table["kind"] == "workers" and (table["layers"], table["hidden"]) == (layers, hidden):
@@ -221,30 +230,3 @@ def published(optimizer: str, layers: int, hidden: int, workers: int) -> dict[st
                 if table["optimizer"] == optimizer and layers in table["layers"]:
                     found.setdefault(dataset["dataset"], dataset["speedups"][table["layers"].index(layers)])
     return found
-
-
-def _show(question: Question, machine: Machine, rows: list[dict[str, Any]]) -> None:
-    from pdadmm_bench.cli.views import console
-    from pdadmm_bench.report.tables.scaling import scaling_table
-
-    title = (
-        f"PREDICTED, not measured: {question.rows:,} rows, {question.features} features, {question.hidden} units, "
-        f"{question.classes} classes; {machine.flops_per_s / 1e9:,.4g} GFLOP/s, memory "
-        f"{machine.memory_bytes_per_s / 1e9:,.4g} GB/s, link {machine.bandwidth_bytes_per_s / 1e9:,.4g} GB/s, "
-        f"{machine.latency_s * 1e6:,.4g} µs"
-    )
-    preset = PRESETS.get(question.machine)
-    console.show(scaling_table(title, rows, published=preset is not None))
-    if preset is None:
-        return
-    typer.echo(f"Machine: {preset.source}.")
-    typer.echo(
-        "Published: arXiv 2105.09837 (pdADMM-G), against the authors' own serial run of the same method; how the "
-        "gradient methods were parallelised is not said. Speedups here are against the predicted single worker."
-    )
-    large = [row for row in rows if row["memory_state_bytes"] > preset.memory_bytes]
-    if large:
-        typer.echo(
-            f"{len(large)} of {len(rows)} rows would not fit: their state alone exceeds the "
-            f"{preset.memory_bytes / 2**30:.0f} GiB of one GPU."
-        )

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from pdadmm_bench.core import presets
 from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.optim.compiled import compiling_pays, missing_compiler
+from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.parallel.layout import Layout, ProblemShape, layout_of
 
 
@@ -107,10 +106,7 @@ def make_optimizer(spec: RunSpec, device: torch.device, rows: int = 0) -> Optimi
         device: where it will run; a compiler is looked for there.
         rows: training rows; whether compiling pays depends on them.
     """
-    values = presets.resolve(spec.preset, spec.optimizer, spec.data.dataset, spec.model)
-    optimizer: Optimizer[Any] = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
-    optimizer.precision = spec.precision
-    optimizer.deterministic = spec.deterministic
+    optimizer = create_optimizer(spec)
     wanted = compiling_pays(spec, rows) if spec.compile is None else spec.compile
     optimizer.compile = wanted and optimizer.compiles and missing_compiler(device) is None
     return optimizer

@@ -112,10 +112,10 @@ class Worker:
         """Accuracy and mean cross-entropy of the three parts, through the blocks from the first to the last."""
         step: Step = {}
         for name, rows in self.problem.parts().items():
-            x = links.left.take(len(rows.x)) if links.left else rows.x
+            x = links.left.receive_now(len(rows.x)) if links.left else rows.x
             logits = self.optimizer.predict(self.state, x, self.block)
             if links.right:
-                links.right.hand(logits)
+                links.right.send_now(logits)
             else:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
                 step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))

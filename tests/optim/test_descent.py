@@ -10,8 +10,9 @@ from scipy import optimize
 
 from pdadmm_bench.optim import base
 from pdadmm_bench.optim.admm import subproblems as sub
-from pdadmm_bench.optim.admm.descent import Descent, SampleSpaceWeights, Weights, first_layer
+from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.weights import SampleSpaceWeights, Weights, first_layer
 
 seeds = st.integers(0, 2**32 - 1)
 penalties = st.floats(1e-4, 10)

@@ -12,12 +12,11 @@ from pdadmm_bench.core.spec import ModelSpec, run_spec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
-from pdadmm_bench.optim.admm import pdadmm
-from pdadmm_bench.optim.admm.descent import spread
-from pdadmm_bench.optim.admm.pdadmm import Fused, gap_of, z_q_u
+from pdadmm_bench.optim.admm.batching import in_batches
 from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.weights import spread
 from pdadmm_bench.optim.base import Links
-from pdadmm_bench.optim.compiled import fused, missing_compiler
+from pdadmm_bench.optim.compiled import missing_compiler
 from pdadmm_bench.parallel.layout import ProblemShape
 from pdadmm_bench.training import setup
 from pdadmm_bench.training.run import run
@@ -32,12 +31,13 @@ def problem(seed: int = 0, rows: int = 40, features: int = 12, classes: int = 3)
     return Problem(name="toy", split="random", num_classes=classes, train=part, val=part, test=part, sha256="")
 
 
-def start(name: str, layers: int = 5, hidden: int = 16, **values):
+def start(name: str, layers: int = 5, hidden: int = 16, compile: bool = False, **values):
     data, block = problem(), Block.whole(layers)
     spec = ModelSpec(layers=layers, hidden=hidden, init="he")
     weights = mlp.initial_layers(spec, mlp.widths(spec, data.num_features, data.num_classes), 0, block)
     weights = [mlp.Layer(layer.weight.double(), layer.bias.double()) for layer in weights]
     optimizer = registry.get(name).create(values, name)
+    optimizer.compile = compile
     return optimizer, optimizer.init(data, weights, block, Links(wire=optimizer.wire("auto")))
 
 
@@ -202,16 +202,16 @@ def test_spread_of_rows_around_a_far_mean_is_that_around_the_mean(shape):
 
 @pytest.mark.parametrize("decay", ["zero", "identity"])
 @pytest.mark.parametrize("size", [2, 3, 100])
-def test_batches_of_equal_layers_take_the_same_steps(size, decay, monkeypatch):
-    monkeypatch.setattr(pdadmm, "GROUP_VALUES", size * 40 * 16)
+def test_batches_of_equal_layers_take_the_same_steps(size, decay):
     optimizer, state = start("pdadmm", layers=9, rho=0.05, nu=0.01, decay=decay)
+    state.batches = in_batches(state.layers, size)
     single, alone = start("pdadmm", layers=9, rho=0.05, nu=0.01, decay=decay)
     single.deterministic = True
     for _ in range(20):
         optimizer.step(state)
         single.step(alone)
-    assert len(state.groups) == {2: 5, 3: 4, 100: 2}[size]
-    assert len(alone.groups) == 8
+    assert len(state.batches) == {2: 5, 3: 4, 100: 2}[size]
+    assert len(alone.batches) == 8
     for layer, other in zip(state.layers, alone.layers, strict=True):
         torch.testing.assert_close(layer.W, other.W)
         torch.testing.assert_close(layer.r, layer.p @ layer.W.T + layer.b - layer.z)
@@ -220,15 +220,15 @@ def test_batches_of_equal_layers_take_the_same_steps(size, decay, monkeypatch):
 
 
 def test_compiled_passes_take_the_eager_iterates_to_rounding():
-    (optimizer, state), (compiling, compiled) = start("pdadmm", rho=0.05, nu=0.01), start("pdadmm", rho=0.05, nu=0.01)
-    compiled.fused = Fused(fused(gap_of), fused(z_q_u))
+    optimizer, state = start("pdadmm", rho=0.05, nu=0.01)
+    compiling, compiled = start("pdadmm", compile=True, rho=0.05, nu=0.01)
     for _ in range(5):
         optimizer.step(state)
         compiling.step(compiled)
     for layer, other in zip(state.layers, compiled.layers, strict=True):
         torch.testing.assert_close(other.W, layer.W, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(other.z, layer.z, rtol=1e-9, atol=1e-12)
-    assert compiled.fused is not None
+    assert compiled.compiled is not None
 
 
 def test_compiled_bf16_follows_eager_bf16():

@@ -105,10 +105,10 @@ def test_the_step_is_the_one_in_closed_form(seed: int, size: float) -> None:
     torch.testing.assert_close(found, x - sub.backtracking_step(tau) * gradient)
 
 
-def layer_state(seed: int, rows: int = 7, before: int = 6, units: int = 5) -> reference.LayerState:
+def layer_state(seed: int, rows: int = 7, before: int = 6, units: int = 5) -> reference.ReferenceLayer:
     shapes = {"W": (units, before), "b": (units,), "p": (rows, before), "z": (rows, units), "q": (rows, units)}
     variables = {name: random(10 * seed + i, *shape) for i, (name, shape) in enumerate(shapes.items())}
-    return reference.LayerState(**variables, q_old=variables["q"], u=random(10 * seed + 9, rows, units))
+    return reference.ReferenceLayer(**variables, q_old=variables["q"], u=random(10 * seed + 9, rows, units))
 
 
 @given(st.integers(0, 10**6))

@@ -21,8 +21,8 @@ from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links, Optimizer, state_bytes
-from pdadmm_bench.parallel import cost
-from pdadmm_bench.parallel.cost import Layers, Machine, predict_iteration
+from pdadmm_bench.optim.cost import PDADMM, Arrays, CostProfile
+from pdadmm_bench.parallel.cost import WIRE_BYTES, Layers, Machine, Prediction, layer_costs, predict_iteration
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing import machine as rates
 
@@ -98,51 +98,60 @@ def started(name: str, widths: Sequence[int] = WIDTHS, **values: Any) -> tuple[O
     return optimizer, state
 
 
-CASES: list[tuple[str, cost.Profile, dict[str, Any]]] = [
-    *((name, profile, {}) for name, profile in cost.PROFILES.items()),
-    ("pdadmm-q", cost.PDADMM_Q_ROUNDING_Q, {"quantize": "q"}),
+def profile_of(name: str, **values: Any) -> CostProfile:
+    return registry.get(name).create(values, name).cost_profile
+
+
+DECLARED = sorted(name for name in registry.names() if profile_of(name).assumed_from is None)
+ADMM: list[tuple[str, dict[str, Any]]] = [
+    ("pdadmm", {}), ("pdadmm-q", {}), ("pdadmm-q", {"quantize": "q"}), ("dladmm", {}),
+]  # fmt: skip
+CASES = [
+    *ADMM,
+    *((name, {}) for name in DECLARED if name not in {name for name, _ in ADMM}),
+    ("sgd", {"momentum": 0.9}),
 ]
 
 
+def test_every_optimizer_but_the_reference_declares_a_profile() -> None:
+    assert set(registry.names()) - set(DECLARED) == {"pdadmm-reference"}
+
+
 @pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize(("name", "profile", "values"), CASES)
-def test_products_are_those_the_optimizer_makes(
-    name: str, profile: cost.Profile, values: dict[str, Any], widths: Sequence[int]
-) -> None:
+@pytest.mark.parametrize(("name", "values"), CASES)
+def test_products_are_those_the_optimizer_makes(name: str, values: dict[str, Any], widths: Sequence[int]) -> None:
     optimizer, state = started(name, widths, **values)
     with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
         optimizer.step(state)
-    layers = Layers(profile, widths, ROWS)
+    layers = Layers(optimizer.cost_profile, widths, ROWS)
     assert sum(layers.flops(index) for index in range(len(layers))) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize(("name", "profile", "values"), CASES)
+@pytest.mark.parametrize(("name", "values"), CASES)
 def test_passes_are_close_to_those_the_optimizer_makes(
-    name: str, profile: cost.Profile, values: dict[str, Any], widths: Sequence[int]
+    name: str, values: dict[str, Any], widths: Sequence[int]
 ) -> None:
     """Within a tenth: vectors and scalars are left out of the model."""
     optimizer, state = started(name, widths, **values)
     with Traffic() as counter:
         optimizer.step(state)
-    layers = Layers(profile, widths, ROWS)
+    layers = Layers(optimizer.cost_profile, widths, ROWS)
     assert sum(map(layers.traffic, range(len(layers)))) == pytest.approx(counter.num_bytes, rel=0.1)
 
 
 @pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize(("name", "profile", "values"), CASES[:3])
-def test_state_is_what_the_optimizer_holds(
-    name: str, profile: cost.Profile, values: dict[str, Any], widths: Sequence[int]
-) -> None:
-    _, state = started(name, widths, **values)
-    layers = Layers(profile, widths, ROWS)
+@pytest.mark.parametrize(("name", "values"), ADMM)
+def test_state_is_what_the_optimizer_holds(name: str, values: dict[str, Any], widths: Sequence[int]) -> None:
+    optimizer, state = started(name, widths, **values)
+    layers = Layers(optimizer.cost_profile, widths, ROWS)
     scalars = 64
     assert sum(map(layers.state_bytes, range(len(layers)))) == pytest.approx(state_bytes(state), abs=scalars)
 
 
 def test_a_hand_made_network() -> None:
     """10 rows, widths 2-3-4: pdADMM makes 2 products in the first layer and 4 in the second, its last."""
-    layers = Layers(cost.PDADMM, [2, 3, 4], 10)
+    layers = Layers(PDADMM, [2, 3, 4], 10)
     assert [layers.flops(0), layers.flops(1)] == [2 * 2 * 10 * 2 * 3, 4 * 2 * 10 * 3 * 4]
     assert layers.traffic(0) == 4 * (73 * 10 * 3 + 10 * 3 * 3)
     # First: x; z, r, q; W, b. Last: p; z, r; W, b; labels.
@@ -151,8 +160,8 @@ def test_a_hand_made_network() -> None:
     assert [layers.parameters(0), layers.parameters(1)] == [9, 16]
 
 
-NO_PASSES = {role: replace(getattr(cost.PDADMM, role), passes=cost.Arrays()) for role in ("first", "hidden", "last")}
-PRODUCTS_ONLY = replace(cost.PDADMM, **NO_PASSES)
+NO_PASSES = {role: replace(getattr(PDADMM, role), passes=Arrays()) for role in ("first", "hidden", "last")}
+PRODUCTS_ONLY = replace(PDADMM, **NO_PASSES)
 
 
 def blocks(*sizes: int) -> list[Block]:
@@ -185,8 +194,8 @@ def test_layers_alone_hide_p_behind_the_rest_of_the_layer() -> None:
 
 
 def test_sequential_workers_take_turns() -> None:
-    prediction = predict_iteration(cost.DLADMM, [10] * 5, 100, blocks(2, 2), MACHINE)
-    single = predict_iteration(cost.DLADMM, [10] * 5, 100, blocks(4), MACHINE)
+    prediction = predict_iteration(profile_of("dladmm"), [10] * 5, 100, blocks(2, 2), MACHINE)
+    single = predict_iteration(profile_of("dladmm"), [10] * 5, 100, blocks(4), MACHINE)
     transfer = 1e-3 + 100 * 10 * 4 / 1e8
     assert prediction.iteration_s == pytest.approx(single.iteration_s + 2 * transfer)
     assert prediction.exposed_s == pytest.approx(2 * transfer)
@@ -194,8 +203,8 @@ def test_sequential_workers_take_turns() -> None:
 
 def test_a_pipeline_has_the_bubble_of_gpipe() -> None:
     """Four equal stages, eight micro-batches, free messages and updates: (M + G − 1)/M turns of one stage's work."""
-    role = replace(cost.PROFILES["sgd"].hidden, passes=cost.Arrays())
-    profile = replace(cost.PROFILES["sgd"], first=role, hidden=role, last=role)
+    role = replace(profile_of("sgd").hidden, passes=Arrays())
+    profile = replace(profile_of("sgd"), first=role, hidden=role, last=role)
     machine = replace(MACHINE, memory_bytes_per_s=math.inf, bandwidth_bytes_per_s=math.inf, latency_s=0.0)
     stages = predict_iteration(profile, [10] * 5, 80, blocks(1, 1, 1, 1), machine, microbatches=8)
     assert stages.iteration_s == pytest.approx(stages.workers[0].compute_s * 11 / 8)
@@ -203,7 +212,7 @@ def test_a_pipeline_has_the_bubble_of_gpipe() -> None:
 
 
 def test_1f1b_takes_the_time_of_gpipe_and_less_memory() -> None:
-    profile = cost.PROFILES["adam"]
+    profile = profile_of("adam")
     gpipe, one = (
         predict_iteration(profile, [10] * 5, 80, blocks(2, 2), MACHINE, schedule=schedule, microbatches=8)
         for schedule in ("gpipe", "1f1b")
@@ -212,15 +221,15 @@ def test_1f1b_takes_the_time_of_gpipe_and_less_memory() -> None:
     assert [a.state_bytes < b.state_bytes for a, b in zip(one.workers, gpipe.workers, strict=True)] == [True, True]
 
 
-@pytest.mark.parametrize(("wire", "size"), cost.WIRE_BYTES.items())
+@pytest.mark.parametrize(("wire", "size"), WIRE_BYTES.items())
 def test_bytes_per_boundary_are_one_tensor_each_way(wire: str, size: int) -> None:
-    prediction = predict_iteration(cost.PDADMM, [7, 10, 10, 10, 3], 100, blocks(2, 1, 1), MACHINE, wire=wire)
+    prediction = predict_iteration(PDADMM, [7, 10, 10, 10, 3], 100, blocks(2, 1, 1), MACHINE, wire=wire)
     assert prediction.boundary_bytes == 2 * 100 * 10 * size
     assert [worker.sent_bytes for worker in prediction.workers] == [1000 * size, 2000 * size, 1000 * size]
 
 
 def test_a_pipeline_sends_the_padding_too() -> None:
-    profile = cost.PROFILES["sgd"]
+    profile = profile_of("sgd")
     assert predict_iteration(profile, [7, 10, 3], 101, blocks(1, 1), MACHINE, microbatches=8).boundary_bytes == (
         2 * 104 * 10 * 4
     )
@@ -228,17 +237,17 @@ def test_a_pipeline_sends_the_padding_too() -> None:
 
 
 @given(
-    st.sampled_from(sorted(cost.PROFILES)),
+    st.sampled_from(DECLARED),
     st.lists(st.integers(1, 40), min_size=3, max_size=9),
     st.integers(1, 200),
     st.integers(1, 8),
 )
 def test_more_work_or_slower_links_never_help(name: str, widths: list[int], rows: int, workers: int) -> None:
     workers = min(workers, len(widths) - 1)
-    profile = cost.PROFILES[name]
+    profile = profile_of(name)
 
-    def predicted(rows: int = rows, machine: Machine = MACHINE, workers: int = workers) -> cost.Prediction:
-        split: Sequence[Block] = partition("auto", cost.layer_costs(profile, widths, rows), workers)
+    def predicted(rows: int = rows, machine: Machine = MACHINE, workers: int = workers) -> Prediction:
+        split: Sequence[Block] = partition("auto", layer_costs(profile, widths, rows), workers)
         return predict_iteration(profile, widths, rows, split, machine)
 
     found = predicted()
@@ -254,7 +263,7 @@ def test_more_work_or_slower_links_never_help(name: str, widths: list[int], rows
 def test_state_falls_with_the_workers() -> None:
     widths = [1024] * 17
     one, two = (
-        predict_iteration(cost.PDADMM, widths, 4000, partition("even", [1.0] * 16, workers), MACHINE).state_bytes
+        predict_iteration(PDADMM, widths, 4000, partition("even", [1.0] * 16, workers), MACHINE).state_bytes
         for workers in (1, 2)
     )
     assert two <= 0.6 * one

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.parallel.layout import blocks, planned_bytes
+from pdadmm_bench.parallel.layout import ProblemShape, layout_of, planned_bytes
 
 ROWS, HIDDEN = 40, 16
 SIZES = [12, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 3]
@@ -16,7 +16,8 @@ SIZES = [12, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 3]
 def planned(**values: Any) -> list[int]:
     """Planned bytes of every worker."""
     spec = run_spec({"layers": 5, "hidden": HIDDEN, **values})
-    return [planned_bytes(spec, SIZES, ROWS, block) for block in blocks(spec, SIZES, ROWS, spec.gpus)]
+    layout = layout_of(spec, ProblemShape(ROWS, tuple(SIZES)), spec.gpus)
+    return [planned_bytes(spec, SIZES, ROWS, block) for block in layout.blocks]
 
 
 @pytest.mark.parametrize(("wire", "bytes_per_number"), [("auto", 4), ("fp32", 4), ("bf16", 2)])

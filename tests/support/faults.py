@@ -8,7 +8,8 @@ import signal
 import time
 from pathlib import Path
 
-from pdadmm_bench.optim.admm.pdadmm import PdADMM, State
+from pdadmm_bench.optim.admm.pdadmm import PdADMM
+from pdadmm_bench.optim.admm.state import PdADMMState
 
 STEP = 5
 """The call of ``step`` that fails: the third iteration after two to warm up."""
@@ -26,7 +27,7 @@ class Faulty(PdADMM):
         super().__init__(hyperparameters)
         self.calls = 0
 
-    def step(self, state: State) -> None:
+    def step(self, state: PdADMMState) -> None:
         self.calls += 1
         if self.calls == STEP and int(os.environ.get("RANK", "0")) == self.rank:
             if self.rank > 0:  # worker 0 has the terminal
@@ -83,7 +84,7 @@ class Slow(PdADMM):
 
     summary = "takes its time"
 
-    def step(self, state: State) -> None:
+    def step(self, state: PdADMMState) -> None:
         time.sleep(0.05)
         super().step(state)
         Path("training").touch()
@@ -94,7 +95,7 @@ class Lonely(PdADMM):
 
     summary = "takes its time"
 
-    def step(self, state: State) -> None:
+    def step(self, state: PdADMMState) -> None:
         if state.links.left is state.links.right is None:
             time.sleep(LONELY_S)
         super().step(state)

@@ -33,6 +33,16 @@ def predict(
     """Predict time, speedup, communication and memory of 1 … G workers from the cost model; nothing is trained."""
     values = {name: value for name, value in locals().items() if name != "json_file"}
     values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"]}
-    from pdadmm_bench.timing.predict import answer
+    from pdadmm_bench.cli.views.prediction import show_prediction
+    from pdadmm_bench.core.files import check_writable
+    from pdadmm_bench.core.rows import write_rows
+    from pdadmm_bench.core.typed import build
+    from pdadmm_bench.timing.predict import PredictOptions, run_predict
 
-    answer(values, json_file)
+    options = build(PredictOptions, values, "option")
+    if json_file:
+        check_writable(json_file)
+    found = run_predict(options, lambda text: typer.secho(text, fg="yellow", err=True))
+    show_prediction(options, found)
+    if json_file:
+        write_rows(json_file, found.rows)

@@ -1,27 +1,18 @@
-"""The updates that cost matrix products, p and W: one step of exactly majorised descent each, and the residual with it.
+"""One step of exactly majorised descent: the updates of p and W, which are the ones that need matrix products.
 
-Both subproblems are quadratic, so a gradient g and its image J g give the curvature along g in closed form, and the
-same image moves the carried residual: two products per update. The papers search for the step by backtracking.
-
-W comes in two forms. :class:`Weights` is the matrix itself. The first layer's input x is fixed, though, so each iterate
-of its weights is c·W₀ + Aᵀx for a scalar c and coefficients A (N, n), and with K = x xᵀ (N, N) a step needs neither W
-nor the d features: :class:`SampleSpaceWeights`, one product of N·N·n instead of two of N·d·n.
+Both subproblems are quadratic. A gradient g and its image J g give the curvature along g in closed form, and the same
+image moves the carried residual. So an update takes two products. The papers search for the step by backtracking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.products import Products
-from pdadmm_bench.optim.base import square
-from pdadmm_bench.parallel.cost import in_sample_space
 
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
@@ -29,7 +20,7 @@ StepRule = Callable[[Tensor], Tensor]
 
 @dataclass
 class Descent:
-    """How the steps of a run are taken: their rule, and the products with their precision and buffers."""
+    """How a run takes its steps: the step rule, and the products with their precision and buffers."""
 
     rule: StepRule
     products: Products
@@ -54,172 +45,3 @@ class Descent:
         step = self.rule(tau)
         self.products.move(x, gradient, step)
         self.products.move(r, image, step)
-
-
-@dataclass
-class Weights:
-    """W (n_l, n_{l-1}) as it is."""
-
-    W: Tensor
-    to_identity: bool = field(default=False, metadata={"state": False})
-    """Whether W decays toward I, not toward 0."""
-
-    def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
-        """W ← W − G/θ for (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖² (or ‖W − I‖²), and r as :meth:`Descent.descend_p`."""
-        gradient = by.products.scratch.like("gradient", self.W).copy_(self.W)
-        if self.to_identity:
-            gradient.diagonal(dim1=-2, dim2=-1).sub_(1)
-        p = by.products.factor("kept", p)
-        gradient = by.products.direction(gradient, (r if seen is None else seen).mT, p, beta=mu, alpha=nu)
-        image = by.products.image(p, gradient.mT)
-        by.move(self.W, gradient, r, image, sub.curvature(gradient, image, nu, mu))
-
-    def matrix(self) -> Tensor:
-        """W, not to be modified."""
-        return self.W
-
-    def image(self, x: Tensor) -> Tensor:
-        """x Wᵀ for any rows x."""
-        return functional.linear(x, self.W)
-
-    def decayed(self) -> Tensor:
-        """What weight decay makes small: ‖W‖², or ‖W − I‖²."""
-        return square(self.W - torch.eye(*self.W.shape, device=self.W.device) if self.to_identity else self.W)
-
-
-@dataclass
-class SampleSpaceWeights:
-    """W = c·W₀ + Aᵀx by its coefficients, for a layer whose input x never changes.
-
-    With rows that depend on each other, A holds what Aᵀx does not show, up to ν/μ times their residual: a decay far
-    below that of its data, 0 < μ ≪ ν‖K‖, costs digits of W there. No decay at all does not.
-    """
-
-    A: Tensor
-    """(N, n) coefficients of the rows of x."""
-    c: Tensor
-    """What is left of the starting weights, a scalar."""
-    start: Tensor = field(metadata={"state": False})
-    """W₀ (n, d)."""
-    start_image: Tensor = field(metadata={"state": False})
-    """x W₀ᵀ (N, n)."""
-    start_norm: Tensor = field(metadata={"state": False})
-    """‖W₀‖, a scalar."""
-    gram: Tensor = field(metadata={"state": False})
-    """K = x xᵀ (N, N)."""
-    gram_norm: Tensor = field(metadata={"state": False})
-    """‖K‖, a scalar."""
-    x: Tensor = field(metadata={"state": False})
-    evaluated: _Evaluated = field(default_factory=lambda: _Evaluated(), metadata={"state": False})
-
-    @classmethod
-    def of(cls, start: Tensor, x: Tensor) -> SampleSpaceWeights:
-        """The coordinates of ``start``: c = 1, A = 0."""
-        image = x @ start.T
-        norm = torch.linalg.vector_norm(start)
-        gram = x @ x.T
-        zero, one = torch.zeros_like(image), torch.ones_like(norm)
-        return cls(zero, one, start, image, norm, gram, torch.linalg.vector_norm(gram), x)
-
-    def descend(self, by: Descent, p: Tensor, r: Tensor, nu: float, mu: float, seen: Tensor | None = None) -> None:
-        """The same step: G = Hᵀx + μc·W₀ with H = ν r + μ A, so p Gᵀ = K H + μc·x W₀ᵀ."""
-        rest, scratch = mu * self.c, by.products.scratch
-        H = torch.mul(r if seen is None else seen, nu, out=scratch.like("gradient", r)).add_(self.A, alpha=mu)
-        image = by.products.mm(self.gram, H, out=scratch.like("image", r))
-        square = torch.dot(H.view(-1), image.view(-1)) + 2 * rest * torch.dot(H.view(-1), self.start_image.view(-1))
-        norm = (square + (rest * self.start_norm).square()).clamp(min=0).sqrt()
-        image.addcmul_(self.start_image, rest)
-        theta = sub.curvature_from(norm, torch.linalg.vector_norm(image), nu, mu)
-        if mu == 0:
-            # Where rows of x depend on each other and nothing decays, H stays while G and its image vanish, and what
-            # rounding leaves of these two says nothing about the curvature; ν‖K‖ is the largest that it can be.
-            rounding = torch.finfo(H.dtype).eps * len(H) ** 0.5 * self.gram_norm
-            known = square > rounding * torch.dot(H.view(-1), H.view(-1))
-            theta = torch.where(known, theta, nu * self.gram_norm)
-        by.move(self.A, H, r, image, theta)
-        self.c -= by.rule(theta) * rest
-
-    def matrix(self) -> Tensor:
-        """W, formed anew: one product of N·d·n."""
-        return (self.start * self.c).addmm_(self.A.T, self.x)
-
-    def image(self, x: Tensor) -> Tensor:
-        """x Wᵀ for any rows x, without W: what does not change of it is kept for rows that were asked for before."""
-        start_image, kernel = self.evaluated.of(x, lambda: (x @ self.start.T, x @ self.x.T))
-        return (start_image * self.c).addmm_(kernel, self.A)
-
-    def decayed(self) -> Tensor:
-        """What weight decay makes small: ‖W‖² = c²‖W₀‖² + ⟨A, 2c·x W₀ᵀ + K A⟩."""
-        image = (self.gram @ self.A).double().addcmul_(self.start_image.double(), 2 * self.c.double())
-        return (self.c * self.start_norm).double().square() + (self.A.double() * image).sum()
-
-
-class _Evaluated:
-    """x W₀ᵀ and x x_trainᵀ of the few matrices x that a run evaluates. No part of the state, nor of its bytes."""
-
-    def __init__(self) -> None:
-        self._found: dict[int, tuple[Tensor, tuple[Tensor, Tensor]]] = {}
-
-    def of(self, x: Tensor, compute: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """What ``compute`` gave for this very tensor, which is kept with it so that its address stays its own."""
-        if x.data_ptr() not in self._found:
-            self._found[x.data_ptr()] = x, compute()
-        return self._found[x.data_ptr()][1]
-
-
-@dataclass
-class Affine:
-    """What every layer of an ADMM has, and begins its variables with."""
-
-    weights: Weights | SampleSpaceWeights
-    b: Tensor
-    """(n_l,)"""
-
-    @property
-    def W(self) -> Tensor:
-        """The weight matrix, not to be modified."""
-        return self.weights.matrix()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """x Wᵀ + b for any rows."""
-        return self.weights.image(x).add_(self.b)
-
-
-Decay = Literal["zero", "identity"]
-DECAY_DESCRIPTION = "what μ pulls hidden weights to; identity suits a warm start, first and last layer go to zero"
-
-
-def layer_weights(
-    index: int, total: int, W: Tensor, x: Tensor, form: Literal["auto", "features", "samples"], decay: Decay
-) -> Weights | SampleSpaceWeights:
-    """The weights of layer ``index`` of ``total`` with input x (N, d), starting from ``W``, which is not modified."""
-    if index == 0:
-        return first_layer(W, x, form)
-    return Weights(W.clone(), to_identity=decay == "identity" and index < total - 1)
-
-
-def first_layer(W: Tensor, x: Tensor, form: Literal["auto", "features", "samples"]) -> Weights | SampleSpaceWeights:
-    """The weights of the layer whose input x (N, d) is fixed, starting from ``W``, which is not modified.
-
-    ``auto`` takes the samples' form where the cost model (:func:`pdadmm_bench.parallel.cost.in_sample_space`) says so.
-    """
-    if form == "auto":
-        form = "samples" if in_sample_space(len(x), x.shape[1]) else "features"
-    return SampleSpaceWeights.of(W, x) if form == "samples" else Weights(W.clone())
-
-
-SPREAD_STEPS = 20
-"""Power iterations: the error of σ₁² is (σ₂/σ₁)⁴⁰ of what is between the two."""
-
-
-def spread(x: Tensor) -> float:
-    """(‖x‖² − σ₁²)/N of rows x (N, d): the mean square of what a row has beside the strongest direction of all.
-
-    Non-negative features lie around a mean that is far from zero and says little of a node (four fifths of ‖x‖² in
-    Amazon Photo). A decay in proportion to this holds back the directions that tell nodes apart equally on every graph.
-    """
-    norms = torch.linalg.vector_norm(x, dim=1)
-    direction = x[norms.argmax()]
-    for _ in range(SPREAD_STEPS):
-        direction = functional.normalize(x.T @ (x @ direction), dim=0)
-    return float((square(norms) - square(x @ direction)).clamp(min=0) / len(x))

@@ -1,18 +1,18 @@
 """dlADMM: deep learning ADMM with a backward and a forward sweep per iteration.
 
-Wang, Yu, Chen, Zhao (KDD 2019, arXiv 1905.13611). Sweep L → 1 updating a, z, b, W; sweep 1 → L updating W, b, z, a;
-then the one dual u of the output layer. Each update reads the newest value of its neighbours, so the layers
-cannot work at the same time: on a layer partition this is naive model parallelism.
+Wang, Yu, Chen, Zhao (KDD 2019, arXiv 1905.13611). The sweep L → 1 updates a, z, b, W, and the sweep 1 → L updates
+W, b, z, a. The dual u, which only the output layer has, comes last. Each update reads the newest value of its
+neighbours, so layers cannot be updated at the same time: on several workers this is naive model parallelism.
 
-Layer l keeps its input p_l = a_{l-1} and the activation f(z_{l-1}) that a_{l-1} is tied to, so that every update of a
-layer is local.
+Layer l keeps its input p_l = a_{l-1}, and the activation f(z_{l-1}) that a_{l-1} is tied to. So every update of a layer
+is local.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -21,13 +21,15 @@ from torch import Tensor
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import DECAY_DESCRIPTION, Affine, Decay, Descent, layer_weights
+from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.products import Products
-from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, FirstLayerForm
+from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.cost import OUTPUT_PASSES, Arrays, CostProfile, LayerWork
 
 
 class DlADMMHyperparameters(Typed):
@@ -36,14 +38,12 @@ class DlADMMHyperparameters(Typed):
     rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    decay: Decay = Field("zero", description=DECAY_DESCRIPTION)
-    first_layer: Literal["auto", "features", "samples"] = Field(
-        "auto", description="form of the first layer's weights: the matrix, or coefficients of the training rows"
-    )
+    decay: Decay = "zero"
+    first_layer: FirstLayerForm = "auto"
 
 
 @dataclass
-class LayerState(Affine):
+class DlADMMLayer(ADMMLayer):
     """Variables of one layer; ``p`` = a_{l-1} is the input x in layer 1, ``u`` exists in the output layer only."""
 
     p: Tensor
@@ -58,10 +58,10 @@ class LayerState(Affine):
 
 
 @dataclass
-class State:
+class DlADMMState:
     """Variables of a block."""
 
-    layers: list[LayerState]
+    layers: list[DlADMMLayer]
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
     descent: Descent = field(metadata={"state": False})
@@ -72,41 +72,43 @@ class State:
         return self.descent.products.scratch
 
 
-class DlADMM(Optimizer[State]):
+class DlADMM(ADMMOptimizer[DlADMMState]):
     """Backward then forward sweep, with the exact majoriser for a and W and a carried residual."""
 
     summary: ClassVar[str] = "sequential gradient-free ADMM with backward-forward sweeps (KDD 2019)"
     Hyperparameters: ClassVar[type[Typed]] = DlADMMHyperparameters
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
 
-    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+    @property
+    def cost_profile(self) -> CostProfile:
+        return CostProfile(
+            first=LayerWork(4, Arrays(0, 88, 20), Arrays(1, 2, 1)),
+            hidden=LayerWork(8, Arrays(18, 97, 20), Arrays(2, 2, 1)),
+            last=LayerWork(8, Arrays(18, 80 + 1.6 * OUTPUT_PASSES, 20), Arrays(2, 3, 1)),
+            sampled=LayerWork(0, Arrays(0, 110), Arrays(1, 4, 1, 1), gram_products=2),
+            scratch=Arrays(inputs=1, outputs=1),
+            parallelism="sequential",
+        )
+
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> DlADMMState:
         """Feed-forward start with u = 0 and every residual zero."""
-        settings = self.hyperparameters
-        p = links.left.take(len(problem.train.x)) if links.left else problem.train.x
-        states: list[LayerState] = []
-        for index, (weight, bias) in zip(block, layers, strict=True):
-            z = torch.addmm(bias, p, weight.T)
-            weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
-            state = LayerState(weights=weights, b=bias.clone(), p=p, z=z, r=torch.zeros_like(z))
-            if index > 0:
-                state.activation = p.clone()
-            if index < block.total - 1:
-                p = z.relu()
-                state.a = p
-            else:
-                state.u = torch.zeros_like(z)
-            states.append(state)
-        if links.right:
-            links.right.hand(p)
-        return State(states, problem.train.y, links, Descent(sub.exact_step, Products(self.precision)))
+        states: list[DlADMMLayer] = []
+        for start in self.feed_forward_start(problem, layers, block, links):
+            r = torch.zeros_like(start.z)
+            layer = DlADMMLayer(start.weights, start.b, start.p, start.z, r, a=start.output)
+            if start.index > 0:
+                layer.activation = start.p.clone()
+            if start.output is None:
+                layer.u = torch.zeros_like(start.z)
+            states.append(layer)
+        return DlADMMState(states, problem.train.y, links, Descent(sub.exact_step, Products(self.precision)))
 
-    def step(self, state: State) -> None:
+    def step(self, state: DlADMMState) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
         # Backward, L → 1: each layer updates z, b, W, then its input, which is a_l of the layer before.
         if left:
-            left.expect()
+            left.post_receive()
         if right:
-            right.expect()
+            right.post_receive()
             layers[-1].a = right.receive()
         for layer in reversed(layers):
             self.update_z(layer, state)
@@ -130,17 +132,17 @@ class DlADMM(Optimizer[State]):
         elif (u := layers[-1].u) is not None:
             u.sub_(layers[-1].r, alpha=self.hyperparameters.rho)
 
-    def penalty(self, layer: LayerState) -> float:
+    def penalty(self, layer: DlADMMLayer) -> float:
         """Weight of the layer's equation: ρ in the output layer, ν elsewhere."""
         return self.hyperparameters.nu if layer.u is None else self.hyperparameters.rho
 
-    def residual(self, layer: LayerState, state: State) -> Tensor:
+    def residual(self, layer: DlADMMLayer, state: DlADMMState) -> Tensor:
         """The residual as the updates see it: r, shifted by the dual in the output layer."""
         if layer.u is None:
             return layer.r
         return torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho, out=state.scratch.like("seen", layer.r))
 
-    def update_p(self, layer: LayerState, state: State) -> None:
+    def update_p(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """a_{l-1} ← a_{l-1} − g/τ."""
         if layer.activation is None:
             return
@@ -149,20 +151,20 @@ class DlADMM(Optimizer[State]):
             seen, weight = self.residual(layer, state), self.penalty(layer)
             state.descent.descend_p(layer.p, gap, layer.r, layer.W, weight, self.hyperparameters.nu, seen)
 
-    def update_W(self, layer: LayerState, state: State) -> None:
+    def update_W(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """W ← W − G/θ."""
         with self.part("W"):
             seen, weight = self.residual(layer, state), self.penalty(layer)
             layer.weights.descend(state.descent, layer.p, layer.r, weight, self.hyperparameters.mu, seen)
 
-    def update_b(self, layer: LayerState, state: State) -> None:
+    def update_b(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """The exact minimiser."""
         with self.part("b"):
             mean = sub.column_mean(self.residual(layer, state), state.scratch)
             layer.b -= mean
             layer.r -= mean
 
-    def update_z(self, layer: LayerState, state: State) -> None:
+    def update_z(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """Closed form in hidden layers, exact root finding in the output layer."""
         settings = self.hyperparameters
         if layer.u is not None:
@@ -178,7 +180,7 @@ class DlADMM(Optimizer[State]):
                 sub.tied_z(r.add_(z), a, out=z, scratch=state.scratch)
                 r.sub_(z)
 
-    def report(self, state: State) -> Report:
+    def report(self, state: DlADMMState) -> Report:
         """The Lagrangian (``objective``), ‖z_L − a_{L-1} W_Lᵀ − b_L‖² (``primal_residual``) and the training loss."""
         objective, primal, loss = (per_layer(len(state.layers), state.y.device) for _ in range(3))
         for i, layer in enumerate(state.layers):
@@ -192,9 +194,3 @@ class DlADMM(Optimizer[State]):
                 objective[i] += risk - (layer.u.double() * layer.r.double()).sum()
                 loss[i] = risk / len(state.y)
         return {"objective": objective, "primal_residual": primal, "loss": loss}
-
-    def layers(self, state: State) -> list[Layer]:
-        return [Layer(layer.W, layer.b) for layer in state.layers]
-
-    def predict(self, state: State, x: Tensor, block: Block) -> Tensor:
-        return mlp.forward(state.layers, x, block)

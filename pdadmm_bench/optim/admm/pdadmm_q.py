@@ -1,8 +1,8 @@
-"""pdADMM-G-Q: pdADMM whose layer inputs p take values in a finite set Δ only, so that they travel as small codes.
+"""pdADMM-G-Q: pdADMM whose layer inputs p have values in a finite set Δ, so that workers send small codes.
 
-Wang et al. (TNNLS 2022, arXiv 2105.09837): p ← the nearest δ ∈ Δ to p − g/τ. The paper's Δ is {−1, 0, …, 20}; the
-authors' code quantises q instead, to 1000 levels from −1 to 2. Features differ in scale by orders of magnitude between
-datasets, so by default Δ is in units of the largest starting activation of each layer.
+Wang et al. (TNNLS 2022, arXiv 2105.09837): p ← the nearest δ ∈ Δ to p − g/τ. The paper's Δ is {−1, 0, …, 20}. The
+authors' code quantises q instead, to 1000 levels from −1 to 2. The scale of features differs by orders of magnitude
+between datasets, so by default Δ is in units of the largest starting activation of each layer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
-from pdadmm_bench.optim.admm.pdadmm import LayerState, PdADMM, PdADMMHyperparameters, State
+from pdadmm_bench.optim.admm.pdadmm import PdADMM, PdADMMHyperparameters
+from pdadmm_bench.optim.admm.state import PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile
 from pdadmm_bench.optim.wire import Codes, Wire
 
 
@@ -48,14 +50,22 @@ class PdADMMQ(PdADMM):
     summary: ClassVar[str] = "pdADMM with quantised layer inputs (TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMQHyperparameters
 
+    @property
+    def cost_profile(self) -> CostProfile:
+        """With ``quantize=q`` a hidden layer keeps u too; with ``p`` the rounding takes a product more."""
+        if self.hyperparameters.quantize == "q":
+            passes = Arrays(12 + ROUNDING_PASSES, 92 + ROUNDING_PASSES, 10)
+            return admm_profile(4, 89 + ROUNDING_PASSES, passes, stored=4)
+        return admm_profile(5, 73 + ROUNDING_PASSES, Arrays(33 + ROUNDING_PASSES, 75 + ROUNDING_PASSES, 10))
+
     def wires(self) -> dict[str, Wire]:
-        """Codes of Δ, for p and for the v it is pulled to: never floats."""
+        """Codes of Δ, for p and for the v that it is pulled to; floats are never sent."""
         settings = self.hyperparameters
         codes = Codes.of(settings.low, settings.high, settings.levels, settings.grid == "scaled")
         return {codes.name: codes}
 
-    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
-        """As pdADMM, with the starting p rounded to Δ and the residuals that leaves."""
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> PdADMMState:
+        """As pdADMM, with the starting p rounded to Δ, and the residual of the rounded p."""
         state = super().init(problem, layers, block, links)
         for index, layer in zip(block, state.layers, strict=True):
             if self.hyperparameters.quantize == "q":
@@ -65,7 +75,7 @@ class PdADMMQ(PdADMM):
                 layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
         return state
 
-    def update_p(self, layer: LayerState, gap: Tensor, state: State) -> None:
+    def update_p(self, layer: PdADMMLayer, gap: Tensor, state: PdADMMState) -> None:
         """p ← round(p − g/τ); the residual follows the rounded step exactly."""
         if self.hyperparameters.quantize == "q":
             super().update_p(layer, gap, state)
@@ -78,6 +88,6 @@ class PdADMMQ(PdADMM):
         products.add(layer.r, torch.sub(rounded, layer.p, out=gap), layer.W.T, beta=1, alpha=1)
         layer.p.copy_(rounded)
 
-    def restrict(self, layer: LayerState, q: Tensor) -> Tensor:
+    def restrict(self, layer: PdADMMLayer, q: Tensor) -> Tensor:
         """round(q), with ``quantize=q``."""
         return layer.wire_right.round(q) if self.hyperparameters.quantize == "q" else q

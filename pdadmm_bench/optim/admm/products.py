@@ -15,17 +15,19 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks, temporary
-from pdadmm_bench.optim.compiled import fused
+from pdadmm_bench.optim.compiled import compile_elementwise
 
 
 class Products:
-    """Products of one precision, and the buffers they need; with ``compile``, elementwise passes are fused."""
+    """Products of one precision, and the buffers they need; with ``compile``, elementwise passes are compiled."""
 
     def __init__(self, precision: str = "fp32", compile: bool = False):
         self._low = precision == "bf16"
         self.scratch = Scratch()
         """The buffers of the products, and of all that surrounds them."""
-        self._passes = {each: fused(each) for each in (weighted_sum, moved)} if self._low and compile else None
+        self._passes = (
+            {each: compile_elementwise(each) for each in (weighted_sum, moved)} if self._low and compile else None
+        )
 
     def factor(self, name: str, x: Tensor) -> Tensor:
         """``x`` as products take it, for several of them; valid until the next ``factor`` of that name."""
@@ -63,7 +65,7 @@ class Products:
             self._pass(moved, x, direction, step=step)
 
     def _pass(self, function: Callable[..., Any], *tensors: Tensor, **settings: Any) -> None:
-        """``function`` of the tensors, fused or a few rows at a time."""
+        """``function`` of the tensors, compiled or a few rows at a time."""
         if self._passes:
             self._passes[function](*tensors, **settings)
         else:

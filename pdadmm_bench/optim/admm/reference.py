@@ -1,9 +1,10 @@
-"""The literal reference of pdADMM: what one writes down with the papers and the authors' public code at hand.
+"""The literal reference of pdADMM: a direct implementation of the papers and of the authors' public code.
 
-It is there to be measured against, in time and in the accuracy it ends at. Autograd gives the gradients of p and W,
-every residual is computed when it is wanted, and the step is found by backtracking: the curvature starts at 20 and
-doubles until the quadratic model lies above the objective. Next to the authors' code it leaves out work that nobody
-needs: a product is not repeated within an update, and rounding causes no doublings.
+pdADMM is measured against it, in time and in final accuracy. Its closed forms are its own, so that it can serve as an
+oracle. Autograd gives the gradients of p and W, every residual is computed when it is needed, and the step is found by
+backtracking: the curvature starts at 20 and doubles until the quadratic model lies above the objective. Compared with
+the authors' code it leaves out unnecessary work: a product is not repeated within an update, and rounding causes no
+doublings.
 Sources: arXiv 2009.02868 and 2105.09837; order of updates and equations as in :mod:`pdadmm_bench.optim.admm.pdadmm`.
 """
 
@@ -25,15 +26,17 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
-from pdadmm_bench.optim.admm.pdadmm import RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE
+from pdadmm_bench.optim.admm import penalty_schedule
+from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
 from pdadmm_bench.optim.admm.subproblems import BACKTRACKING_CAP, BACKTRACKING_FACTOR, BACKTRACKING_START
 from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
 
 SOFTMAX_CURVATURE = 0.5
 """Bound of the second derivative of softmax cross-entropy, whose inverse is the step of the z_L update."""
 RESOLUTION = 1000
-"""Units of rounding of an objective below which a difference decides nothing. A residual is a difference of larger
-numbers, so float32 knows its sum of squares to some 1e-4; without this, trials fail by rounding once a layer rests."""
+"""Differences of an objective below so many units of rounding decide nothing. A residual is a difference of larger
+numbers, so float32 has its sum of squares to about 1e-4. Without this, trials fail by rounding when a layer has
+converged."""
 
 
 class ReferenceHyperparameters(Typed):
@@ -43,15 +46,13 @@ class ReferenceHyperparameters(Typed):
     nu: float = Field(1.0, gt=0, description="ν, penalty of the layer equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
     step_rule: Literal["backtracking"] = Field("backtracking", description="backtracking from 20, the only rule")
-    rho_schedule: Literal["constant", "authors"] = Field(
-        "constant", description="authors: ρ and ν × 10 (up to 1) when the training cost stalls"
-    )
+    rho_schedule: PenaltySchedule = "constant"
     output_steps: int = Field(50, ge=1, description="most steps of accelerated proximal gradient for z_L")
     output_tolerance: float = Field(1e-3, ge=0, description="relative change of z_L at which they stop")
 
 
 @dataclass
-class LayerState:
+class ReferenceLayer:
     """Variables of one layer. ``p`` is the input x in layer 1; ``q``, ``q_old`` and ``u`` stay empty in the last."""
 
     W: Tensor
@@ -64,17 +65,17 @@ class LayerState:
 
 
 @dataclass
-class State:
+class ReferenceState:
     """Variables of all layers, and the penalties in force."""
 
-    layers: list[LayerState]
+    layers: list[ReferenceLayer]
     rho: float
     nu: float
     costs: list[float]
     y: Tensor = field(metadata={"state": False})
 
 
-class Reference(Optimizer[State]):
+class Reference(Optimizer[ReferenceState]):
     """pdADMM as it is written down, on one worker."""
 
     summary: ClassVar[str] = "reference to measure pdadmm against: autograd, real backtracking, nothing carried"
@@ -86,7 +87,7 @@ class Reference(Optimizer[State]):
             return f"{spec.optimizer} is a reference for one worker, not for {spec.gpus}"
         return super().supports(spec)
 
-    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> ReferenceState:
         """Feed-forward start: p_{l+1} = q_l = f(z_l) and u = 0."""
         p = problem.train.x
         states = []
@@ -94,11 +95,11 @@ class Reference(Optimizer[State]):
             z = p @ weight.T + bias
             q = z.relu() if index < block.total - 1 else z.new_empty(0)
             variables = {"q": q, "q_old": q.clone(), "u": torch.zeros_like(q)}
-            states.append(LayerState(W=weight.clone(), b=bias.clone(), p=p, z=z, **variables))
+            states.append(ReferenceLayer(W=weight.clone(), b=bias.clone(), p=p, z=z, **variables))
             p = q.clone()
-        return State(states, self.hyperparameters.rho, self.hyperparameters.nu, [], problem.train.y)
+        return ReferenceState(states, self.hyperparameters.rho, self.hyperparameters.nu, [], problem.train.y)
 
-    def step(self, state: State) -> None:
+    def step(self, state: ReferenceState) -> None:
         """p → W → b → z → q → u, each over all layers."""
         layers, nu, rho, mu = state.layers, state.nu, state.rho, self.hyperparameters.mu
         with self.part("p"):
@@ -124,16 +125,15 @@ class Reference(Optimizer[State]):
             for layer, following in pairwise(layers):
                 layer.u = layer.u + rho * (following.p - layer.q)
 
-    def evaluated(self, state: State, step: Mapping[str, float]) -> None:
+    def evaluated(self, state: ReferenceState, step: Mapping[str, float]) -> None:
         if self.hyperparameters.rho_schedule == "constant":
             return
-        state.costs = [*state.costs[-2:], step["loss_train"]]
-        falls = [before - after for before, after in pairwise(state.costs)]
-        if len(falls) == 2 and max(falls) < RHO_MIN_DECREASE:
-            factor = max(1.0, min(RHO_FACTOR, RHO_CAP / state.rho))
+        state.costs = penalty_schedule.with_newest(state.costs, step["loss_train"])
+        if penalty_schedule.stalled(state.costs):
+            factor = penalty_schedule.growth(state.rho)
             state.rho, state.nu = factor * state.rho, factor * state.nu
 
-    def report(self, state: State) -> Report:
+    def report(self, state: ReferenceState) -> Report:
         """The Lagrangian (``objective``), Σ‖p_{l+1} − q_l‖² (``primal_residual``), Σ‖ρ Δq_l‖² (``dual_residual``)."""
         objective, primal, dual, loss = (per_layer(len(state.layers), state.y.device) for _ in range(4))
         for i, layer in enumerate(state.layers):
@@ -148,11 +148,11 @@ class Reference(Optimizer[State]):
         loss[-1] = risk / len(state.y)
         return {"objective": objective, "primal_residual": primal, "dual_residual": dual, "loss": loss}
 
-    def layers(self, state: State) -> list[Layer]:
+    def layers(self, state: ReferenceState) -> list[Layer]:
         return [Layer(layer.W, layer.b) for layer in state.layers]
 
 
-def residual(layer: LayerState) -> Tensor:
+def residual(layer: ReferenceLayer) -> Tensor:
     """r = p Wᵀ + b − z (N, n_l), computed."""
     return layer.p @ layer.W.T + layer.b - layer.z
 
@@ -162,7 +162,7 @@ def sum_of_squares(x: Tensor) -> Tensor:
     return x.square().sum()
 
 
-def update_p(layer: LayerState, before: LayerState, nu: float, rho: float) -> Tensor:
+def update_p(layer: ReferenceLayer, before: ReferenceLayer, nu: float, rho: float) -> Tensor:
     """A majorised step of p on (ν/2)‖p Wᵀ + b − z‖² + ⟨u, p − q⟩ + (ρ/2)‖p − q‖², q and u of the layer before."""
     q, u = before.q, before.u
 
@@ -174,7 +174,7 @@ def update_p(layer: LayerState, before: LayerState, nu: float, rho: float) -> Te
     return majorised_step(objective, layer.p)
 
 
-def update_W(layer: LayerState, nu: float, mu: float) -> Tensor:
+def update_W(layer: ReferenceLayer, nu: float, mu: float) -> Tensor:
     """A majorised step of W on (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖²."""
 
     def objective(W: Tensor) -> Tensor:
@@ -230,6 +230,6 @@ def output_z(a: Tensor, z: Tensor, y: Tensor, nu: float, steps: int, tolerance: 
     return z
 
 
-def minimising_q(layer: LayerState, p_next: Tensor, nu: float, rho: float) -> Tensor:
+def minimising_q(layer: ReferenceLayer, p_next: Tensor, nu: float, rho: float) -> Tensor:
     """argmin_q (ν/2)‖q − f(z)‖² + ⟨u, p_{l+1} − q⟩ + (ρ/2)‖p_{l+1} − q‖²."""
     return (rho * p_next + layer.u + nu * layer.z.relu()) / (rho + nu)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.optim.cost import CostProfile, gradient_profile
 from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
 
 
@@ -24,6 +25,10 @@ class Adadelta(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch Adadelta (Zeiler, 2012)"
     Hyperparameters: ClassVar[type[Typed]] = AdadeltaHyperparameters
+
+    @property
+    def cost_profile(self) -> CostProfile:
+        return gradient_profile(statistics=2, passes=29, scratch=2)
 
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         settings = self.hyperparameters

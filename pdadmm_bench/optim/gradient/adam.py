@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.optim.cost import CostProfile, gradient_profile
 from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
 
 
@@ -25,6 +26,10 @@ class Adam(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch Adam (Kingma and Ba, 2015)"
     Hyperparameters: ClassVar[type[Typed]] = AdamHyperparameters
+
+    @property
+    def cost_profile(self) -> CostProfile:
+        return gradient_profile(statistics=2, passes=7)
 
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         settings = self.hyperparameters

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +22,7 @@ from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, Report, per_layer
+from pdadmm_bench.optim.cost import CostProfile, gradient_profile
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 
@@ -33,7 +34,7 @@ class GradientHyperparameters(Typed):
 
 
 @dataclass
-class State:
+class GradientState:
     """Parameters (leaves that require gradients), their passes and torch optimizer, and the pipeline, if any."""
 
     layers: list[Layer]
@@ -47,7 +48,7 @@ class State:
     """Mean training cross-entropy at the weights the last step started from."""
 
 
-class GradientOptimizer(Optimizer[State]):
+class GradientOptimizer(Optimizer[GradientState]):
     """A torch optimizer behind the contract."""
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
@@ -56,19 +57,24 @@ class GradientOptimizer(Optimizer[State]):
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         """The ``torch.optim`` instance for these parameters, in its fastest form for their device."""
 
+    @property
+    def cost_profile(self) -> CostProfile:
+        """A pipeline. What the update keeps and passes over is Adam's where a class does not declare its own."""
+        return replace(gradient_profile(statistics=2, passes=7), assumed_from="adam")
+
     def wires(self) -> dict[str, Wire]:
         """Stages send activations and gradients in the precision they compute them in."""
         return {"bf16": BFloat16()} if self.precision == "bf16" else {"fp32": Wire()}
 
-    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> State:
+    def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> GradientState:
         layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
         network = Backprop(layers, block, torch.bfloat16 if self.precision == "bf16" else torch.float32)
         optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
         pipeline = links.pipeline(network, problem) if links.pipeline else None
         x = problem.train.x if pipeline else problem.train.x.to(network.dtype)
-        return State(layers, optimizer, network, x, problem.train.y, pipeline)
+        return GradientState(layers, optimizer, network, x, problem.train.y, pipeline)
 
-    def step(self, state: State) -> None:
+    def step(self, state: GradientState) -> None:
         with self.part("gradient"):
             state.network.start()
             if state.pipeline:
@@ -80,22 +86,22 @@ class GradientOptimizer(Optimizer[State]):
         with self.part("update"):
             state.optimizer.step()
 
-    def report(self, state: State) -> Report:
+    def report(self, state: GradientState) -> Report:
         """The training loss the last step started from; the objective is the loss."""
         loss = per_layer(len(state.layers), state.y.device)
         loss[-1] = state.loss
         return {"loss": loss, "objective": loss}
 
-    def layers(self, state: State) -> list[Layer]:
+    def layers(self, state: GradientState) -> list[Layer]:
         return [Layer(layer.weight.detach(), layer.bias.detach()) for layer in state.layers]
 
-    def snapshot(self, state: State) -> Any:
+    def snapshot(self, state: GradientState) -> Any:
         return {
             "layers": [[tensor.detach() for tensor in layer] for layer in state.layers],
             "optimizer": state.optimizer.state_dict(),
         }
 
-    def restore(self, state: State, snapshot: Any) -> None:
+    def restore(self, state: GradientState, snapshot: Any) -> None:
         with torch.no_grad():
             for layer, saved in zip(state.layers, snapshot["layers"], strict=True):
                 for tensor, value in zip(layer, saved, strict=True):

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.typed import Typed
+from pdadmm_bench.optim.cost import CostProfile, gradient_profile
 from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
 
 
@@ -23,6 +24,11 @@ class SGD(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch gradient descent"
     Hyperparameters: ClassVar[type[Typed]] = SGDHyperparameters
+
+    @property
+    def cost_profile(self) -> CostProfile:
+        heavy = self.hyperparameters.momentum > 0
+        return gradient_profile(statistics=int(heavy), passes=5 if heavy else 3)
 
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         settings = self.hyperparameters

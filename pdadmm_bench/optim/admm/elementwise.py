@@ -1,0 +1,71 @@
+"""The elementwise passes of pdADMM, over some rows of a layer or of a batch of equal layers.
+
+Each is one pass over memory: in blocks of rows with a ``scratch`` for the temporaries, or compiled into one loop
+without a ``scratch``. The dual u is given only where a method keeps it; elsewhere u = ν(q − f(z)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.buffers import Scratch, temporary
+from pdadmm_bench.optim.wire import Wire
+
+Z_Q_U_PASSES = 50
+"""Arrays that :func:`z_q_u` reads or writes."""
+
+
+def v_of(
+    out: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None, *, nu: float, rho: float, scratch: Scratch | None = None
+) -> Tensor:
+    """v = q − u/ρ of some rows of a layer, written to ``out``."""
+    if u is not None:
+        return torch.add(q, u, alpha=-1 / rho, out=out)
+    activation = torch.clamp(z, min=0, out=temporary(scratch, "activation", z))
+    return sub.pull(q, activation, nu, rho, out=out)
+
+
+def gap_of(
+    out: Tensor, p: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None,
+    *, nu: float, rho: float, wire: Wire, scratch: Scratch | None = None,
+) -> Tensor:  # fmt: skip
+    """p − v of some rows, written to ``out``; q, z and u are those of the layer before."""
+    return torch.sub(p, wire.round(v_of(out, q, z, u, nu=nu, rho=rho, scratch=scratch)), out=out)
+
+
+def z_q_u(
+    p: Tensor, r: Tensor, q: Tensor, z: Tensor, u: Tensor | None = None,
+    *, shift: Tensor, before: float, nu: float, rho: float,
+    restrict: Callable[[Tensor], Tensor] | None = None, scratch: Scratch | None = None,
+) -> Tensor:  # fmt: skip
+    """Update z, q and u of some rows of a hidden layer, and the residual with them, in place; return ‖change of q‖².
+
+    Args:
+        p: (N, n) the next layer's new p; r: residual, to which z is added back; q, z: the layer's.
+        u: the dual where it is kept, else ν(q − f(z)).
+        shift: (n,) the change of b, which is subtracted from every row of r.
+        before: ν of the last q-update, from which u comes; nu, rho: of this one.
+        restrict: maps q to the set that a method restricts it to.
+    """
+    activation = torch.clamp(z, min=0, out=temporary(scratch, "activation", z))
+    if u is not None:
+        u_by_nu = torch.mul(u, 1 / nu, out=temporary(scratch, "u", u))
+    else:
+        u_by_nu = torch.sub(q, activation, out=temporary(scratch, "u", q))
+        if before != nu:
+            u_by_nu.mul_(before / nu)
+    a = r.sub_(shift).add_(z)
+    sub.hidden_z(a, z, q, out=z, scratch=scratch)
+    r.sub_(z)
+    torch.clamp(z, min=0, out=activation)
+    q_new = sub.q_minimiser(p, u_by_nu.add_(activation), nu, rho, out=u_by_nu)
+    if u is not None:
+        q_new = restrict(q_new) if restrict else q_new
+        u.add_(p, alpha=rho).sub_(q_new, alpha=rho)
+    moved = sub.norm(q.sub_(q_new)).square()
+    q.copy_(q_new)
+    return moved

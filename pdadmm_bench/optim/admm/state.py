@@ -1,0 +1,91 @@
+"""The state of pdADMM: the variables of a block's layers, and the buffers and neighbours of its updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pdadmm_bench.optim.admm.buffers import Scratch
+from pdadmm_bench.optim.admm.descent import Descent
+from pdadmm_bench.optim.admm.weights import ADMMLayer
+from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.wire import Wire
+
+
+@dataclass
+class PdADMMLayer(ADMMLayer):
+    """Variables of one layer. ``p`` is the input x in layer 1, and ``q`` is absent in the output layer."""
+
+    p: Tensor
+    z: Tensor
+    r: Tensor
+    """Carried residual p Wᵀ + b − z."""
+    mu: float = field(default=0.0, metadata={"state": False})
+    """Decay of this layer's weights."""
+    q: Tensor | None = None
+    u: Tensor | None = None
+    """The dual, where a method restricts q; elsewhere it is ν(q − f(z))."""
+    v: Tensor | None = None
+    """q − u/ρ of the layer before, where that layer is another worker's."""
+    moved: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    """‖q − q of the iteration before‖²."""
+    wire: Wire = field(default_factory=Wire, metadata={"state": False})
+    """The wire format of this layer's p and v, or their rounding where both layers are on one worker."""
+    wire_right: Wire = field(default_factory=Wire, metadata={"state": False})
+    """The same for the next layer's p and v."""
+
+    def variables(self) -> list[Tensor]:
+        """q and z of a hidden layer, and u where it is kept: what its z, q, u and v are computed from."""
+        assert self.q is not None
+        return [self.q, self.z] if self.u is None else [self.q, self.z, self.u]
+
+
+@dataclass
+class LayerBatch:
+    """Layers that are updated together: one, or a batch of equal ones with a leading dimension."""
+
+    layer: PdADMMLayer
+    before: list[Tensor]
+    """q and z (and u) of the layers before, which p is pulled to; empty for the first layer of a block."""
+    p_next: Tensor
+    """p of the layers after."""
+    wire: Wire
+    """The wire format of ``p_next``."""
+
+
+class CompiledPasses(NamedTuple):
+    """The compiled elementwise passes."""
+
+    gap: Callable[..., Tensor]
+    z_q_u: Callable[..., Tensor]
+
+
+@dataclass
+class PdADMMState:
+    """Variables of a block, and the last tensor from its right neighbour."""
+
+    layers: list[PdADMMLayer]
+    rho: float
+    nu: float
+    next_rho: float
+    """ρ and ν from the next q-update on, as the penalty schedule decided."""
+    next_nu: float
+    costs: list[float]
+    iteration: int
+    """Iterations done. From the first on, v of the block before is on its way."""
+    y: Tensor = field(metadata={"state": False})
+    links: Links = field(metadata={"state": False})
+    descent: Descent = field(metadata={"state": False})
+    p_right: Tensor | None = field(default=None, metadata={"state": False})
+    compiled: CompiledPasses | None = field(default=None, metadata={"state": False})
+    batches: list[LayerBatch] = field(default_factory=list, metadata={"state": False})
+    """All layers but the last, from right to left; made in the first step."""
+
+    @property
+    def scratch(self) -> Scratch:
+        """The buffers of all updates."""
+        return self.descent.products.scratch

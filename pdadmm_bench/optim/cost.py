@@ -1,0 +1,120 @@
+"""The cost profile of an optimizer: what it computes, passes over and stores per layer in one iteration.
+
+Every optimizer class declares its profile (:attr:`pdadmm_bench.optim.base.Optimizer.cost_profile`). The cost model
+(:mod:`pdadmm_bench.parallel.cost`) makes times, memory and partitions of it. The numbers are counted from the code of
+the optimizers, not fitted, and the tests compare them with what the optimizers do.
+
+A layer has arrays of three sizes for N rows and widths [n_0, …, n_L]: N·n_{l-1} (its input), N·n_l (its output) and
+n_l·n_{l-1} (its weights). The first layer of an ADMM may work with the N·N products of its input rows instead of its
+weights (:mod:`pdadmm_bench.optim.admm.weights`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+OUTPUT_PASSES = 330
+"""Passes of the exact z_L update: three or four Newton steps in float64, which counts twice."""
+ROUNDING_PASSES = 12
+"""Passes of rounding a tensor to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
+
+Parallelism = Literal["overlap", "pipeline", "sequential"]
+"""How workers share an iteration: all at once (pdADMM), through micro-batches, or one after the other (dlADMM)."""
+
+
+class Arrays(NamedTuple):
+    """A number of arrays of each of a layer's sizes."""
+
+    inputs: float = 0
+    outputs: float = 0
+    weights: float = 0
+    gram: float = 0
+
+    def values(self, n_in: int, n_out: int, rows: int) -> float:
+        """The number of values in these arrays; a weight array counts with its bias."""
+        weights = self.weights * n_out * (n_in + 1)
+        return rows * (self.inputs * n_in + self.outputs * n_out + self.gram * rows) + weights
+
+
+@dataclass(frozen=True)
+class LayerWork:
+    """The work on one layer in one iteration: matrix products, elementwise passes, and the state it needs."""
+
+    products: int
+    """Matrix products of 2·N·n_{l-1}·n_l operations."""
+    passes: Arrays
+    """Arrays read or written outside matrix products; an operation a + b on one size makes three passes."""
+    states: Arrays
+    """Arrays that are kept between iterations."""
+    gram_products: int = 0
+    """Matrix products of 2·N·N·n_l operations."""
+
+
+@dataclass(frozen=True)
+class CostProfile:
+    """The work of an optimizer on the first layer (whose input is fixed), the hidden layers and the output layer."""
+
+    first: LayerWork
+    hidden: LayerWork
+    last: LayerWork
+    sampled: LayerWork | None
+    """The first layer in sample space; None where the optimizer does not have that form."""
+    scratch: Arrays
+    """Temporary arrays alive at once, at most, of the layer that is updated."""
+    parallelism: Parallelism
+    assumed_from: str | None = None
+    """The optimizer whose profile this is, where the class declares none of its own."""
+
+
+def in_sample_space(rows: int, features: int) -> bool:
+    """Whether the first layer of an ADMM works with coefficients of its input rows instead of its weights.
+
+    That takes one product of N·N·n instead of two of N·d·n, and elementwise work on N·n instead of d·n values. The N·N
+    products of the rows must not take more memory than x itself.
+    """
+    return rows < features
+
+
+def admm_profile(products: int, first: float, hidden: Arrays, stored: int = 3) -> CostProfile:
+    """The profile of a method like pdADMM, whose first layer has no update of p.
+
+    Args:
+        products: matrix products of a hidden layer; the first layer needs two.
+        first: passes over arrays of the output's size in the first layer.
+        hidden: passes in a hidden layer.
+        stored: arrays of the output's size that a hidden layer keeps: z, r, q.
+    """
+    state = Arrays(1, stored, 1)  # p or x; W, b
+    return CostProfile(
+        first=LayerWork(2, Arrays(0, first, hidden.weights), state),
+        hidden=LayerWork(products, hidden, state),
+        last=LayerWork(products, hidden._replace(outputs=28 + OUTPUT_PASSES), Arrays(1, 2, 1)),
+        # The coefficients, the image of the starting weights and the products of the rows come on top.
+        sampled=LayerWork(0, Arrays(0, first + 11), Arrays(1, stored + 2, 1, 1), gram_products=1),
+        scratch=Arrays(inputs=1, outputs=1),
+        parallelism="overlap",
+    )
+
+
+PDADMM = admm_profile(4, 73, Arrays(14, 75, 10))
+"""pdADMM's profile. It is assumed for a method without gradients that declares no profile."""
+
+
+def gradient_profile(statistics: int, passes: int, scratch: int = 0) -> CostProfile:
+    """The profile of a gradient method: forward pass, weight gradient and, after the first layer, input gradient.
+
+    Args:
+        statistics: arrays of the weights' size that the optimizer keeps beside weight and gradient.
+        passes: over arrays of the weights' size in its update.
+        scratch: temporary arrays of the weights' size in its update.
+    """
+    state = Arrays(0, 1, 2 + statistics)  # one activation, weights, gradients
+    return CostProfile(
+        first=LayerWork(2, Arrays(0, 7, passes), state._replace(inputs=1)),
+        hidden=LayerWork(3, Arrays(0, 7, passes), state),
+        last=LayerWork(3, Arrays(0, 10, passes), state._replace(outputs=2)),
+        sampled=None,
+        scratch=Arrays(outputs=1, weights=scratch),
+        parallelism="pipeline",
+    )

@@ -1,0 +1,110 @@
+"""The forecast of a run: who holds which layers, and what an iteration takes, before anything is loaded or started.
+
+The number of rows and the widths come from the dataset's card, the work per layer from the optimizer's cost profile,
+the rates from whoever asks. ``--dry-run``, the plan of a suite, ``predict`` and the planned memory of a worker are all
+this forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.data.catalog import load_card
+from pdadmm_bench.models import mlp
+from pdadmm_bench.optim.base import Optimizer
+from pdadmm_bench.optim.cost import CostProfile
+from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microbatches_for, predict_iteration
+from pdadmm_bench.parallel.partition import partition
+
+ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
+"""Bytes per second and latency of a link between workers where none is measured, because a measurement starts two
+processes. Gloo on the loopback reaches about that."""
+UNIT_MACHINE = Machine(1.0, 1.0, 1.0, 0.0)
+"""For what is the same on every machine: memory and messages."""
+
+
+@dataclass(frozen=True)
+class PlannedRows:
+    """The number of rows in the parts of a split."""
+
+    train: int
+    others: int
+    """Validation and test."""
+
+
+def planned_rows(data: DataSpec) -> PlannedRows:
+    """The rows that ``data`` gives by the dataset's card, without loading it."""
+    card = load_card(data.dataset)
+    kind = card.split.kind if data.split == "auto" else data.split
+    if kind == "public" and card.split.train:
+        return PlannedRows(card.split.train, (card.split.val or 0) + (card.split.test or 0))
+    train = data.train_per_class * card.sizes.classes
+    return PlannedRows(train, max(0, min(data.num_val + data.num_test, card.sizes.nodes - train)))
+
+
+def planned_widths(spec: RunSpec) -> list[int]:
+    """[n_0, …, n_L] of the run's network by the dataset's card."""
+    sizes = load_card(spec.data.dataset).sizes
+    return mlp.widths(spec.model, sizes.features * (spec.data.hops + 1), sizes.classes)
+
+
+def planned_blocks(profile: CostProfile, text: str, widths: Sequence[int], rows: int, workers: int) -> list[Block]:
+    """The block of each worker under the partition ``text``; one worker has all layers whatever it says."""
+    return partition(text if workers > 1 else "even", layer_costs(profile, widths, rows), workers)
+
+
+def forecast(
+    spec: RunSpec, optimizer: Optimizer, machine: Machine, widths: Sequence[int] = (), rows: int = 0
+) -> Prediction:
+    """One iteration of ``spec``.
+
+    Args:
+        optimizer: the one of ``spec``; it declares the cost profile and the wire formats.
+        machine: rates of every worker and link.
+        widths: [n_0, …, n_L] where they are known, else those of the dataset's card.
+        rows: training rows where they are known, else those of the dataset's card.
+    """
+    return forecast_iteration(
+        optimizer.cost_profile,
+        widths or planned_widths(spec),
+        rows or planned_rows(spec.data).train,
+        machine,
+        workers=spec.gpus,
+        layers=spec.partition,
+        wire=optimizer.wire(spec.wire).name,
+        schedule=spec.schedule,
+        microbatches=spec.microbatches,
+    )
+
+
+def forecast_iteration(
+    profile: CostProfile,
+    widths: Sequence[int],
+    rows: int,
+    machine: Machine,
+    *,
+    workers: int,
+    layers: str,
+    wire: str,
+    schedule: str,
+    microbatches: int | None,
+) -> Prediction:
+    """One iteration of an optimizer with this ``profile`` on ``workers`` workers.
+
+    Args:
+        layers: the partition: ``auto``, ``even``, or the layers of each worker as in ``3,4,3``.
+        microbatches: of a pipelined step; None for the default.
+    """
+    return predict_iteration(
+        profile,
+        widths,
+        rows,
+        planned_blocks(profile, layers, widths, rows, workers),
+        machine,
+        wire=wire,
+        schedule=schedule,
+        microbatches=microbatches or microbatches_for(workers),
+    )
