@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pdadmm_bench.core.errors import DataError, UserError
+from pdadmm_bench.core.errors import DataError
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.cache import Places, cache_folder, scratch, writing
 from pdadmm_bench.data.cards import Card
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.problem import PARTS, Problem, Rows
+from pdadmm_bench.data.splits import SPLITS, split_name
 from pdadmm_bench.data.stage import known_digests, staged
 
 if TYPE_CHECKING:
@@ -122,15 +123,11 @@ def _data_root(given: Path | None) -> Path | None:
 
 
 def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:
-    """The settings of ``spec`` that the rows depend on. A public split has no seed and no counts."""
-    split = card.split.kind if spec.split == "auto" else spec.split
-    if split == "public" and card.split.kind != "public":
-        raise UserError(f"dataset {card.name!r} has no public split; ask for --split random")
-    choice: dict[str, Any] = {"split": split, "hops": spec.hops, "normalize": spec.normalize}
-    if split == "random":
-        names = ("split_seed", "train_per_class", "num_val", "num_test")
-        choice |= {name: getattr(spec, name) for name in names}
-    return choice
+    """The settings of ``spec`` that the rows depend on."""
+    split = split_name(card, spec)
+    SPLITS[split].check(card)
+    own = {name: getattr(spec, name) for name in SPLITS[split].settings}
+    return {"split": split, "hops": spec.hops, "normalize": spec.normalize, **own}
 
 
 def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dict[str, str]) -> Path:
@@ -144,16 +141,8 @@ def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dic
 
 def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[[str], None]) -> Problem:
     from pdadmm_bench.data.features import hop_features
-    from pdadmm_bench.data.splits import random_split
 
-    if choice["split"] == "random":
-        counts = {name: choice[name] for name in ("train_per_class", "num_val", "num_test")}
-        if card.loader.kind == "sbm":
-            counts = _fitted(card, counts, report)
-        parts = random_split(graph.y, card.sizes.classes, seed=choice["split_seed"], **counts)
-    else:
-        assert graph.parts is not None
-        parts = graph.parts
+    parts = SPLITS[choice["split"]].parts(card, graph.y, graph.parts, choice, report)
     sizes = [len(parts[part]) for part in PARTS]
     nodes = torch.cat([parts[part] for part in PARTS])
     x = hop_features(graph.x, graph.edge_index, nodes, hops=choice["hops"], normalize=choice["normalize"])
@@ -183,16 +172,6 @@ def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[
             "dataset_cache_hit": False,
         },
     )
-
-
-def _fitted(card: Card, counts: dict[str, int], report: Callable[[str], None]) -> dict[str, int]:
-    """Counts that a small generated graph can meet: the default counts are meant for real graphs."""
-    left = card.sizes.nodes - counts["train_per_class"] * card.sizes.classes
-    if 2 <= left < counts["num_val"] + counts["num_test"]:
-        test = max(1, min(left - 1, left * counts["num_test"] // (counts["num_val"] + counts["num_test"])))
-        report(f"warning: {card.name} leaves {left} nodes after training: {left - test} validation and {test} test")
-        return counts | {"num_val": left - test, "num_test": test}
-    return counts
 
 
 def _sha256(parts: Iterable[Rows]) -> str:

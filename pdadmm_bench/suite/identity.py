@@ -15,10 +15,9 @@ import torch
 
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
+from pdadmm_bench.data.splits import idle_settings
 from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.training.setup import resolve
-
-_OF_RANDOM_SPLITS = ("split_seed", "train_per_class", "num_val", "num_test")
 
 
 def effective(spec: RunSpec) -> RunSpec:
@@ -37,10 +36,9 @@ def effective(spec: RunSpec) -> RunSpec:
         idle |= {"partition": defaults.partition}
     if spec.gpus == 1 or profile_of(spec).parallelism != "pipeline":
         idle |= {"schedule": defaults.schedule, "microbatches": defaults.microbatches}
-    kind = _own_split(spec.data.dataset) if spec.data.split == "auto" else spec.data.split
-    if kind == "public":
-        plain = DataSpec()
-        idle["data"] = spec.data.model_copy(update={name: getattr(plain, name) for name in _OF_RANDOM_SPLITS})
+    plain = DataSpec()
+    others = idle_settings(_own_split(spec.data.dataset) if spec.data.split == "auto" else spec.data.split)
+    idle["data"] = spec.data.model_copy(update={name: getattr(plain, name) for name in others})
     return spec.model_copy(update=idle)
 
 
