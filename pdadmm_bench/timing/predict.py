@@ -10,15 +10,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from pdadmm_bench.core import resources
-from pdadmm_bench.core.typed import Typed, read_toml
+from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, Prediction
 from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S, UNIT_MACHINE, forecast_iteration
+from pdadmm_bench.report.published import speedups_by_dataset
 from pdadmm_bench.timing import machine as rates
 
-PUBLISHED = "reports/published/speedup.toml"
 MEASURE_S = 0.1
 """Time for each rate of this machine that runs are planned with; rates are measured once per power of two of rows."""
 MAX_MEASURED_VALUES = 2**22
@@ -194,7 +193,7 @@ def _rows(options: PredictOptions, optimizers: dict[str, Optimizer], machine: Ma
                             "bytes_per_boundary": prediction.boundary_bytes,
                             "memory_state_bytes": prediction.state_bytes,
                             "memory_scratch_bytes": max(worker.scratch_bytes for worker in prediction.workers),
-                            "published_speedups": published(name, layers, options.hidden, workers),
+                            "published_speedups": speedups_by_dataset(name, layers, options.hidden, workers),
                         }
                     )
     return rows
@@ -214,19 +213,3 @@ def _prediction(
         schedule=schedule or "gpipe",
         microbatches=options.microbatches,
     )
-
-
-def published(optimizer: str, layers: int, hidden: int, workers: int) -> dict[str, float]:
-    """Speedups that papers report for this optimizer on this network and number of workers, by dataset."""
-    path = resources.find(PUBLISHED)
-    found: dict[str, float] = {}
-    for table in read_toml(path)["speedup"] if path else []:
-        if table["kind"] == "workers" and (table["layers"], table["hidden"]) == (layers, hidden):
-            for method in table["methods"]:
-                if method["optimizer"] == optimizer and workers in table["workers"]:
-                    found[table["dataset"]] = method["speedups"][table["workers"].index(workers)]
-        elif table["kind"] == "layers" and (table["workers"], table["hidden"]) == (workers, hidden):
-            for dataset in table["datasets"]:
-                if table["optimizer"] == optimizer and layers in table["layers"]:
-                    found.setdefault(dataset["dataset"], dataset["speedups"][table["layers"].index(layers)])
-    return found

@@ -1,30 +1,16 @@
-"""Published numbers beside ours: facts with their source from ``reports/published``, and how the protocols differ."""
+"""Published numbers beside ours, with their source and how the protocols differ."""
 
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from pdadmm_bench.core import resources as share
-from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.published import load, published_speedups, sources
 from pdadmm_bench.report.table import Cell, Column, Table, cell
 from pdadmm_bench.report.tables.accuracy import mean_accuracy
 from pdadmm_bench.report.tables.settings import SettingRows, gather
 from pdadmm_bench.report.tables.speedups import Point
-
-
-def load(name: str) -> dict[str, Any]:
-    """The data of ``reports/published/<name>.toml``; raises :class:`UserError` for a file that is none."""
-    path = share.find(f"reports/published/{name}.toml")
-    if path is None:
-        raise UserError(f"reports/published/{name}.toml is missing; reinstall the package")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a TOML file: {error}") from None
 
 
 def published_tables(rows: Iterable[Row], points: Sequence[Point]) -> list[Table]:
@@ -62,7 +48,7 @@ def _accuracy(rows: Sequence[Row]) -> Table:
         Column("dataset"), Column("optimizer"), Column("ours: layers × hidden"), Column("ours", "accuracy"),
         Column("published: layers × hidden"), Column("published", "accuracy"), Column("source"),
     ]  # fmt: skip
-    notes = [*data["differences"], *_sources(data, used)]
+    notes = [*data["differences"], *sources(data, used)]
     if not table:
         notes = [f"none: no paper in reports/published has the datasets {', '.join(sorted(datasets)) or '(none)'}"]
     return Table("published-accuracy", "Published test accuracy beside ours", heads, table, notes)
@@ -72,25 +58,23 @@ def _speedup(points: Sequence[Point]) -> Table:
     data = load("speedup")
     table, used = [], []
     optimizers = {point.optimizer.split()[0] for point in points}
-    for found in _published_speedups(data):
-        if found["optimizer"] not in optimizers:
+    for found in published_speedups(data):
+        if found.optimizer not in optimizers:
             continue
         mine: list[Point | None] = [
-            point
-            for point in points
-            if (point.optimizer.split()[0], point.workers) == (found["optimizer"], found["workers"])
+            point for point in points if (point.optimizer.split()[0], point.workers) == (found.optimizer, found.workers)
         ]
-        used.append(found["source"])
+        used.append(found.source)
         for point in mine or [None]:
             table.append(
                 [
-                    Cell(found["optimizer"]),
-                    Cell(found["workers"]),
+                    Cell(found.optimizer),
+                    Cell(found.workers),
                     Cell(f"{point.dataset}, {point.layers} × {point.hidden}" if point else None),
                     cell(point.ratio, point.unquotable) if point else Cell(),
-                    Cell(f"{found['dataset']}, {found['layers']} × {found['hidden']}"),
-                    Cell(found["speedup"]),
-                    Cell(f"{found['source']}, {found['accuracy']}"),
+                    Cell(f"{found.dataset}, {found.layers} × {found.hidden}"),
+                    Cell(found.speedup),
+                    Cell(f"{found.source}, {found.accuracy}"),
                 ]
             )
     heads = [
@@ -98,7 +82,7 @@ def _speedup(points: Sequence[Point]) -> Table:
         Column("ours", "ratio"), Column("published: dataset, layers × hidden"), Column("published", "ratio"),
         Column("source"),
     ]  # fmt: skip
-    notes = [*_SPEEDUP_DIFFERENCES, *_sources(data, used)]
+    notes = [*_SPEEDUP_DIFFERENCES, *sources(data, used)]
     if not table:
         notes = ["none: there are no speedups of ours of an optimizer in reports/published/speedup.toml"]
     return Table("published-speedup", "Published speedups beside ours", heads, table, notes)
@@ -110,21 +94,6 @@ _SPEEDUP_DIFFERENCES = (
     "not said",
     "their pdADMM searches its steps by backtracking and computes residuals again, so it does more per iteration",
 )
-
-
-def _published_speedups(data: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    for block in data["speedup"]:
-        common = {key: block.get(key) for key in ("source", "accuracy", "hidden")}
-        if block["kind"] == "workers":
-            for method in block["methods"]:
-                for workers, value in zip(block["workers"], method["speedups"], strict=True):
-                    yield {**common, "dataset": block["dataset"], "layers": block["layers"], "workers": workers,
-                           "optimizer": method["optimizer"], "speedup": value}  # fmt: skip
-        elif block["kind"] == "layers":
-            for dataset in block["datasets"]:
-                for layers, value in zip(block["layers"], dataset["speedups"], strict=True):
-                    yield {**common, "dataset": dataset["dataset"], "layers": layers, "workers": block["workers"],
-                           "optimizer": block["optimizer"], "speedup": value}  # fmt: skip
 
 
 def _communication() -> Table:
@@ -145,12 +114,8 @@ def _communication() -> Table:
         Column("dataset"), Column("quantised"), Column("sent", "bytes"), Column("of unquantised", "share"),
         Column("source"),
     ]  # fmt: skip
-    notes = [*data["differences"], *_sources(data, [volume["source"] for volume in data["volume"]])]
+    notes = [*data["differences"], *sources(data, [volume["source"] for volume in data["volume"]])]
     return Table("published-communication", "Published communication volumes", heads, table, notes)
-
-
-def _sources(data: dict[str, Any], used: Iterable[str]) -> list[str]:
-    return [f"[{key}] {data['sources'][key]}" for key in dict.fromkeys(used)]
 
 
 def _spread(deviations: Sequence[float], place: int) -> str:
