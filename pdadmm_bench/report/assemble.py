@@ -1,4 +1,4 @@
-"""All tables of a report from its rows, and what could not be made of them."""
+"""All tables and pictures of a report from its rows, and what could not be made of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.figures.convergence import Histories, convergence_pictures
+from pdadmm_bench.report.figures.performance_profile import performance_profile_pictures
+from pdadmm_bench.report.figures.picture import Picture
+from pdadmm_bench.report.figures.speedups import speedup_pictures
 from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
@@ -69,3 +73,8 @@ def assemble(
     if any(row.get("env_trial") for row in rows):
         tables = [replace(table, notes=[TRIAL, *table.notes]) for table in tables]
     return Report(tables, points, missing)
+
+
+def pictures(rows: Sequence[Row], histories: Histories, points: Sequence[Point]) -> dict[str, Picture]:
+    """Every picture by the name of its file; ``histories`` are the steps of runs by their ``run_id``."""
+    return convergence_pictures(rows, histories) | speedup_pictures(points) | performance_profile_pictures(rows)

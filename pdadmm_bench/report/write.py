@@ -10,7 +10,7 @@ from pdadmm_bench.core.files import check_writable, write_atomic
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
 from pdadmm_bench.report.assemble import Report
-from pdadmm_bench.report.pictures import Picture
+from pdadmm_bench.report.figures.picture import Picture
 
 PICTURES = ("png", "svg")
 FORMATS = ("terminal", "markdown", "csv", "latex", "html", *PICTURES)
@@ -57,7 +57,7 @@ def write_report(
             yield _text(folder / "report.html", page(title, rows, report, pictures, missing))
     kinds = [kind for kind in PICTURES if kind in formats]
     if kinds:
-        from pdadmm_bench.report.figures.figure import figure
+        from pdadmm_bench.report.figures.draw import figure
 
         for stem, picture in pictures.items():
             drawn = figure(picture)

@@ -154,9 +154,10 @@ class Upload:
             self.client.set_tag(record.run_id, NOTE, as_note(table))
         drawn = [(row, history) for row, history in runs if history]
         if len(drawn) > 1:
-            from pdadmm_bench.report.figures.convergence import comparison_figure
+            from pdadmm_bench.report.figures.convergence import comparison_picture
+            from pdadmm_bench.report.figures.draw import figure
 
-            self._figure(record, "comparison.png", lambda: comparison_figure(drawn), warn)
+            self._figure(record, "comparison.png", lambda: figure(comparison_picture(drawn)), warn)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set ``tags`` of a run, cut to what MLflow takes."""
@@ -188,9 +189,10 @@ class Upload:
 
     def _figures(self, record: Record, row: Row, warn: Callable[[str], None]) -> None:
         if len(record.steps) > 2:  # the start and one iteration are no curve
-            from pdadmm_bench.report.figures.convergence import convergence_figure
+            from pdadmm_bench.report.figures.convergence import run_picture
+            from pdadmm_bench.report.figures.draw import figure
 
-            self._figure(record, "convergence.png", lambda: convergence_figure(record.history, row), warn)
+            self._figure(record, "convergence.png", lambda: figure(run_picture(record.history, row)), warn)
         if (row["dist_workers"] or 1) > 1 and row.get("dist_per_worker"):
             from pdadmm_bench.report.figures.workers import workers_figure
 

@@ -7,9 +7,12 @@ import math
 import sys
 
 import pytest
+from matplotlib.axes import Axes
 
 from pdadmm_bench.core.rows import Row, make_row
-from pdadmm_bench.report.figures.convergence import comparison_figure, convergence_figure
+from pdadmm_bench.report.figures.convergence import comparison_picture, run_picture
+from pdadmm_bench.report.figures.draw import figure
+from pdadmm_bench.report.figures.picture import Picture
 
 
 def a_row(**values: object) -> Row:
@@ -25,14 +28,21 @@ def admm(count: int) -> list[dict[str, float]]:
     ]
 
 
-def drawn(figure) -> dict[str, object]:
-    """The figure's axes by title and x label, after drawing all of it."""
-    figure.savefig(io.BytesIO(), format="png")
-    return {f"{axes.get_title()} / {axes.get_xlabel()}": axes for axes in figure.axes}
+def drawn(picture: Picture) -> dict[str, Axes]:
+    """The axes of the picture by title and x label, after drawing all of it."""
+    made = figure(picture)
+    made.savefig(io.BytesIO(), format="png")
+    return {f"{axes.get_title()} / {axes.get_xlabel()}": axes for axes in made.axes}
+
+
+def legend(axes: Axes) -> list[str]:
+    """The names in the legend that the panels of a picture share."""
+    (found,) = axes.get_figure().legends
+    return [text.get_text() for text in found.get_texts()]
 
 
 def test_an_admm_run_has_four_panels() -> None:
-    axes = drawn(convergence_figure(admm(30), a_row()))
+    axes = drawn(run_picture(admm(30), a_row()))
     assert list(axes) == [
         "objective / iteration", "primal residual / iteration", "accuracy / iteration", "accuracy / training time (s)",
     ]  # fmt: skip
@@ -46,7 +56,7 @@ def test_an_admm_run_has_four_panels() -> None:
 
 def test_a_gradient_run_shows_its_loss() -> None:
     history = [{"iteration": k, "train_seconds": k, "loss": 1 / k, "loss_train": 1 / k} for k in range(1, 5)]
-    axes = drawn(convergence_figure(history, a_row(optimizer_name="adam")))
+    axes = drawn(run_picture(history, a_row(optimizer_name="adam")))
     assert next(iter(axes)) == "loss / iteration"
     assert len(axes["loss / iteration"].lines) == 1
 
@@ -65,35 +75,35 @@ def test_a_gradient_run_shows_its_loss() -> None:
     ],
 )
 def test_odd_histories_are_drawn(history: list[dict[str, float]]) -> None:
-    drawn(convergence_figure(history, a_row(status="error")))
-    drawn(comparison_figure([(a_row(), history), (a_row(optimizer_name="adam"), admm(3))]))
+    drawn(run_picture(history, a_row(status="error")))
+    drawn(comparison_picture([(a_row(), history), (a_row(optimizer_name="adam"), admm(3))]))
 
 
 def test_an_empty_panel_says_so() -> None:
-    axes = drawn(convergence_figure([], a_row(status="oom")))
+    axes = drawn(run_picture([], a_row(status="oom")))
     assert [text.get_text() for text in axes["accuracy / iteration"].texts] == ["no accuracy was recorded"]
 
 
 def test_the_target_is_marked_on_the_time_axis() -> None:
-    axes = drawn(convergence_figure(admm(5), a_row(time_to_target_s=0.3)))
+    axes = drawn(run_picture(admm(5), a_row(time_to_target_s=0.3)))
     assert len(axes["accuracy / iteration"].lines) == 1
     assert list(axes["accuracy / training time (s)"].lines[-1].get_xdata()) == [0.3, 0.3]
 
 
 def test_a_comparison_names_each_optimizer_once() -> None:
     runs = [(a_row(optimizer_name=name, seed=seed), admm(4)) for name in ("pdadmm", "adam") for seed in range(3)]
-    for axes in drawn(comparison_figure(runs)).values():
+    for axes in drawn(comparison_picture(runs)).values():
         assert len(axes.lines) == 6
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["pdadmm", "adam"]
+        assert legend(axes) == ["pdadmm", "adam"]
         assert len({line.get_color() for line in axes.lines}) == 2
 
 
 def test_a_comparison_over_workers_tells_them_apart() -> None:
     runs = [(a_row(dist_workers=workers), admm(4)) for workers in (1, 4)]
-    axes = drawn(comparison_figure(runs))["validation accuracy / iteration"]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["pdadmm × 1", "pdadmm × 4"]
+    axes = drawn(comparison_picture(runs))["validation accuracy / iteration"]
+    assert legend(axes) == ["pdadmm × 1", "pdadmm × 4"]
 
 
 def test_pyplot_stays_out() -> None:
-    convergence_figure(admm(3), a_row())
+    figure(run_picture(admm(3), a_row()))
     assert "matplotlib.pyplot" not in sys.modules

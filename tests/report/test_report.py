@@ -14,9 +14,11 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
 from pdadmm_bench.report.assemble import assemble
-from pdadmm_bench.report.figures.figure import figure
+from pdadmm_bench.report.figures.convergence import convergence_pictures
+from pdadmm_bench.report.figures.draw import figure
+from pdadmm_bench.report.figures.performance_profile import performance_profile_pictures
+from pdadmm_bench.report.figures.speedups import speedup_pictures
 from pdadmm_bench.report.page import page
-from pdadmm_bench.report.pictures import convergence, profile, speedup
 from pdadmm_bench.report.table import Cell, Column, Table, text
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
@@ -242,7 +244,7 @@ def test_pictures_are_medians_over_seeds_with_the_slope_of_1_over_k() -> None:
     histories = {
         str(seed): [{**step, "acc_val": step["acc_val"] + seed / 100} for step in HISTORY] for seed in range(3)
     }
-    (picture,) = convergence(rows, histories).values()
+    (picture,) = convergence_pictures(rows, histories).values()
     assert [len(panel.curves) for panel in picture.panels] == [1, 1, 1, 1]
     curve = picture.panels[2].curves[0]
     assert (curve.n[0], curve.y[0], curve.low[0], curve.high[0]) == (3, 0.52, 0.51, pytest.approx(0.53))
@@ -263,7 +265,7 @@ def test_speedups_are_drawn_by_workers_depth_and_width_for_each_machine() -> Non
         *measured(1, 4, 16, 4.0), *measured(2, 4, 16, 2.0), *measured(1, 8, 16, 8.0), *measured(2, 8, 16, 5.0),
         *measured(1, 4, 32, 6.0), *measured(2, 4, 32, 4.0),
     ]  # fmt: skip
-    here = speedup(points_of_rows(rows)[0])
+    here = speedup_pictures(points_of_rows(rows)[0])
     assert list(here) == ["speedup"]
     by_workers, by_depth, by_width = here["speedup"].panels
     assert [(curve.x, curve.y) for curve in by_workers.curves] == [
@@ -277,7 +279,7 @@ def test_speedups_are_drawn_by_workers_depth_and_width_for_each_machine() -> Non
         "speedup by workers", "speedup by depth", "speedup by width",
     ]  # fmt: skip
     elsewhere = [row | {"env_cpu": "other"} for row in rows]
-    assert list(speedup(points_of_rows(rows + elsewhere)[0])) == ["speedup-1", "speedup-2"]
+    assert list(speedup_pictures(points_of_rows(rows + elsewhere)[0])) == ["speedup-1", "speedup-2"]
 
 
 def test_a_profile_is_drawn_as_steps_that_stay_where_they_end() -> None:
@@ -286,7 +288,7 @@ def test_a_profile_is_drawn_as_steps_that_stay_where_they_end() -> None:
         *runs("adam", "time_to_target_s", [None], target=0.8, dataset="pubmed"),
         *runs("pdadmm", "time_to_target_s", [3.0], target=0.8, dataset="pubmed"),
     ]  # fmt: skip
-    (picture,) = profile(rows).values()
+    (picture,) = performance_profile_pictures(rows).values()
     (panel,) = picture.panels
     assert {curve.name: (curve.x, curve.y) for curve in panel.curves} == {
         "adam": ([1.0, 6.0], [0.5, 0.5]),
@@ -299,7 +301,7 @@ def test_a_profile_is_drawn_as_steps_that_stay_where_they_end() -> None:
 def test_the_page_refers_to_nothing_outside() -> None:
     rows = better()
     report = assemble(rows, [])
-    drawn = convergence(rows, {row["run_id"]: HISTORY for row in rows})
+    drawn = convergence_pictures(rows, {row["run_id"]: HISTORY for row in rows})
     source = page("<cora> & co", rows, report, drawn, ["something is missing"])
     scripts = re.compile(r"<script>.*?</script>", re.DOTALL)  # a script with a source would stay
     assert len(scripts.findall(source)) == 3

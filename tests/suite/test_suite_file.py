@@ -18,8 +18,7 @@ from pdadmm_bench.core.rows import first_values, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.optim import contenders
-from pdadmm_bench.report.assemble import assemble
-from pdadmm_bench.report.pictures import pictures
+from pdadmm_bench.report.assemble import assemble, pictures
 from pdadmm_bench.suite.file import Suite, find, names, read
 from pdadmm_bench.training.setup import resolve
 

@@ -266,7 +266,7 @@ def test_a_store_that_recovers_loses_nothing(uri: str, monkeypatch: pytest.Monke
 
 def test_a_plot_that_fails_costs_only_the_plot(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
-    monkeypatch.setattr(convergence, "convergence_figure", lambda *args: 1 / 0)
+    monkeypatch.setattr(convergence, "run_picture", lambda *args: 1 / 0)
     with open_tracker(uri, warnings) as tracker:
         row = train(tracker)
     assert warnings == ["convergence.png of pdadmm cora seed 0 could not be drawn (division by zero)"]

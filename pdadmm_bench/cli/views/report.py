@@ -14,8 +14,8 @@ from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.assemble import assemble
-from pdadmm_bench.report.pictures import Picture, pictures
+from pdadmm_bench.report.assemble import assemble, pictures
+from pdadmm_bench.report.figures.picture import Picture
 from pdadmm_bench.report.write import PICTURES, formats_of, write_report
 from pdadmm_bench.tracking.report import log_files, parents
 

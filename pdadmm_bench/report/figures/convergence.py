@@ -1,158 +1,166 @@
-"""Convergence plots: one run on its own, several runs over each other."""
+"""Convergence of one run, of the runs of one command, and of the runs of a report: objective, residual, accuracy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from operator import mul
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.figures.style import (
-    BLUE,
-    CYCLE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    STYLES,
-    heading,
-    legend_or_note,
-    line,
-    note,
-    panels,
-    shape,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from pdadmm_bench.report.figures.picture import Curve, Panel, Picture, guide
+from pdadmm_bench.report.figures.style import shape
+from pdadmm_bench.report.table import slug
+from pdadmm_bench.report.tables.settings import SettingRows, gather, quotable
 
 History = Sequence[Mapping[str, float]]
+"""The steps of a run."""
+Histories = Mapping[str, History]
+"""By the ``run_id`` of the run."""
 
-_PARTS = {"train": (ORANGE, "--"), "val": (BLUE, "-"), "test": (GREEN, "-.")}
-_PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+ITERATION, SECONDS = "iteration", "train_seconds"
+_AXES = {ITERATION: "iteration", SECONDS: "training time (s)"}
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_WIDE = 20
+"""A curve whose largest value is so many times its smallest gets a logarithmic axis."""
 
 
-def convergence_figure(history: History, row: Row) -> Figure:
+def run_picture(history: History, row: Row) -> Picture:
     """One run: objective (or loss), primal residual, accuracy by iteration and by training seconds.
 
-    A panel without a finite value is left out; the accuracy panels always appear, and say so when they are empty.
+    A panel of the first three without a finite value is left out; the accuracy panels always appear.
     """
-    drawings: list[Callable[[Axes], None]] = []
-    if _points(history, "objective")[0]:
-        drawings.append(lambda axes: _objective(axes, history))
-    elif any(_points(history, key)[0] for key in _loss_keys()):
-        drawings.append(lambda axes: _loss(axes, history))
-    if any(y > 0 for y in _points(history, "primal_residual")[1]):
-        drawings.append(lambda axes: _residual(axes, history))
-    drawings.append(lambda axes: _accuracy(axes, history, "iteration", "iteration", row))
-    drawings.append(lambda axes: _accuracy(axes, history, "train_seconds", "training time (s)", row))
-
-    figure, grid = panels(len(drawings))
-    for axes, draw in zip(grid, drawings, strict=True):
-        draw(axes)
-    heading(figure, _title(row))
-    return figure
-
-
-def comparison_figure(runs: Sequence[tuple[Row, History]]) -> Figure:
-    """Validation accuracy of several runs by iteration and by training seconds; a colour per optimizer."""
-    figure, grid = panels(2)
-    names = list(dict.fromkeys(_series(row, runs) for row, _ in runs))
-    for axes, key, label in zip(grid, ("iteration", "train_seconds"), ("iteration", "training time (s)"), strict=True):
-        drawn: set[str] = set()
-        for row, history in runs:
-            name = _series(row, runs)
-            x, y = _points(history, "acc_val", key)
-            if x:
-                place = names.index(name)
-                line(
-                    axes, x, y, color=CYCLE[place % len(CYCLE)], linestyle=STYLES[place // len(CYCLE) % 4],
-                    label=None if name in drawn else name, alpha=0.85,
-                )  # fmt: skip
-                drawn.add(name)
-        _percent(axes)
-        axes.set_xlabel(label)
-        axes.set_title("validation accuracy")
-        legend_or_note(axes, "no validation accuracy was recorded")
-    heading(figure, _common_title(runs))
-    return figure
+    panels = []
+    objective = _of_one_run({"objective": "objective"}, history)
+    if objective:
+        panels.append(Panel("objective", "iteration", objective, log_y=_wide(objective)))
+    elif losses := _losses(history):
+        panels.append(Panel("loss", "iteration", losses, log_y=_wide(losses)))
+    residual = _of_one_run({"primal_residual": "residual"}, history, positive=True)
+    if residual:
+        panels.append(_residual_panel(residual))
+    names = {f"acc_{part}": name for part, name in _PARTS.items()}
+    reached = row.get("time_to_target_s")
+    for axis, label in _AXES.items():
+        mark = ("target reached", reached) if reached is not None and axis == SECONDS else None
+        curves = _of_one_run(names, history, by=axis)
+        panels.append(
+            Panel("accuracy", label, curves, percent=True, mark=mark, empty="no accuracy was recorded")
+        )  # fmt: skip
+    return Picture(_title(row), panels)
 
 
-def _objective(axes: Axes, history: History) -> None:
-    x, y = _points(history, "objective")
-    line(axes, x, y, color=PURPLE, label="objective")
-    _log_if_wide(axes, y)
-    axes.set_title("objective")
-    axes.set_xlabel("iteration")
+def comparison_picture(runs: Sequence[tuple[Row, History]]) -> Picture:
+    """Validation accuracy of several runs by iteration and by training seconds; a look per optimizer."""
+    panels = []
+    for axis, label in _AXES.items():
+        curves = [_curve(_series(row, runs), [history], "acc_val", by=axis) for row, history in runs]
+        known = [curve for curve in curves if curve is not None]
+        empty = "no validation accuracy was recorded"
+        panels.append(Panel("validation accuracy", label, known, percent=True, empty=empty))
+    return Picture(_common_title(runs), panels)
 
 
-def _loss(axes: Axes, history: History) -> None:
-    values: list[float] = []
-    for key, (label, color, style) in _loss_keys().items():
-        x, y = _points(history, key)
-        if x and not (key == "loss" and values):  # the same as loss_train where there is one
-            line(axes, x, y, color=color, linestyle=style, label=label)
-            values += y
-    _log_if_wide(axes, values)
-    axes.set_title("loss")
-    axes.set_xlabel("iteration")
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
+def convergence_pictures(rows: Sequence[Row], histories: Histories) -> dict[str, Picture]:
+    """For each dataset, network and number of workers: objective, residual with the slope of 1/k, accuracy twice.
+
+    A curve is the median over runs, with their range. Pictures are named like their files.
+    """
+    found: dict[str, Picture] = {}
+    lines = [each for each in gather(rows) if _recorded(each.rows, histories)]
+    for problem in dict.fromkeys(each.problem for each in lines):
+        dataset, layers, hidden, workers = problem
+        mine = [each for each in lines if each.problem == problem]
+        name = f"{dataset} · {layers} layers × {hidden} · {workers} worker{'' if workers == 1 else 's'}"
+        objective = _medians(mine, histories, "objective")
+        positive = all(low is None or low > 0 for curve in objective for low in curve.low)
+        panels = [
+            Panel(
+                "objective (of gradient methods the loss)", "iteration", objective, log_y=bool(objective) and positive
+            ),
+            _residual_panel(_medians(mine, histories, "primal_residual", positive=True)),
+            *(
+                Panel("validation accuracy", label, _medians(mine, histories, "acc_val", by=axis), percent=True)
+                for axis, label in _AXES.items()
+            ),
+        ]
+        found[f"convergence-{slug(name)}"] = Picture(f"{name} · median over runs, band: their range", panels)
+    return found
 
 
-def _loss_keys() -> dict[str, tuple[str, str, str]]:
-    parts = {f"loss_{part}": (_PART_NAMES[part], *look) for part, look in _PARTS.items()}
-    return {**parts, "loss": ("training", ORANGE, "-")}
+def _medians(
+    lines: Sequence[SettingRows], histories: Histories, key: str, by: str = ITERATION, positive: bool = False
+) -> list[Curve]:
+    """A curve per setting, over its runs; over time, of those that had the machine alone where there are any."""
+    curves = []
+    for each in lines:
+        rows, flagged = _recorded(each.rows, histories), False
+        if by == SECONDS:
+            rows, flagged = quotable(rows)
+        curve = _curve(
+            each.optimizer, [histories[row["run_id"]] for row in rows], key, by, positive, statistic=True,
+            unquotable=flagged,
+        )  # fmt: skip
+        curves += [curve] if curve else []
+    return curves
 
 
-def _residual(axes: Axes, history: History) -> None:
-    points = [(x, y) for x, y in zip(*_points(history, "primal_residual"), strict=True) if x > 0 and y > 0]
-    axes.set_title("primal residual")
-    axes.set_xlabel("iteration")
-    if not points:
-        note(axes, "no positive residual was recorded")
-        return
-    x, y = map(list, zip(*points, strict=True))
-    line(axes, x, y, color=BLUE, label="residual")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    if len(x) > 1:
-        # o(1/k) means falling below every multiple of 1/k in the end; the lowest above all residuals shows the slope.
-        highest = max(map(mul, x, y))
-        axes.plot(x, [highest / k for k in x], color=GREY, linestyle=":", linewidth=1.2, label="slope of 1/k")
-    axes.legend(fontsize=8, frameon=False, loc="lower left")
+def _recorded(rows: Iterable[Row], histories: Histories) -> list[Row]:
+    return [row for row in rows if row.get("run_id") in histories]
 
 
-def _accuracy(axes: Axes, history: History, key: str, label: str, row: Row) -> None:
-    for part, (color, style) in _PARTS.items():
-        x, y = _points(history, f"acc_{part}", key)
-        if x:
-            line(axes, x, y, color=color, linestyle=style, label=_PART_NAMES[part])
-    if (reached := row.get("time_to_target_s")) is not None and key == "train_seconds":
-        axes.axvline(reached, color=GREY, linestyle=":", linewidth=1.2, label="target reached")
-    _percent(axes)
-    axes.set_title("accuracy")
-    axes.set_xlabel(label)
-    legend_or_note(axes, "no accuracy was recorded")
+def _of_one_run(names: Mapping[str, str], history: History, by: str = ITERATION, positive: bool = False) -> list[Curve]:
+    """The curves of the columns in ``names``, called by their values there; a column without a point has none."""
+    curves = (_curve(name, [history], key, by, positive) for key, name in names.items())
+    return [curve for curve in curves if curve is not None]
 
 
-def _percent(axes: Axes) -> None:
-    from matplotlib.ticker import PercentFormatter
+def _curve(
+    name: str, histories: Iterable[History], key: str, by: str = ITERATION, positive: bool = False,
+    statistic: bool = False, unquotable: bool = False,
+) -> Curve | None:  # fmt: skip
+    """The median over ``histories`` at each iteration, with the range of all if ``statistic``; None without a point.
 
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    NaN and infinity, where a run diverged, have no place on an axis, nor have values up to 0 if ``positive``.
+    """
+    at: dict[float, list[tuple[float, float]]] = {}
+    for step in (step for history in histories for step in history):
+        x, y = step.get(by), step.get(key)
+        if x is not None and y is not None and math.isfinite(x + y) and (not positive or (x > 0 and y > 0)):
+            at.setdefault(step.get(ITERATION, x), []).append((float(x), float(y)))
+    if not at:
+        return None
+    columns = [tuple(zip(*at[place], strict=True)) for place in sorted(at)]
+    curve = Curve(name, [median(xs) for xs, _ in columns], [median(ys) for _, ys in columns], unquotable=unquotable)
+    if not statistic:
+        return curve
+    ranges = [(min(ys), max(ys), len(ys)) for _, ys in columns]
+    low, high, n = (list(column) for column in zip(*ranges, strict=True))
+    return replace(curve, low=low, high=high, n=n)
 
 
-def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
-    if min(values) > 0 and max(values) / min(values) > 20:
-        axes.set_yscale("log")
+def _losses(history: History) -> list[Curve]:
+    """Losses of training, validation and test rows, else the one that the optimizer reports."""
+    by_part = _of_one_run({f"loss_{part}": name for part, name in _PARTS.items()}, history)
+    return by_part or _of_one_run({"loss": _PARTS["train"]}, history)
 
 
-def _points(history: History, key: str, by: str = "iteration") -> tuple[list[float], list[float]]:
-    """The finite points of ``key``; NaN and infinity, where a run diverged, have no place on an axis."""
-    pairs = [(step.get(by), step.get(key)) for step in history]
-    finite = [(float(x), float(y)) for x, y in pairs if x is not None and y is not None and math.isfinite(x + y)]
-    return [x for x, _ in finite], [y for _, y in finite]
+def _residual_panel(curves: list[Curve]) -> Panel:
+    return Panel("primal residual", "iteration", curves, log_x=True, log_y=True, guide=_one_over_k(curves))
+
+
+def _one_over_k(curves: Sequence[Curve]) -> Curve | None:
+    """o(1/k) means falling below every multiple of 1/k in the end: one through the highest k · residual of all."""
+    x = max((curve.x for curve in curves), key=len, default=[])
+    if len(x) < 2:
+        return None
+    highest = max(x * y for curve in curves for x, y in zip(curve.x, curve.y, strict=True))
+    return guide("slope of 1/k", x, [highest / k for k in x])
+
+
+def _wide(curves: Sequence[Curve]) -> bool:
+    values = [value for curve in curves for value in curve.y]
+    return min(values) > 0 and max(values) / min(values) > _WIDE
 
 
 def _title(row: Row) -> str:

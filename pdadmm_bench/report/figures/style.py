@@ -67,14 +67,6 @@ def line(axes: Axes, x: Sequence[float], y: Sequence[float], **look: Any) -> Non
     axes.plot(x, y, linewidth=1.6, marker="o" if len(x) <= 12 else None, markersize=3.5, **look)
 
 
-def legend_or_note(axes: Axes, text: str) -> None:
-    """A legend, or ``text`` where there is nothing to name."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
-    else:
-        note(axes, text)
-
-
 def note(axes: Axes, text: str) -> None:
     """``text`` in the middle of axes that stay empty."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=GREY)

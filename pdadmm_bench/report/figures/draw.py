@@ -1,12 +1,12 @@
-"""The pictures of a report as figures of matplotlib."""
+"""Pictures as figures of matplotlib."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
+from pdadmm_bench.report.figures.picture import Curve, Panel, Picture
 from pdadmm_bench.report.figures.style import CYCLE, GREY, STYLES, heading, line, note, panels
-from pdadmm_bench.report.pictures import Curve, Panel, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ def figure(picture: Picture) -> Figure:
         if panel.curves:
             _draw(axes, panel, picture.names)
         else:
-            note(axes, "none was recorded")
+            note(axes, panel.empty)
     heading(drawn, picture.title)
     _legend(drawn, grid)
     return drawn
@@ -53,11 +53,16 @@ def _draw(axes: Axes, panel: Panel, names: list[str]) -> None:
             _spread(axes, panel, curve, look["color"])
     if guide := panel.guide:
         axes.plot(guide.x, guide.y, color=GREY, linestyle=":", linewidth=1.2, label=guide.name)
+    if panel.mark:
+        name, x = panel.mark
+        axes.axvline(x, color=GREY, linestyle=":", linewidth=1.2, label=name)
     _scales(axes, panel)
 
 
 def _spread(axes: Axes, panel: Panel, curve: Curve, color: Any) -> None:
     """A band, or a bar at each point that has an interval."""
+    if not curve.n:
+        return
     known = zip(curve.x, curve.low, curve.high, strict=True)
     ends = [(x, low, high) for x, low, high in known if low is not None and high is not None]
     if panel.kind == "points":

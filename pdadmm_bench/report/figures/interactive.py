@@ -1,0 +1,80 @@
+"""The panels of a picture as plots of plotly, for a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pdadmm_bench.report.figures.picture import Curve, Panel, Picture
+from pdadmm_bench.report.figures.style import CYCLE, GREY
+
+DASHES = ("solid", "dash", "dashdot", "dot")
+
+
+def plotly_panels(picture: Picture) -> list[str]:
+    """Plotly's JSON of each panel with something in it, written by plotly itself, which checks names and values."""
+    from plotly.graph_objects import Figure
+
+    names = picture.names
+    found = []
+    for panel in picture.panels:
+        if panel.curves:
+            data = [_trace(curve, panel, names.index(curve.name)) for curve in panel.curves]
+            if guide := panel.guide:
+                look = {"color": GREY, "dash": "dot"}
+                data.append({"x": guide.x, "y": guide.y, "name": guide.name, "mode": "lines", "line": look})
+            found.append(str(Figure(data=data, layout=_layout(panel)).to_json()))
+    return found
+
+
+def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
+    line: dict[str, Any] = {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}
+    markers = panel.kind != "steps" and len(curve.x) <= 12
+    trace: dict[str, Any] = {
+        "x": curve.x, "y": curve.y, "name": curve.label, "line": line, "mode": "lines+markers" if markers else "lines",
+        "hovertemplate": f"{panel.x} %{{x:.4~g}}: {'%{y:.1%}' if panel.percent else '%{y:.4~g}'}%{{customdata}}",
+        "customdata": [_behind(curve, panel, place) for place in range(len(curve.x))],
+    }  # fmt: skip
+    if panel.kind == "steps":
+        place = len(panel.curves) - 1 - panel.curves.index(curve)
+        line |= {"shape": "hv", "width": 2 + place}  # the lower one of two equal curves is seen
+    if panel.kind == "points":
+        known = list(zip(curve.y, curve.low, curve.high, strict=True))
+        trace["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [0.0 if high is None else high - y for y, _, high in known],
+            "arrayminus": [0.0 if low is None else y - low for y, low, _ in known],
+        }
+    return trace
+
+
+def _behind(curve: Curve, panel: Panel, place: int) -> str:
+    """What stands behind a value, for its label: how many runs, and their range or interval."""
+    if not curve.n:
+        return ""
+    low, high = curve.low[place], curve.high[place]
+    if low is None or high is None or curve.n[place] == 1:
+        return f" (n={curve.n[place]})"
+    ends = f"{100 * low:.1f} to {100 * high:.1f} %" if panel.percent else f"{low:.4g} to {high:.4g}"
+    return f" (n={curve.n[place]}, {ends})"
+
+
+def _layout(panel: Panel) -> dict[str, Any]:
+    x: dict[str, Any] = {"title": {"text": panel.x}, "type": "log" if panel.log_x else "linear"}
+    if panel.ticks:
+        x |= {"tickvals": list(panel.ticks), "ticktext": [f"{tick:g}" for tick in panel.ticks]}
+    y: dict[str, Any] = {"type": "log" if panel.log_y else "linear", "exponentformat": "power"}
+    if panel.percent:
+        y |= {"tickformat": ".0%", "minallowed": -0.04, "maxallowed": 1.04}
+    if panel.kind == "points":
+        y["rangemode"] = "tozero"
+    return {
+        "title": {"text": panel.title, "font": {"size": 14}},
+        "xaxis": x,
+        "yaxis": y,
+        "margin": {"l": 60, "r": 10, "t": 40, "b": 45},
+        "showlegend": True,
+        "legend": {"font": {"size": 11}, "orientation": "h", "x": 0, "y": -0.25},
+        "hovermode": "closest",
+        "template": "plotly_white",
+    }
