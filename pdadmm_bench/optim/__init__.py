@@ -18,9 +18,9 @@ registry = Registry(
 )
 
 REFERENCES = ("pdadmm-reference",)
-"""Registered to be measured against: they run when they are named, not among all."""
+"""Optimizers that others are measured against. They run when they are named; ``all`` leaves them out."""
 
 
 def contenders() -> list[str]:
-    """The optimizers that ``--optimizer all`` stands for."""
+    """The optimizers of ``--optimizer all``."""
     return [name for name in registry.names() if name not in REFERENCES]

@@ -1,8 +1,8 @@
-"""The contract every optimizer fulfils, and the one way they talk to their neighbours.
+"""The contract of an optimizer, and the links through which it exchanges tensors with neighbouring workers.
 
-An optimizer trains the layers of one :class:`~pdadmm_bench.core.block.Block`. The runner owns the loop and the clock:
-``init`` once, ``step`` on the clock, ``report`` and ``predict`` off it. An ADMM sweep and an Adam step are the same
-kind of thing to the runner.
+An optimizer trains the layers of one :class:`~pdadmm_bench.core.block.Block`. The runner owns the loop and the clock.
+It calls ``init`` once, ``step`` on the clock, and ``report`` and ``predict`` off the clock. One step is an ADMM sweep
+or a full-batch gradient step; the runner treats both alike.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Link(Protocol):
 
 
 class Pipeline(Protocol):
-    """Forward and backward passes of one block, in step with the blocks before and after it."""
+    """Forward and backward passes of one block, in a schedule with the blocks before and after it."""
 
     def step(self) -> Tensor:
-        """Leave the gradients of the mean training loss in the parameters; the loss on the last block, else 0."""
+        """Set the gradients of the mean training loss in the parameters; return the loss on the last block, else 0."""
 
 
 class PipelineFactory(Protocol):
@@ -78,10 +78,10 @@ class Links:
 
 
 SQUARE_VALUES = 1 << 22
-"""Values that :func:`square` takes at a time."""
+"""Values that :func:`square` converts to float64 at a time."""
 
 Report = dict[str, Tensor]
-"""Name → one float64 value per layer of the block; the runner adds them up over layers, in order."""
+"""Name → one float64 value per layer of the block. The runner sums the values over layers, in order."""
 
 
 StateT = TypeVar("StateT")
@@ -96,20 +96,20 @@ class Optimizer(ABC, Generic[StateT]):
     """What ``--set`` accepts, with defaults, bounds and descriptions."""
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
-    """What ``--precision`` may be; tf32 is torch's own switch, bf16 the optimizer must care for."""
+    """Allowed values of ``--precision``. torch has a switch for tf32; the optimizer itself implements bf16."""
     compiles: ClassVar[bool] = False
-    """Whether there is something that ``--compile`` makes faster."""
+    """Whether ``--compile`` changes anything."""
 
     def __init__(self, hyperparameters: Typed):
         self.hyperparameters: Any = hyperparameters
         self.precision = "fp32"
-        """Of matrix products; the state is float32 whatever it is."""
+        """Of matrix products. The state is always float32."""
         self.deterministic = False
-        """Whether a partition must not change a bit of the result."""
+        """Whether the result must be the same to the bit for every partition."""
         self.compile = False
-        """Whether elementwise updates are to be compiled; set by the runner, which knows that a compiler is there."""
+        """Whether elementwise updates are compiled. The runner sets it, where a compiler is installed."""
         self.part: Callable[[str], AbstractContextManager[Any]] = nullcontext
-        """Surrounds a named part of a step (``"p"``, ``"W"``, …); a profile puts a stop-watch here."""
+        """A context manager around each named part of a step (``"p"``, ``"W"``, …), with which a profile times it."""
 
     @classmethod
     def create(cls, values: Mapping[str, Any], name: str) -> Optimizer:
@@ -117,7 +117,7 @@ class Optimizer(ABC, Generic[StateT]):
         return cls(build(cls.Hyperparameters, values, f"hyperparameter of {name}:"))
 
     def wires(self) -> dict[str, Wire]:
-        """The wire formats it can use by name, its own choice first."""
+        """The wire formats that it can use, by name; ``--wire auto`` takes the first."""
         return {"fp32": Wire()}
 
     def wire(self, name: str) -> Wire:
@@ -146,11 +146,11 @@ class Optimizer(ABC, Generic[StateT]):
         return replace(PDADMM, assumed_from="pdadmm")
 
     def steady(self) -> bool:
-        """Whether every step is the same work on the device, decided by nothing on the host."""
+        """Whether every step is the same work on the device, so that a CUDA graph can replay it."""
         return False
 
     def cautions(self) -> list[str]:
-        """Sentences about the chosen hyperparameters that a user should read before quoting a number."""
+        """Sentences about the hyperparameters that a user should read before publishing a number."""
         return []
 
     @abstractmethod
@@ -162,7 +162,7 @@ class Optimizer(ABC, Generic[StateT]):
         """One iteration: an ADMM sweep or a full-batch gradient step. Runs on the clock."""
 
     def evaluated(self, state: StateT, step: Mapping[str, float]) -> None:
-        """Told what an evaluated iteration gave, such as ``loss_train``, the same on every worker; off the clock."""
+        """Called off the clock after an evaluated iteration with its values, which are the same on every worker."""
 
     @abstractmethod
     def report(self, state: StateT) -> Report:
@@ -178,9 +178,10 @@ class Optimizer(ABC, Generic[StateT]):
             return mlp.forward(self.layers(state), x, block)
 
     def snapshot(self, state: StateT) -> Any:
-        """Everything the next step depends on, as plain tensors, numbers, lists and dicts that ``torch.save`` takes.
+        """Everything that the next step depends on, as tensors, numbers, lists and dicts for ``torch.save``.
 
-        The tensors are those of the state, to be written before the next step: a copy would double the memory of a run.
+        The tensors are those of the state and not copies, which would double the memory of a run. Save them before the
+        next step.
         """
         return _to_plain(state)
 
@@ -195,18 +196,18 @@ def loss_sum(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def square(x: Tensor) -> Tensor:
-    """‖x‖², accumulated in float64, a part at a time: torch makes a copy in float64 of what it is given."""
+    """‖x‖² in float64, computed in parts, because torch copies its input to float64."""
     parts = x.reshape(-1).split(SQUARE_VALUES)
     return torch.stack([torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts]).square().sum()
 
 
 def per_layer(count: int, device: torch.device) -> Tensor:
-    """A vector of ``count`` zeros to fill in, one per layer of a block."""
+    """A float64 vector of ``count`` zeros, one for each layer of a block."""
     return torch.zeros(count, dtype=torch.float64, device=device)
 
 
 def state_bytes(state: Any) -> int:
-    """Bytes of the tensors a state holds, each storage counted once; training rows and their labels left out."""
+    """Bytes of the tensors in a state, training rows and labels included; each storage counts once."""
     seen: dict[int, int] = {}
 
     def visit(value: Any) -> None:
@@ -233,7 +234,7 @@ def _to_plain(value: Any) -> Any:
         return {f.name: _to_plain(getattr(value, f.name)) for f in fields(value) if f.metadata.get("state", True)}
     if isinstance(value, Tensor):
         value = value.detach()
-        whole = value.untyped_storage().nbytes() == value.nbytes  # of a part, all that it is a part of would be written
+        whole = value.untyped_storage().nbytes() == value.nbytes  # torch.save writes the whole storage of a view
         return value if whole else value.clone()
     if isinstance(value, (list, tuple)):
         return [_to_plain(item) for item in value]
@@ -241,7 +242,7 @@ def _to_plain(value: Any) -> Any:
 
 
 def _from_plain(target: Any, plain: Any) -> None:
-    """Copy ``plain`` into ``target`` in place where it is a tensor, by assignment where it is a number, or several."""
+    """Copy ``plain`` into ``target``: tensors in place, numbers and lists of numbers by assignment."""
     if isinstance(target, list):
         for item, value in zip(target, plain, strict=True):
             _from_plain(item, value)

@@ -1,7 +1,7 @@
-"""Elementwise updates compiled into one loop each by torch.compile, where a run asks for it and a compiler is there.
+"""Elementwise updates that torch.compile turns into one loop each, where a run wants it and a compiler is installed.
 
-The compiled function is the eager one without buffers, so both compute the same to rounding. Kernels are kept in
-torch's cache between processes; the first step of a process still pays for tracing.
+The compiled function is the eager one without buffers, so both give the same values to rounding. torch keeps kernels in
+a cache between processes. Tracing still costs time in the first step of every process.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import torch
 from pdadmm_bench.core.spec import RunSpec
 
 PAYS_VALUES = 4e9
-"""Values of hidden layers, counted in every iteration, from which compiling pays for itself. On the two cores of
-docs/results.md it saves 1.8 ns per value, and costs 3 s of a process with its kernels in the cache, 16 s without."""
+"""Values of hidden layers, summed over iterations, from which compiling saves time. On the two cores of docs/results.md
+it saves 1.8 ns per value, and it costs a process 3 s with the kernels in the cache, 16 s without."""
 
 
 ONE_PASS = {"realize_opcount_threshold": 1000, "realize_reads_threshold": 1000}
-"""Inductor writes an intermediate to memory once it has this many operations or reads behind it (30 and 4 unless told
-otherwise). An update is a chain of some twenty over six arrays, and one array of a layer's size would be written."""
+"""Inductor writes an intermediate array to memory when so many operations or reads lead to it (30 and 4 by default). An
+update has about twenty operations on six arrays, so by default an array of a layer's size would be written."""
 
 
 def compiling_pays(spec: RunSpec, rows: int) -> bool:
-    """Whether a run on ``rows`` training rows is long enough; a compiler's rounding depends on the partition."""
+    """Whether a run on ``rows`` training rows is long enough, and may be compiled.
+
+    A deterministic run may not, because the rounding of compiled passes depends on the partition.
+    """
     values = rows * spec.model.hidden * (spec.model.layers - 1) * spec.iterations
     return values >= PAYS_VALUES and not spec.deterministic
 

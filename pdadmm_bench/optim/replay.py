@@ -1,7 +1,7 @@
-"""Iterations replayed from a CUDA graph: the whole sweep is launched at once instead of kernel by kernel.
+"""Iterations replayed from a CUDA graph: a whole sweep is launched at once instead of kernel by kernel.
 
-For a steady state only: what a step decides on the host (a penalty schedule, when to refresh a residual) is not
-replayed. Untested on a GPU so far.
+Only steps without decisions on the host can be replayed, so a penalty schedule or a refreshed residual rules it out. It
+has not been tested on a GPU yet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pdadmm_bench.optim.base import Optimizer
 
 
 class Replay:
-    """Steps of one state: the first as usual, which allocates its buffers, then captured once and replayed."""
+    """Steps of one state. The first is a normal step, which allocates buffers; then a step is captured and replayed."""
 
     def __init__(self, optimizer: Optimizer, state: Any):
         self._optimizer, self._state = optimizer, state

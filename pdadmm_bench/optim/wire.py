@@ -1,7 +1,7 @@
-"""What a tensor becomes on its way to a neighbour: itself, bfloat16, or codes of a finite set.
+"""The wire format of tensors between workers: float32, bfloat16, or codes of a finite set.
 
-The same rounding is applied between layers of one worker (:meth:`Wire.round`), so a result does not depend on where the
-network is cut.
+The same rounding is applied between layers on one worker (:meth:`Wire.round`), so a result does not depend on the
+partition.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class Wire:
     dtype: torch.dtype = torch.float32
 
     def encode(self, x: Tensor, out: Tensor) -> None:
-        """Write what is sent for ``x`` into ``out``, a buffer of ``dtype`` and the shape of ``x``."""
+        """Write the encoded ``x`` to ``out``, a buffer of ``dtype`` and the shape of ``x``."""
         out.copy_(x)
 
     def decode(self, payload: Tensor) -> Tensor:
-        """The float32 tensor that ``payload`` stands for."""
+        """The float32 tensor that ``payload`` encodes."""
         return payload
 
     def round(self, x: Tensor) -> Tensor:
-        """``x`` as a neighbour would get it."""
+        """``x`` encoded and decoded, as a neighbour receives it."""
         return x
 
     def fitted(self, start: Tensor) -> Wire:
-        """The format for a boundary whose first tensor is ``start``, which the workers on both sides know."""
+        """The format for a boundary whose first tensor is ``start``, which both workers have."""
         return self
 
 
@@ -52,7 +52,7 @@ class BFloat16(Wire):
 
 @dataclass(frozen=True)
 class Codes(Wire):
-    """The number of the nearest of ``levels`` equally spaced values from ``low`` to ``high``: one byte, or two."""
+    """The index of the nearest of ``levels`` equally spaced values from ``low`` to ``high``, in one byte or two."""
 
     low: float = 0.0
     high: float = 1.0
@@ -72,12 +72,12 @@ class Codes(Wire):
 
     @property
     def width(self) -> float:
-        """Distance of two levels."""
+        """Distance between two levels."""
         return (self.high - self.low) / (self.levels - 1)
 
     @property
     def offset(self) -> int:
-        """Number of the first code, since torch sends signed 16-bit integers only."""
+        """The first code; below 0 for two bytes, because torch only sends signed 16-bit integers."""
         return 0 if self.dtype == torch.uint8 else torch.iinfo(self.dtype).min
 
     def numbers(self, x: Tensor) -> Tensor:

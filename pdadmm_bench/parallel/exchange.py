@@ -1,6 +1,6 @@
-"""Boundary tensors between neighbours: non-blocking, into preallocated buffers, counted and timed.
+"""The exchange of boundary tensors between neighbours: non-blocking, through buffers that are kept, counted and timed.
 
-A :class:`Neighbour` is what an optimizer knows as a :class:`~pdadmm_bench.optim.base.Link`. Every send is matched by
+A :class:`Neighbour` is the :class:`~pdadmm_bench.optim.base.Link` of an optimizer. Every send is matched by
 one ``post_receive``, called early, so that a transfer runs while the worker computes. Time spent in ``receive`` or
 waiting for a send buffer is exposed communication.
 """
@@ -19,14 +19,14 @@ from pdadmm_bench.optim.wire import Wire
 
 @dataclass
 class Traffic:
-    """What a worker sent, received and waited for since the last :meth:`take`."""
+    """Bytes that a worker sent and received, and seconds that it waited, since the last :meth:`take`."""
 
     sent_bytes: int = 0
     received_bytes: int = 0
     waited_s: float = 0.0
 
     def take(self) -> dict[str, float]:
-        """The counts, which start again from zero."""
+        """The counts; they start again from zero."""
         values = {"sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes, "exposed_s": self.waited_s}
         self.sent_bytes = self.received_bytes = 0
         self.waited_s = 0.0
@@ -52,7 +52,7 @@ class Neighbour:
         self._incoming: list[Tensor] = []
 
     def send(self, tensor: Tensor) -> None:
-        """Start sending ``tensor``, encoded; it may be overwritten as soon as this returns."""
+        """Start sending the encoded ``tensor``, which the caller may overwrite afterwards."""
         if self._outgoing is None:
             self._outgoing = self._buffer()
         self._wait(self._sending)

@@ -1,4 +1,4 @@
-"""Which worker holds which layers: contiguous blocks, balanced under a cost model or given by the user."""
+"""The partition of layers over workers: contiguous blocks, balanced under a cost model or given by the user."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.errors import UserError
 
 ROUNDING = 1e-9
-"""Relative difference below which two sums of layer costs are the same."""
+"""Two sums of layer costs with a smaller relative difference are equal."""
 
 
 def partition(text: str, costs: Sequence[float], workers: int) -> list[Block]:
-    """The blocks of ``workers`` workers, in order, over layers that cost ``costs`` each.
+    """The blocks of ``workers`` workers, in order.
 
     Args:
-        text: ``auto`` makes the most expensive block as cheap as any partition can, and among such partitions takes the
-            one whose blocks differ least in length, longer ones first; ``even`` ignores the costs; ``3,4,3`` names the
-            number of layers of each worker.
+        text: ``auto`` makes the most expensive block as cheap as possible, and of all such partitions takes the one
+            whose blocks differ least in length, longer ones first; ``even`` ignores the costs; ``3,4,3`` is the number
+            of layers of each worker.
+        costs: of every layer, in any unit.
+
+    Raises :class:`UserError` for a partition that does not fit the layers and workers.
     """
     layers = len(costs)
     if workers < 1:
@@ -61,7 +64,7 @@ def _balanced(costs: Sequence[float], workers: int) -> list[int]:
     """Exact, by dynamic programming over (workers left, first layer left): O(workers · layers²)."""
     layers = len(costs)
     before = [0.0, *accumulate(costs)]
-    # least[i]: the cheapest possible most expensive block of layers i … over the workers counted so far.
+    # least[i]: the least cost that the most expensive block can have, for layers i … on the workers counted so far.
     least = [before[layers] - before[i] for i in range(layers)]
     for count in range(2, workers + 1):
         least = [
@@ -69,7 +72,7 @@ def _balanced(costs: Sequence[float], workers: int) -> list[int]:
             for i in range(layers - count + 1)
         ]
     limit = least[0] + ROUNDING * before[layers]
-    # best[i]: (Σ size², sizes negated) of the evenest partition of layers i … into blocks that cost at most the limit.
+    # best[i]: (Σ size², negated sizes) of the evenest partition of layers i … into blocks within the limit.
     best: list[tuple[int, list[int]] | None] = [None] * layers + [(0, [])]
     for _ in range(workers):
         following, best = best, [None] * (layers + 1)

@@ -1,7 +1,7 @@
-"""Pipelined backpropagation for the gradient baselines, on torch.distributed.pipelining.
+"""Pipelined backpropagation for the gradient methods, with torch.distributed.pipelining.
 
 Each worker is one stage. There is no batch norm, so micro-batches are exact: the loss is the sum over rows divided by
-N, and rows that pad N to a multiple of the number of micro-batches carry a label that counts for nothing.
+N. Rows that pad N to a multiple of the number of micro-batches have a label that the loss ignores.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pdadmm_bench.parallel.group import Workers
 
 SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
 IGNORED = -100
-"""Label of padding rows, which the loss leaves out."""
+"""The label of padding rows, which the loss ignores."""
 
 
 class StagePipeline:
@@ -51,13 +51,13 @@ class StagePipeline:
         inputs = () if self.x is None else (self.x,)
         last: dict[str, Any] = {} if self.y is None else {"target": self.y, "losses": losses}
         self.schedule.step(*inputs, **last, return_outputs=False)
-        # What is not forward or backward work is waiting for neighbours: transfers and the pipeline's bubble.
+        # The rest of the step is waiting for neighbours: transfers and the pipeline's bubble.
         self.traffic.waited_s += time.perf_counter() - start - (self.stage.computed_s - computed)
         return torch.stack(losses).sum().detach() if losses else torch.zeros((), device=self.device)
 
 
 class _Module(nn.Module):
-    """The passes of a block as the module a stage wraps."""
+    """The passes of a block as a module, which a stage needs."""
 
     def __init__(self, network: Backprop):
         super().__init__()
@@ -68,10 +68,10 @@ class _Module(nn.Module):
 
 
 class _Stage(PipelineStage):
-    """A stage of micro-batches of ``rows`` rows that counts the bytes it sends and the time it computes."""
+    """A stage for micro-batches of ``rows`` rows that counts its bytes and its compute time."""
 
     def __init__(self, network: Backprop, rows: int, group: Workers, device: torch.device, traffic: Traffic):
-        # Shapes that are known spare torch a trial run, whose backward pass would leave gradients behind.
+        # With known shapes torch makes no trial run, whose backward pass would leave gradients in the parameters.
         first, last = network.layers[0], network.layers[-1]
         received = torch.empty(rows, first.weight.shape[1], dtype=network.dtype, device="meta")
         sent = torch.empty(rows, last.weight.shape[0], dtype=network.output_dtype, device="meta")

@@ -1,8 +1,8 @@
-"""Temporaries that live as long as a state, and elementwise work in blocks of rows that fit a cache.
+"""Temporary arrays that are kept as long as a state, and elementwise work in blocks of rows that fit a cache.
 
-A fresh array of N·n values costs the system more than the arithmetic done on it, and a chain of elementwise operations
-over arrays larger than the cache pays for memory at every operation. So the updates write into buffers kept here, and
-chains go through a few rows at a time. Neither changes a result by a bit.
+To allocate an array of N·n values takes longer than the arithmetic on it. A chain of elementwise operations over arrays
+larger than the cache waits for memory at every operation. So updates write to buffers that are kept, and chains process
+a few rows at a time. Both leave every bit of a result the same.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ BLOCK_VALUES = 1 << 17
 
 
 class Scratch:
-    """Buffers by name, as large as they were ever asked for."""
+    """Buffers by name; each grows to the largest size that was asked for."""
 
     def __init__(self) -> None:
         self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
 
     def like(self, name: str, tensor: Tensor) -> Tensor:
-        """The buffer ``name`` in the shape of ``tensor``; its content is whatever was left there."""
+        """The buffer ``name`` in the shape of ``tensor``; its content is undefined."""
         return self.of(name, tuple(tensor.shape), tensor)
 
     def of(self, name: str, shape: tuple[int, ...], tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -38,12 +38,12 @@ class Scratch:
 
 
 def temporary(scratch: Scratch | None, name: str, like: Tensor) -> Tensor:
-    """A tensor like ``like`` to write into: the buffer ``name``, or a fresh one, which a compiler fuses away."""
+    """A tensor like ``like`` to write to: the buffer ``name``, or a new one, which a compiler removes."""
     return torch.empty_like(like) if scratch is None else scratch.like(name, like)
 
 
 def row_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Views of the same rows of every tensor, a block at a time; all rows at once where blocks do not pay."""
+    """Views of the same rows of every tensor, one block after the other; all rows at once where blocks save nothing."""
     first = tensors[0]
     if first.device.type != "cpu" or first.numel() <= BLOCK_VALUES:
         yield tensors

@@ -1,9 +1,9 @@
-"""Matrix products, or batches of them, in the precision a run asks for, and the steps that are taken with them.
+"""Matrix products, or batches of them, in the precision of a run, and the steps that are taken with them.
 
-``fp32`` and ``tf32`` are torch's plain product, the latter a switch that the runner sets. ``bf16`` rounds both factors
-to bfloat16, multiplies with float32 accumulation, and rounds the result to bfloat16 once. The direction of a step then
-stays in bfloat16, and so does its image: any direction is one to go along, so the state moves along the very one
-that was multiplied, and nothing is widened in memory.
+``fp32`` and ``tf32`` are torch's plain product; the runner sets torch's switch for tf32. ``bf16`` rounds both factors
+to bfloat16, multiplies with float32 accumulation, and rounds the result to bfloat16 once. The direction of a step and
+its image stay in bfloat16. A step may go along any direction, so the state moves along the rounded direction that was
+multiplied, and no float32 copy of it is needed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Products:
     def __init__(self, precision: str = "fp32", compile: bool = False):
         self._low = precision == "bf16"
         self.scratch = Scratch()
-        """The buffers of the products, and of all that surrounds them."""
+        """The buffers of the products and of all updates."""
         self._passes = (
             {each: compile_elementwise(each) for each in (weighted_sum, moved)} if self._low and compile else None
         )
 
     def factor(self, name: str, x: Tensor) -> Tensor:
-        """``x`` as products take it, for several of them; valid until the next ``factor`` of that name."""
+        """``x`` in the type of the products, for use in several; valid until the next ``factor`` of that name."""
         return self._lowered(name, x) if self._low else x
 
     def mm(self, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class Products:
         return out.copy_(self._product("product", a, b)) if self._low else torch.matmul(a, b, out=out)
 
     def image(self, a: Tensor, b: Tensor) -> Tensor:
-        """a b as products leave it; valid until the next."""
+        """a b in the type of the products; valid until the next call."""
         return self._product("image", a, b)
 
     def add(self, out: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
@@ -50,7 +50,7 @@ class Products:
         return add(a, b, beta=beta, alpha=alpha)
 
     def direction(self, gradient: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float) -> Tensor:
-        """β·gradient + α·a b: ``gradient`` itself, overwritten, or as products take it; valid until the next."""
+        """β·gradient + α·a b in the type of the products; valid until the next call. ``gradient`` is overwritten."""
         if not self._low:
             return self.add(gradient, a, b, beta, alpha)
         out = self.scratch.of("direction", tuple(gradient.shape), gradient, torch.bfloat16)
@@ -80,7 +80,7 @@ class Products:
         if x.dtype == torch.bfloat16:
             return x
         if not x.is_contiguous():
-            return self._lowered(name, x.mT).mT  # a transposed matrix is copied as it lies in memory
+            return self._lowered(name, x.mT).mT  # a transposed matrix is copied in the order of memory
         return self.scratch.of(name, tuple(x.shape), x, torch.bfloat16).copy_(x)
 
 

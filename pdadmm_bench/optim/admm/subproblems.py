@@ -1,4 +1,4 @@
-"""Every closed form of the ADMM methods, as pure functions of tensors: of one layer, or of a batch of equal ones.
+"""The closed forms of the ADMM methods, as pure functions of tensors of one layer or of a batch of equal layers.
 
 Notation of the papers, rows are nodes: ``p`` (N, n_{l-1}), ``z``, ``q``, ``u`` (N, n_l), ``W`` (n_l, n_{l-1}),
 ``b`` (n_l,); r = p Wᵀ + b − z is a layer's residual, a = p Wᵀ + b = r + z its pre-activation, v = q − u/ρ what the next
@@ -15,25 +15,25 @@ from torch import Tensor
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks, temporary
 
 OUTPUT_JOINT_STEPS, OUTPUT_NEWTON_STEPS, WRIGHT_OMEGA_STEPS = 8, 12, 5
-"""From the previous z, before a start from scratch is tried; from scratch, and of the Wright omega function in each:
-enough for |a| ≤ 1e3, C < 50, 1e-6 ≤ ν ≤ 1e3 (tests try these)."""
+"""Newton steps for z_L: from the previous z; from scratch, where those do not settle; and for the Wright omega function
+in each of the latter. They are enough for |a| ≤ 1e3, C < 50, 1e-6 ≤ ν ≤ 1e3, as the tests show."""
 OUTPUT_SETTLED = 1e-7
-"""A last change of λ or t, whose square is the order of the error that is left."""
+"""The last change of λ or t. The remaining error is of the order of its square."""
 
 BACKTRACKING_START, BACKTRACKING_FACTOR, BACKTRACKING_CAP = 20.0, 2.0, 10
-"""First trial curvature, growth and number of growths after which no step is taken (the pdADMM-G authors' code)."""
+"""First trial curvature, its growth, and the most growths; then no step is taken (the pdADMM-G authors' code)."""
 
 
 def curvature(gradient: Tensor, image: Tensor, weight: float, ridge: float) -> Tensor:
     """Curvature of (weight/2)‖J·‖² + (ridge/2)‖·‖² along ``gradient``, with ``image`` = J gradient; 0 at gradient 0.
 
-    It is the smallest τ (or θ) that passes the papers' backtracking test, because the objective is quadratic.
+    Because the objective is quadratic, it is the smallest τ (or θ) that passes the papers' backtracking test.
     """
     return curvature_from(norm(gradient), norm(image), weight, ridge)
 
 
 def norm(x: Tensor) -> Tensor:
-    """‖x‖ of a matrix, or of each in a batch in a shape that goes with it; of bfloat16 in float32."""
+    """‖x‖ of a matrix, or of each matrix of a batch as (batch, 1, 1); float32 for bfloat16."""
     found = torch.linalg.vector_norm(x) if x.dim() == 2 else torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
     return found.float() if found.dtype == torch.bfloat16 else found
 
@@ -44,7 +44,7 @@ def curvature_from(gradient_norm: Tensor, image_norm: Tensor, weight: float, rid
 
 
 def exact_step(tau: Tensor) -> Tensor:
-    """1/τ, and 0 where τ is 0: right after a feed-forward start every gradient of p is exactly zero."""
+    """1/τ, and 0 where τ is 0, because after a feed-forward start every gradient of p is exactly zero."""
     return torch.where(tau > 0, 1 / tau, 0.0)
 
 
@@ -56,7 +56,7 @@ def backtracking_step(tau: Tensor) -> Tensor:
 
 
 def pull(q: Tensor, activation: Tensor, nu: float, rho: float, out: Tensor | None = None) -> Tensor:
-    """v = q − u/ρ, which the next layer's p is pulled to; after a q-update u = ν(q − f(z)), so v lies towards f(z)."""
+    """v = q − u/ρ, which the next layer's p is pulled to, with u = ν(q − f(z)) as after every q-update."""
     return torch.lerp(q, activation, nu / rho, out=out)
 
 
@@ -88,7 +88,7 @@ def _better_side(
     choice = torch.add(both, q, alpha=ratio / (1 + ratio), out=temporary(scratch, "choice", both)).gt_(0)
     positive = torch.add(both, q, out=temporary(scratch, "positive", both)).clamp_(min=0).mul_(1 / above)
     negative = both.clamp_(max=0).mul_(1 / below)
-    # torch.where would do, but it is not vectorised; lerp with weight 0 or 1 gives exactly one of its ends.
+    # torch.where is not vectorised. lerp with weight 0 or 1 gives exactly one of its ends.
     return torch.lerp(negative, positive, choice, out=out)
 
 
@@ -97,16 +97,16 @@ def output_z(
 ) -> Tensor:
     """argmin_z R(z; y) + (ν/2)‖z − a‖², R being softmax cross-entropy summed over rows: exact, to rounding.
 
-    Rows are independent, and each comes down to one unknown. With λ = log Σ exp(z_i) and softmax s_i = exp(z_i − λ),
+    Rows are independent, and each has one unknown. With λ = log Σ exp(z_i) and softmax s_i = exp(z_i − λ),
     the gradient vanishes where t + exp(t) = c_i − λ − log ν for t = log(s_i/ν) and c = a + y/ν, and Σ s_i = 1 fixes λ.
     The papers run accelerated proximal gradient instead, which needs about √(1/ν) steps.
 
-    Newton's method on t and λ together takes a few steps from the previous z. Rows where it does not settle, as in the
-    first iterations, are solved from scratch; so are all rows on a GPU, where asking would cost more than the steps.
+    Newton's method on t and λ together takes a few steps from the previous z. Where it does not settle, as in the first
+    iterations, rows are solved from scratch. So are all rows on a GPU, where the question takes longer than the steps.
 
     Args:
         a: (N, C) pre-activations of the output layer; y: (N,) int64 labels.
-        z_old: (N, C) where to start; any values give the same result to rounding.
+        z_old: (N, C) the start; any values give the same result to rounding.
     """
     scratch = scratch or Scratch()
     out = torch.empty_like(a) if out is None else out
@@ -148,10 +148,10 @@ def _output_z_from(z_old: Tensor, c: Tensor, nu: float, out: Tensor, scratch: Sc
 
 
 def _output_z_from_scratch(c: Tensor, nu: float) -> Tensor:
-    """z by two nested Newton methods that cannot fail.
+    """z by two nested Newton methods that always converge.
 
-    s_i/ν is the Wright omega function of c_i − λ − log ν, which falls with λ, so Σ s_i − 1 is a convex falling function
-    of λ whose root Newton's method reaches from the left without a step size.
+    s_i/ν is the Wright omega function of c_i − λ − log ν, which falls with λ. So Σ s_i − 1 is a convex falling function
+    of λ, and Newton's method reaches its root from the left without a step size.
     """
     log_nu = math.log(nu)
     level = c.amax(1, keepdim=True) - 1 / nu  # here the largest s_i is 1, so the root lies to the right

@@ -1,6 +1,6 @@
-"""What the gradient baselines share: full-batch steps of a torch optimizer on the mean cross-entropy.
+"""The base of the gradient methods: full-batch steps of a torch optimizer on the mean cross-entropy.
 
-A baseline is a file that names its ``torch.optim`` class and its hyperparameters. In bf16 the matrix products take
+A gradient method is a file with its ``torch.optim`` class and its hyperparameters. In bf16 the matrix products have
 bfloat16 factors; weights, gradients of weights, the loss and the optimizer's statistics are float32.
 """
 
@@ -27,7 +27,7 @@ from pdadmm_bench.optim.wire import BFloat16, Wire
 
 
 class GradientHyperparameters(Typed):
-    """What every gradient baseline has."""
+    """The hyperparameters of every gradient method."""
 
     lr: float = Field(1e-3, gt=0, description="learning rate")
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
@@ -35,7 +35,7 @@ class GradientHyperparameters(Typed):
 
 @dataclass
 class GradientState:
-    """Parameters (leaves that require gradients), their passes and torch optimizer, and the pipeline, if any."""
+    """Parameters (leaves that require gradients), their network and torch optimizer, and the pipeline, if any."""
 
     layers: list[Layer]
     optimizer: torch.optim.Optimizer
@@ -45,11 +45,11 @@ class GradientState:
     y: Tensor
     pipeline: Pipeline | None
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
-    """Mean training cross-entropy at the weights the last step started from."""
+    """Mean training cross-entropy at the weights before the last step."""
 
 
 class GradientOptimizer(Optimizer[GradientState]):
-    """A torch optimizer behind the contract."""
+    """A torch optimizer as an :class:`~pdadmm_bench.optim.base.Optimizer`."""
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
 
@@ -59,11 +59,11 @@ class GradientOptimizer(Optimizer[GradientState]):
 
     @property
     def cost_profile(self) -> CostProfile:
-        """A pipeline. What the update keeps and passes over is Adam's where a class does not declare its own."""
+        """A pipeline; the statistics and passes of the update are Adam's where a class declares no profile."""
         return replace(gradient_profile(statistics=2, passes=7), assumed_from="adam")
 
     def wires(self) -> dict[str, Wire]:
-        """Stages send activations and gradients in the precision they compute them in."""
+        """Stages send activations and gradients in the precision in which they compute them."""
         return {"bf16": BFloat16()} if self.precision == "bf16" else {"fp32": Wire()}
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> GradientState:
@@ -87,7 +87,7 @@ class GradientOptimizer(Optimizer[GradientState]):
             state.optimizer.step()
 
     def report(self, state: GradientState) -> Report:
-        """The training loss the last step started from; the objective is the loss."""
+        """The training loss before the last step; the objective is the loss."""
         loss = per_layer(len(state.layers), state.y.device)
         loss[-1] = state.loss
         return {"loss": loss, "objective": loss}
