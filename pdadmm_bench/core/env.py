@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from pdadmm_bench import __version__
 
@@ -24,6 +27,26 @@ def environment() -> dict[str, str | int | bool | None]:
     The accelerator is known once torch was imported.
     """
     return {**_fixed(), **_accelerator()}
+
+
+def machine_class(facts: Mapping[str, Any]) -> str:
+    """The class of the machine that ``facts`` (``env_*``) describe, as the name of a folder.
+
+    Processor model, number of cores, accelerator and build of torch: what has to be equal before seconds and peak
+    memory that were recorded another day may be compared with those of today.
+    """
+    gpu = facts.get("env_gpu")
+    parts = (
+        facts.get("env_cpu") or "unknown cpu",
+        f"{facts.get('env_cores')} cores",
+        f"{facts.get('env_gpu_count')} {gpu}" if gpu else "no gpu",
+        f"torch {facts.get('env_torch')}",
+    )
+    return "-".join(_slug(str(part)) for part in parts)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.+]+", "-", re.sub(r"\(r\)|\(tm\)", " ", text.lower())).strip("-")
 
 
 @cache

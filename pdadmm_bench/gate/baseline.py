@@ -14,7 +14,7 @@ from typing import Any
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import write_atomic
-from pdadmm_bench.gate.evidence import Benchmark, Run
+from pdadmm_bench.gate.evidence import Benchmark, SeedRun
 
 FORMAT = 1
 _DIGITS = 6
@@ -103,7 +103,7 @@ def _block(benchmark: Benchmark) -> str:
 
 def _benchmark(name: str, values: Mapping[str, Any]) -> Benchmark:
     runs = {
-        seed: Run(run["row"], tuple((int(i), float(loss), float(accuracy)) for i, loss, accuracy in run["curve"]))
+        seed: SeedRun(run["row"], tuple((int(i), float(loss), float(accuracy)) for i, loss, accuracy in run["curve"]))
         for seed, run in values["runs"].items()
     }
     found = Benchmark(name, values["setting"], runs, values["data"], [float(item) for item in values["seconds"]])

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from pdadmm_bench.gate import intervals
-from pdadmm_bench.gate.evidence import Benchmark, Point, Run
+from pdadmm_bench.gate.evidence import Benchmark, CurvePoint, SeedRun
 from pdadmm_bench.gate.thresholds import Thresholds
 
 Check = Literal["run", "accuracy", "loss curve", "iterations", "bytes", "state memory", "peak memory", "time"]
@@ -24,7 +24,7 @@ Outcome = Literal["ok", "worse", "better"]
 LEAST_LOSS = 0.01
 """The deviation of a loss is taken relative to it, or to this part of the first loss where it has become smaller."""
 
-Pair = tuple[Run, Run]
+Pair = tuple[SeedRun, SeedRun]
 """The same seed of both sides, base first."""
 
 
@@ -100,7 +100,7 @@ def loss_curve(pairs: dict[str, Pair], thresholds: Thresholds) -> Finding:
     return Finding("loss curve", outcome, largest[0], lowest[0], highest[0], limit, len(pairs), note)
 
 
-def deviations_of(golden: Sequence[Point], curve: Sequence[Point]) -> list[tuple[int, float]]:
+def deviations_of(golden: Sequence[CurvePoint], curve: Sequence[CurvePoint]) -> list[tuple[int, float]]:
     """Iteration and relative deviation of each golden point; infinite where ``curve`` has no such point."""
     if not golden:
         return []
@@ -184,7 +184,7 @@ def _beyond(low: float, high: float, limit: float) -> Outcome:
     return "worse" if low > limit else "better" if high < 1 / (1 + limit) - 1 else "ok"
 
 
-def _first(run: Run, target: float) -> float:
+def _first(run: SeedRun, target: float) -> float:
     return next((i for i, _, accuracy in run.curve if i > 0 and accuracy >= target), math.inf)
 
 

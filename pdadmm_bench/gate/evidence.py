@@ -32,16 +32,16 @@ EXACT = "dataset_sha256"
 _OF_THE_VISIT = ("dataset_cache_hit", "dataset_split_seed")
 
 Setting = dict[str, Any]
-Point = tuple[int, float, float]
+CurvePoint = tuple[int, float, float]
 """Iteration, training loss, validation accuracy."""
 
 
 @dataclass(frozen=True)
-class Run:
+class SeedRun:
     """One seed: its row, as far as it is judged, and the evaluated points of its history."""
 
     row: Row
-    curve: tuple[Point, ...]
+    curve: tuple[CurvePoint, ...]
 
     @property
     def finished(self) -> bool:
@@ -55,7 +55,7 @@ class Benchmark:
 
     name: str
     setting: Setting
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, SeedRun] = field(default_factory=dict)
     """By seed (:func:`seed_of`)."""
     data: dict[str, Any] = field(default_factory=dict)
     """Facts about the rows of the first run: version, sizes, counts and hash."""
@@ -93,7 +93,7 @@ def data_of(row: Row) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.startswith(_DATA) and name not in _OF_THE_VISIT}
 
 
-def run_of(row: Row, history: Sequence[Mapping[str, float]]) -> Run:
+def run_of(row: Row, history: Sequence[Mapping[str, float]]) -> SeedRun:
     """The judged part of a run."""
     kept = {name: value for name, value in row.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     points = [
@@ -101,7 +101,7 @@ def run_of(row: Row, history: Sequence[Mapping[str, float]]) -> Run:
         for step in history
         if "loss_train" in step and math.isfinite(step["loss_train"])
     ]
-    return Run(kept, tuple(points))
+    return SeedRun(kept, tuple(points))
 
 
 def names(settings: Sequence[Setting]) -> list[str]:

@@ -1,4 +1,4 @@
-"""From the evidence of two sides to a line per benchmark and an exit code."""
+"""Judges the evidence of two sides: a verdict per benchmark, and an exit code."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pdadmm_bench.gate.thresholds import Thresholds
 
 Verdict = Literal["ok", "worse", "better", "new", "missing", "not comparable"]
 
-#: The order in which lines are shown: what needs a reader first.
+#: The order in which verdicts are shown: first what a reader has to act on.
 ORDER: tuple[Verdict, ...] = ("worse", "not comparable", "missing", "better", "new", "ok")
 
 
 @dataclass(frozen=True)
-class Line:
+class BenchmarkVerdict:
     """One benchmark, head against base."""
 
     name: str
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     reason: str = ""
-    """Why it is that verdict, where no finding says it."""
+    """Why the verdict is that, where no finding says it."""
 
     @property
     def deciding(self) -> list[Finding]:
@@ -38,19 +38,18 @@ class Line:
 
 
 @dataclass
-class Report:
-    """All lines, worst first, and what a reader should know beside them."""
+class GateReport:
+    """All verdicts, worst first, and what a reader should know beside them."""
 
     suite: str
     base: str
     """What the head was compared with, in words."""
-    lines: list[Line]
+    verdicts: list[BenchmarkVerdict]
     notes: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> int:
-        """Lines with this verdict."""
-        return sum(line.verdict == verdict for line in self.lines)
+        """How many benchmarks have this verdict."""
+        return sum(item.verdict == verdict for item in self.verdicts)
 
     @property
     def exit_code(self) -> int:
@@ -61,8 +60,8 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Circumstances:
-    """What two sides share, and so what may be compared.
+class Comparability:
+    """What two sides have in common, and so what of them may be compared.
 
     Args:
         same_machine: of one class, so that peak memory and recorded times may be compared.
@@ -79,47 +78,48 @@ def judge(
     base: Mapping[str, Benchmark],
     head: Mapping[str, Benchmark],
     thresholds: Callable[[Mapping[str, Any]], Thresholds],
-    circumstances: Circumstances,
-) -> list[Line]:
-    """A line per benchmark that either side has; the worst verdicts first, else in the order of the suite."""
-    lines = [
-        line_of(name, base.get(name), head.get(name), thresholds, circumstances)
+    comparability: Comparability,
+) -> list[BenchmarkVerdict]:
+    """A verdict per benchmark that either side has; the worst ones first, else in the order of the suite."""
+    verdicts = [
+        judge_benchmark(name, base.get(name), head.get(name), thresholds, comparability)
         for name in [*head, *(name for name in base if name not in head)]
     ]
-    return sorted(lines, key=lambda line: ORDER.index(line.verdict))
+    return sorted(verdicts, key=lambda item: ORDER.index(item.verdict))
 
 
-def line_of(
+def judge_benchmark(
     name: str,
     base: Benchmark | None,
     head: Benchmark | None,
     thresholds: Callable[[Mapping[str, Any]], Thresholds],
-    circumstances: Circumstances,
-) -> Line:
+    comparability: Comparability,
+) -> BenchmarkVerdict:
     """The verdict about one benchmark."""
     if head is None:
-        return Line(name, "missing", reason="the base has it, the suite does not")
+        return BenchmarkVerdict(name, "missing", reason="the base has it, the suite does not")
     if base is None or not base.runs:
-        return Line(name, "new", reason="the base does not have it")
-    changed = _changed(base, head, exactly=circumstances.together)
+        return BenchmarkVerdict(name, "new", reason="the base does not have it")
+    changed = _changed(base, head, exactly=comparability.together)
     if changed:
-        return Line(name, "not comparable", reason=f"the benchmark changed: {changed}")
+        return BenchmarkVerdict(name, "not comparable", reason=f"the benchmark changed: {changed}")
     shared = checks.same_seeds(base, head)
     if not shared:
-        return Line(name, "not comparable", reason="no seed in common")
+        return BenchmarkVerdict(name, "not comparable", reason="no seed in common")
     failed = checks.failures(shared)
     finished = {seed: pair for seed, pair in shared.items() if pair[0].finished and pair[1].finished}
     if not failed and not finished:
         row = next(iter(shared.values()))[1].row
         if row["status"] == "skipped":
-            return Line(name, "ok", reason=f"skipped on both sides: {row.get('status_reason')}")
-        return Line(name, "not comparable", reason=f"failed on both sides: {row['status']}, {row.get('status_reason')}")
+            return BenchmarkVerdict(name, "ok", reason=f"skipped on both sides: {row.get('status_reason')}")
+        reason = f"failed on both sides: {row['status']}, {row.get('status_reason')}"
+        return BenchmarkVerdict(name, "not comparable", reason=reason)
     limits = thresholds(head.setting)
-    found = [failed, *(_numbers(name, base, head, finished, limits, circumstances) if finished else [])]
+    found = [failed, *(_numbers(name, base, head, finished, limits, comparability) if finished else [])]
     findings = tuple(finding for finding in found if finding is not None)
     outcomes = {finding.outcome for finding in findings}
     verdict: Verdict = "worse" if "worse" in outcomes else "better" if "better" in outcomes else "ok"
-    return Line(name, verdict, findings)
+    return BenchmarkVerdict(name, verdict, findings)
 
 
 def _changed(base: Benchmark, head: Benchmark, exactly: bool) -> str:
@@ -140,7 +140,7 @@ def _numbers(
     head: Benchmark,
     finished: dict[str, checks.Pair],
     limits: Thresholds,
-    circumstances: Circumstances,
+    comparability: Comparability,
 ) -> list[Finding | None]:
     pairs = list(finished.values())
     found = [
@@ -149,10 +149,10 @@ def _numbers(
         checks.iterations(pairs, limits),
         checks.sent_bytes(pairs),
         checks.memory(pairs, limits, "state memory"),
-        checks.memory(pairs, limits, "peak memory") if circumstances.same_machine else None,
+        checks.memory(pairs, limits, "peak memory") if comparability.same_machine else None,
     ]
-    if in_turn := circumstances.pairs.get(name):
+    if in_turn := comparability.pairs.get(name):
         found.append(checks.time_in_turn(in_turn, limits))
-    elif circumstances.same_machine and base.seconds and head.seconds:
+    elif comparability.same_machine and base.seconds and head.seconds:
         found.append(checks.time_recorded(base.seconds, head.seconds, limits))
     return found

@@ -14,17 +14,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import typer
-
-from pdadmm_bench.core.env import environment
+from pdadmm_bench.core.env import environment, machine_class
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import look_for
 from pdadmm_bench.gate.checkout import HEAD, CannotCompare, Checkout, Probe
 from pdadmm_bench.gate.evidence import Benchmark, asked, data_of, names, run_of, seed_of, setting_of
-from pdadmm_bench.gate.machine_class import machine_class
-from pdadmm_bench.gate.thresholds import Gate, Thresholds
+from pdadmm_bench.gate.thresholds import SuiteThresholds, Thresholds
 from pdadmm_bench.parallel.group import launched
 from pdadmm_bench.suite.file import Suite, find, read
 
@@ -37,9 +34,11 @@ RECORDED_ROUNDS, RECORDED = 3, 5
 """For a baseline: processes, and measurements of each benchmark in each of them."""
 
 Tell = Callable[[str], None]
-Pairs = dict[str, list[tuple[float, float]]]
+"""Is told what is being done."""
+TimedPairs = dict[str, list[tuple[float, float]]]
+"""By benchmark: seconds of an iteration of base and head, measured right after each other."""
 Decided = Callable[[Sequence[tuple[float, float]], Thresholds], bool]
-"""Whether more pairs of a benchmark would be of no use."""
+"""Whether more pairs of a benchmark would change nothing about its verdict."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class GateSuite:
 
     name: str
     suite: Suite
-    gate: Gate
+    gate: SuiteThresholds
     runs: dict[str, list[dict[str, Any]]]
     """Benchmark → flat specification of each of its runs."""
 
@@ -75,7 +74,7 @@ def load(name: str, seeds: int | None = None) -> GateSuite:
         raise CannotCompare("the gate starts the workers of its runs itself: call it without torchrun")
     path = find(name)
     suite = read(path)
-    gate = Gate(read_toml(path).get("gate", {}), path.name)
+    gate = SuiteThresholds(read_toml(path).get("gate", {}), path.name)
     groups: dict[str, list[dict[str, Any]]] = {}
     for spec in suite.specs.values():
         flat = spec.flat()
@@ -142,9 +141,9 @@ def record_times(suite: GateSuite, side: Checkout, output: Output, tell: Tell) -
 
 def time_in_turn(
     suite: GateSuite, base: Checkout, output: Output, tell: Tell, timed: Sequence[str], decided: Decided
-) -> Pairs:
+) -> TimedPairs:
     """Seconds of an iteration of base and head, in pairs, of the benchmarks ``timed``."""
-    pairs: Pairs = {name: [] for name in timed}
+    pairs: TimedPairs = {name: [] for name in timed}
     stopwatch = _Stopwatch(suite, output)
     for number in range(MOST_ROUNDS):
         left = [name for name, found in pairs.items() if number < ROUNDS or not decided(found, suite.thresholds(name))]
@@ -198,11 +197,6 @@ def this_class() -> str:
     import torch  # noqa: F401  (with it, the environment knows of accelerators)
 
     return machine_class(environment())
-
-
-def teller(output: Output) -> Tell:
-    """Says on stderr what is being done, unless ``--quiet`` forbids it."""
-    return (lambda text: None) if output.quiet else (lambda text: typer.echo(text, err=True))
 
 
 def _options(output: Output) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Thresholds(Typed):
     time: bool = Field(True, description="whether the time of this benchmark is measured (never over several workers)")
 
 
-class Gate:
+class SuiteThresholds:
     """The thresholds of a suite; raises :class:`UserError` for a table that cannot be meant.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_no_baseline_passes_and_says_so(cli: Cli, suite: Path) -> None:
     answer = cli("regress", *MINE, "--quick", "--markdown", "gate.md", "--junit", "gate.xml")
     assert answer.code == 0
     assert "no baseline yet, so this passes and nothing was run" in answer.out
-    assert "new            sgd 2×8 sbm" in answer.out
+    assert re.search(r"^new +sgd 2×8 sbm +no baseline yet", answer.out, re.MULTILINE)
     assert "machine class: " in answer.err
     assert "no baseline yet" in (suite / "gate.md").read_text()
     assert ElementTree.parse(suite / "gate.xml").find("testsuite").get("skipped") == "1"  # type: ignore[union-attr]

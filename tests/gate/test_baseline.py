@@ -11,12 +11,12 @@ import pytest
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.gate import baseline as files
-from pdadmm_bench.gate.evidence import Benchmark, Run, setting_of
+from pdadmm_bench.gate.evidence import Benchmark, SeedRun, setting_of
 
 
 def example(machine: str = "here", seconds: float = 0.00123456789) -> files.Baseline:
     setting = setting_of(run_spec({"dataset": "sbm", "layers": 2, "set": {"rho": "1e-3"}}).flat())
-    runs = {"0": Run({"status": "ok", "acc_test_at_best_val": 0.5}, ((0, 1.6094379124341, 0.2), (2, 0.5, 0.6)))}
+    runs = {"0": SeedRun({"status": "ok", "acc_test_at_best_val": 0.5}, ((0, 1.6094379124341, 0.2), (2, 0.5, 0.6)))}
     benchmark = Benchmark("pdadmm 2×256 sbm", setting, runs, {"dataset_nodes": 3}, [seconds])
     return files.new("ci", machine, {"env_cpu": "Ünnamed", "env_torch": "2"}, [benchmark])
 

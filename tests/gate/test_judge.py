@@ -13,56 +13,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pdadmm_bench.core.env import machine_class
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.gate import checks, intervals, summary
-from pdadmm_bench.gate.calibration import of_accuracies, of_times, slower
-from pdadmm_bench.gate.evidence import Benchmark, Run, asked, in_full, names, run_of, setting_of
-from pdadmm_bench.gate.judge import Circumstances, Line, Report, judge, line_of
-from pdadmm_bench.gate.machine_class import machine_class
-from pdadmm_bench.gate.thresholds import Gate, Thresholds
+from pdadmm_bench.gate.error_rates import of_accuracies, of_times, slower
+from pdadmm_bench.gate.evidence import Benchmark, SeedRun, asked, in_full, names, run_of, setting_of
+from pdadmm_bench.gate.judge import BenchmarkVerdict, Comparability, GateReport, judge, judge_benchmark
+from pdadmm_bench.gate.thresholds import SuiteThresholds, Thresholds
 
 SETTING = setting_of(run_spec({"dataset": "sbm", "optimizer": "pdadmm", "layers": 4, "hidden": 32}).flat())
 LOSSES = (1.6, 1.2, 0.9, 0.7, 0.6)
 ACCURACIES = (0.2, 0.4, 0.6, 0.7, 0.72)
-HERE = Circumstances(same_machine=True, together=True)
+HERE = Comparability(same_machine=True, together=True)
 
 
-def run(accuracy: float = 0.7, losses: Sequence[float] = LOSSES, status: str = "ok", **row: Any) -> Run:
+def run(accuracy: float = 0.7, losses: Sequence[float] = LOSSES, status: str = "ok", **row: Any) -> SeedRun:
     values = {
         "status": status, "status_reason": "because" if status != "ok" else None, "acc_test_at_best_val": accuracy,
         "memory_state_bytes": 1000, "memory_peak_bytes": 10**8, "dist_sent_bytes": 0, **row,
     }  # fmt: skip
     curve = tuple((2 * i, loss, acc) for i, (loss, acc) in enumerate(zip(losses, ACCURACIES, strict=True)))
-    return Run(values, curve)
+    return SeedRun(values, curve)
 
 
-def side(*runs: Run, setting: dict[str, Any] = SETTING, **more: Any) -> Benchmark:
+def side(*runs: SeedRun, setting: dict[str, Any] = SETTING, **more: Any) -> Benchmark:
     data = {"dataset_nodes": 300, "dataset_sha256": "a" * 64}
     return Benchmark("pdadmm 4×32 sbm", setting, {str(seed): item for seed, item in enumerate(runs)}, data, **more)
 
 
-def line(base: Benchmark | None, head: Benchmark | None, circumstances: Circumstances = HERE) -> Line:
-    return line_of("pdadmm 4×32 sbm", base, head, lambda setting: Thresholds(), circumstances)
+def judged(base: Benchmark | None, head: Benchmark | None, comparability: Comparability = HERE) -> BenchmarkVerdict:
+    return judge_benchmark("pdadmm 4×32 sbm", base, head, lambda setting: Thresholds(), comparability)
 
 
 TEN = [run(0.70 + 0.002 * seed) for seed in range(10)]
 
 
-def changed(change: Any) -> list[Run]:
-    return [Run({**item.row, **change(item.row)}, item.curve) for item in TEN]
+def changed(change: Any) -> list[SeedRun]:
+    return [SeedRun({**item.row, **change(item.row)}, item.curve) for item in TEN]
 
 
-def curves(*losses: float) -> list[Run]:
+def curves(*losses: float) -> list[SeedRun]:
     return [replace(item, curve=run(losses=losses).curve) for item in TEN]
 
 
-def lost(points: float) -> list[Run]:
+def lost(points: float) -> list[SeedRun]:
     return changed(lambda row: {"acc_test_at_best_val": row["acc_test_at_best_val"] - points / 100})
 
 
 def test_the_same_twice_is_ok() -> None:
-    found = line(side(*TEN), side(*TEN))
+    found = judged(side(*TEN), side(*TEN))
     assert found.verdict == "ok"
     assert {finding.check for finding in found.findings} >= {"accuracy", "loss curve", "iterations", "state memory"}
     assert all(finding.effect == 0 for finding in found.findings)
@@ -86,24 +86,24 @@ def test_the_same_twice_is_ok() -> None:
     ],
 )  # fmt: skip
 def test_each_check_has_its_threshold(head: Benchmark, check: str, verdict: str) -> None:
-    found = line(side(*TEN), head)
+    found = judged(side(*TEN), head)
     finding = found.finding(check)
     assert (found.verdict, finding and finding.outcome) == (verdict, verdict)
-    assert check in summary.what(found) or check == "run" or verdict == "ok"
+    assert check in summary.explanation(found) or check == "run" or verdict == "ok"
 
 
 def test_bytes_are_compared_exactly() -> None:
     base = side(*changed(lambda row: {"dist_sent_bytes": 25_600}))
     one_more = side(*changed(lambda row: {"dist_sent_bytes": 25_601}))
-    assert line(base, one_more).verdict == "worse"
-    assert "25,600 → 25,601" in summary.what(line(base, one_more))
-    assert line(one_more, base).verdict == "better"
-    assert line(base, base).verdict == "ok"
+    assert judged(base, one_more).verdict == "worse"
+    assert "25,600 → 25,601" in summary.explanation(judged(base, one_more))
+    assert judged(one_more, base).verdict == "better"
+    assert judged(base, base).verdict == "ok"
 
 
 def test_a_loss_curve_that_departs_says_where() -> None:
     worse = side(*[*TEN[:3], run(losses=(1.6, 1.2, 0.95, 0.8, 0.6)), *TEN[4:]])
-    (finding,) = line(side(*TEN), worse).deciding
+    (finding,) = judged(side(*TEN), worse).deciding
     assert finding.note == "seed 3 departs at iteration 4"
     assert finding.effect == pytest.approx(0.8 / 0.7 - 1)
 
@@ -116,13 +116,13 @@ def test_iterations_to_a_part_of_the_base_s_best() -> None:
     assert "68.4 %" in found.note  # 95 % of 0.72
     never = checks.iterations([(item, replace(item, curve=item.curve[:2])) for item in TEN], Thresholds())
     assert (never.outcome, never.effect) == ("worse", math.inf)
-    assert "never reached" in summary.text(never)
+    assert "never reached" in summary.finding_text(never)
 
 
 def test_another_benchmark_is_not_comparable() -> None:
-    found = line(side(*TEN, setting={**SETTING, "iterations": 50}), side(*TEN, setting={**SETTING, "iterations": 40}))
+    found = judged(side(*TEN, setting={**SETTING, "iterations": 50}), side(*TEN, setting={**SETTING, "iterations": 40}))
     assert (found.verdict, found.reason) == ("not comparable", "the benchmark changed: iterations 50 → 40")
-    found = line(side(*TEN, setting={**SETTING, "iterations": 50}), side(*TEN))
+    found = judged(side(*TEN, setting={**SETTING, "iterations": 50}), side(*TEN))
     assert found.reason == "the benchmark changed: iterations 50 → 200"
 
 
@@ -136,34 +136,34 @@ def test_a_default_is_no_part_of_a_benchmark() -> None:
 def test_the_hash_of_rows_counts_where_one_machine_made_both() -> None:
     base, head = side(*TEN), side(*TEN)
     head.data = {**head.data, "dataset_sha256": "b" * 64}
-    assert line(base, head).verdict == "not comparable"
-    assert line(base, head, Circumstances(same_machine=True)).verdict == "ok"
+    assert judged(base, head).verdict == "not comparable"
+    assert judged(base, head, Comparability(same_machine=True)).verdict == "ok"
     head.data["dataset_nodes"] = 301
-    found = line(base, head, Circumstances(same_machine=False))
+    found = judged(base, head, Comparability(same_machine=False))
     assert found.reason == "the benchmark changed: dataset_nodes 300 → 301"
 
 
 def test_new_missing_skipped_and_failed_on_both_sides() -> None:
-    assert line(None, side(*TEN)).verdict == "new"
-    assert line(side(), side(*TEN)).verdict == "new"
-    assert line(side(*TEN), None).verdict == "missing"
-    assert line(side(run(status="skipped")), side(run(status="skipped"))).verdict == "ok"
-    assert line(side(run(status="error")), side(run(status="error"))).verdict == "not comparable"
-    assert line(side(run(status="error")), side(run())).verdict == "better"
+    assert judged(None, side(*TEN)).verdict == "new"
+    assert judged(side(), side(*TEN)).verdict == "new"
+    assert judged(side(*TEN), None).verdict == "missing"
+    assert judged(side(run(status="skipped")), side(run(status="skipped"))).verdict == "ok"
+    assert judged(side(run(status="error")), side(run(status="error"))).verdict == "not comparable"
+    assert judged(side(run(status="error")), side(run())).verdict == "better"
 
 
 def test_one_seed_has_no_interval_and_its_curve_is_judged_all_the_same() -> None:
-    found = line(side(run(0.7)), side(run(0.2)))
+    found = judged(side(run(0.7)), side(run(0.2)))
     accuracy = found.finding("accuracy")
     assert accuracy and (accuracy.outcome, accuracy.low, accuracy.note) == ("ok", None, "one seed, no interval")
-    assert line(side(run(0.7)), side(run(0.7, losses=(1.6, 1.5, 1.4, 1.3, 1.2)))).verdict == "worse"
+    assert judged(side(run(0.7)), side(run(0.7, losses=(1.6, 1.5, 1.4, 1.3, 1.2)))).verdict == "worse"
 
 
 def test_recorded_times_count_on_the_same_class_of_machine_only() -> None:
     base = side(*TEN, seconds=[0.001 + 1e-6 * i for i in range(15)])
     head = side(*TEN, seconds=[0.0015 + 1e-6 * i for i in range(15)])
-    assert line(base, head, Circumstances(same_machine=True)).verdict == "worse"
-    elsewhere = line(base, head, Circumstances(same_machine=False))
+    assert judged(base, head, Comparability(same_machine=True)).verdict == "worse"
+    elsewhere = judged(base, head, Comparability(same_machine=False))
     assert (elsewhere.verdict, elsewhere.finding("time"), elsewhere.finding("peak memory")) == ("ok", None, None)
 
 
@@ -183,11 +183,11 @@ def test_lines_come_worst_first_and_make_the_exit_code() -> None:
     assert [(item.verdict, item.name) for item in lines] == [
         ("worse", "slow"), ("missing", "gone"), ("new", "extra"), ("ok", "fine"),
     ]  # fmt: skip
-    report = Report("ci", "somewhere", lines)
+    report = GateReport("ci", "somewhere", lines)
     assert report.exit_code == 1
-    report.lines = [item for item in lines if item.verdict != "worse"]
+    report.verdicts = [item for item in lines if item.verdict != "worse"]
     assert report.exit_code == 2
-    report.lines = [item for item in lines if item.verdict in ("ok", "new")]
+    report.verdicts = [item for item in lines if item.verdict in ("ok", "new")]
     assert report.exit_code == 0
 
 
@@ -196,7 +196,7 @@ def test_markdown_and_junit_say_the_same() -> None:
         {"a|b": side(*TEN), "fine": side(*TEN)},
         {"a|b": side(*lost(2)), "fine": side(*TEN), "<new>": side(*TEN)},
     )
-    report = Report("ci", "HEAD~1", judge(base, head, lambda setting: Thresholds(), HERE), ["a note"])
+    report = GateReport("ci", "HEAD~1", judge(base, head, lambda setting: Thresholds(), HERE), ["a note"])
     text = summary.markdown(report)
     assert text.startswith("### Regression gate `ci`: got worse")
     assert "−2.00 points [−2.00, −2.00]" in text and "> a note" in text
@@ -239,7 +239,7 @@ def test_thresholds_of_a_benchmark() -> None:
             {"where": {"optimizer": "pdadmm", "layers": 4}, "loss_percent": 9},
         ],
     }
-    gate = Gate(table, "mine.toml")
+    gate = SuiteThresholds(table, "mine.toml")
     mine = gate.of(SETTING)
     assert (mine.time_percent, mine.time, mine.loss_percent) == (7, False, 9)
     assert gate.of({**SETTING, "optimizer": "adam"}).loss_percent == Thresholds().loss_percent
@@ -259,7 +259,7 @@ def test_thresholds_of_a_benchmark() -> None:
 )
 def test_a_gate_table_that_cannot_be_meant(table: dict[str, Any], message: str) -> None:
     def check() -> None:
-        gate = Gate(table, "mine.toml")
+        gate = SuiteThresholds(table, "mine.toml")
         gate.of(in_full(SETTING))
         gate.check_used()
 

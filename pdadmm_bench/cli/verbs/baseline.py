@@ -34,10 +34,12 @@ def record(
     # First of all, while the local names are the options and nothing else.
     given = dict(locals())
 
+    from pdadmm_bench.cli.views.gate import show_recorded, teller
     from pdadmm_bench.core.options import output_of
     from pdadmm_bench.gate.record import record_baseline
 
-    record_baseline(suite, baselines, time, output_of(given))
+    output = output_of(given)
+    show_recorded(*record_baseline(suite, baselines, time, output, teller(output.quiet)))
 
 
 @baseline.command("show", context_settings={"max_content_width": 120})
@@ -48,9 +50,10 @@ def show(
     baselines: Folder = DEFAULT_FOLDER,
 ) -> None:
     """List the baselines there are, or the benchmarks of one."""
-    from pdadmm_bench.gate.record import list_baselines, show_baseline
+    from pdadmm_bench.cli.views.gate import show_baseline, show_baselines
+    from pdadmm_bench.gate.record import baseline_here, every_baseline
 
     if suite is None:
-        list_baselines(baselines)
+        show_baselines(baselines, every_baseline(baselines))
     else:
-        show_baseline(suite, baselines)
+        show_baseline(*baseline_here(suite, baselines))

@@ -47,6 +47,7 @@ def regress(
     # First of all, while the local names are the options and nothing else.
     given = dict(locals())
 
+    from pdadmm_bench.cli.views.gate import show_calibration, show_report, teller
     from pdadmm_bench.core.errors import UserError
     from pdadmm_bench.core.options import output_of
 
@@ -58,8 +59,9 @@ def regress(
             raise UserError(
                 "--calibrate compares this code with itself: leave out --against, --quick, --markdown and --junit"
             )
-        calibrate_gate(suite, comparisons, output)
+        show_calibration(calibrate_gate(suite, comparisons, output, teller(output.quiet)))
         return
-    from pdadmm_bench.gate.run import Question, answer
+    from pdadmm_bench.gate.run import RegressOptions, run_regress
 
-    raise typer.Exit(answer(Question(suite, against, quick, baselines, markdown, junit), output))
+    options = RegressOptions(suite, against, quick, baselines, markdown, junit)
+    raise typer.Exit(run_regress(options, output, teller(output.quiet), show_report))

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdadmm_bench.gate import checks, intervals
-from pdadmm_bench.gate.evidence import Run
+from pdadmm_bench.gate.evidence import SeedRun
 from pdadmm_bench.gate.thresholds import Thresholds
 
-Pairs = Sequence[tuple[float, float]]
+SecondsPairs = Sequence[tuple[float, float]]
+"""Seconds of an iteration of base and head."""
 CAUGHT = 0.9
+"""A slowdown counts as caught when it is called worse in at least this share of the comparisons."""
 MOST_PERCENT = 100
 SCATTER = 0.005
 """Share of the test nodes that a null comparison of accuracies makes right, and another that it makes wrong."""
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What many comparisons of the same with itself showed."""
+class TimeErrorRates:
+    """What comparisons of a code's times with its own times showed."""
 
     comparisons: int
     false_alarms: int
@@ -47,13 +49,13 @@ class Calibration:
         return intervals.at_most(self.false_alarms, self.comparisons)
 
 
-def of_times(comparisons: Sequence[tuple[Pairs, Thresholds]], least: int, step: int) -> Calibration:
+def of_times(comparisons: Sequence[tuple[SecondsPairs, Thresholds]], least: int, step: int) -> TimeErrorRates:
     """From null comparisons, each the pairs of seconds of one benchmark; raises ``ValueError`` for none.
 
     Each is judged as the gate does it: after ``least`` pairs, then after every ``step`` more while it is not decided.
     """
     if not comparisons:
-        raise ValueError("a calibration needs comparisons")
+        raise ValueError("error rates need comparisons")
     null = [_looked_at(pairs, limits, least, step) for pairs, limits in comparisons]
     caught = {}
     for percent in range(1, MOST_PERCENT + 1):
@@ -61,7 +63,7 @@ def of_times(comparisons: Sequence[tuple[Pairs, Thresholds]], least: int, step: 
         caught[percent] = float(np.mean([finding.outcome == "worse" for finding in found]))
         if percent >= 20 and caught[percent] == 1:
             break
-    return Calibration(
+    return TimeErrorRates(
         comparisons=len(null),
         false_alarms=sum(finding.outcome == "worse" for finding in null),
         false_better=sum(finding.outcome == "better" for finding in null),
@@ -70,7 +72,7 @@ def of_times(comparisons: Sequence[tuple[Pairs, Thresholds]], least: int, step: 
     )
 
 
-def _looked_at(pairs: Pairs, limits: Thresholds, least: int, step: int) -> checks.Finding:
+def _looked_at(pairs: SecondsPairs, limits: Thresholds, least: int, step: int) -> checks.Finding:
     """The finding at which the gate stops to measure."""
     for count in range(least, len(pairs), step):
         if checks.decided(pairs[:count], limits):
@@ -78,14 +80,14 @@ def _looked_at(pairs: Pairs, limits: Thresholds, least: int, step: int) -> check
     return checks.time_in_turn(pairs, limits)
 
 
-def slower(pairs: Pairs, percent: float) -> list[tuple[float, float]]:
+def slower(pairs: SecondsPairs, percent: float) -> list[tuple[float, float]]:
     """The pairs with a head that takes ``percent`` longer."""
     return [(base, head * (1 + percent / 100)) for base, head in pairs]
 
 
 @dataclass(frozen=True)
-class AccuracyCalibration:
-    """The same for accuracies."""
+class AccuracyErrorRates:
+    """What comparisons of accuracies that differ by chance showed."""
 
     comparisons: int
     false_alarms: int
@@ -95,8 +97,11 @@ class AccuracyCalibration:
 
 
 def of_accuracies(
-    benchmarks: Sequence[tuple[Sequence[Run], Thresholds]], test_nodes: int, repetitions: int, lost_points: float = 1.0
-) -> AccuracyCalibration:
+    benchmarks: Sequence[tuple[Sequence[SeedRun], Thresholds]],
+    test_nodes: int,
+    repetitions: int,
+    lost_points: float = 1.0,
+) -> AccuracyErrorRates:
     """From real runs over seeds: null comparisons with scatter, and the same with ``lost_points`` lost beside it.
 
     The nodes that are lost are drawn, so a seed loses more or less than that.
@@ -109,12 +114,12 @@ def of_accuracies(
         lost = rng.binomial(test_nodes, lost_points / 100, len(runs)) / test_nodes
         alarms += _judged(runs, right - wrong, limits) == "worse"
         caught += _judged(runs, right - wrong - lost, limits) == "worse"
-    return AccuracyCalibration(repetitions, alarms, lost_points, caught / repetitions)
+    return AccuracyErrorRates(repetitions, alarms, lost_points, caught / repetitions)
 
 
-def _judged(runs: Sequence[Run], change: np.ndarray, limits: Thresholds) -> str:
+def _judged(runs: Sequence[SeedRun], change: np.ndarray, limits: Thresholds) -> str:
     after = [
-        Run({**run.row, "acc_test_at_best_val": run.row["acc_test_at_best_val"] + float(delta)}, run.curve)
+        SeedRun({**run.row, "acc_test_at_best_val": run.row["acc_test_at_best_val"] + float(delta)}, run.curve)
         for run, delta in zip(runs, change, strict=True)
     ]
     return checks.accuracy(list(zip(runs, after, strict=True)), limits).outcome
