@@ -97,8 +97,13 @@ def split_name(card: Card, spec: DataSpec) -> str:
 
 
 def split_counts(card: Card, spec: DataSpec) -> dict[str, int]:
-    """The number of training, validation and test nodes of ``spec``, as far as the card tells it without the data."""
-    return SPLITS[split_name(card, spec)].counts(card, spec)
+    """The number of training, validation and test nodes of ``spec``, as far as the card tells it without the data.
+
+    Raises :class:`UserError` for a dataset that cannot be split this way.
+    """
+    kind = SPLITS[split_name(card, spec)]
+    kind.check(card)
+    return kind.counts(card, spec)
 
 
 def idle_settings(name: str) -> set[str]:

@@ -8,11 +8,11 @@ this forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pdadmm_bench.core.block import Block
-from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.catalog import load_card
+from pdadmm_bench.data.splits import split_counts
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.optim.cost import CostProfile
@@ -24,25 +24,6 @@ ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
 processes. Gloo on the loopback reaches about that."""
 UNIT_MACHINE = Machine(1.0, 1.0, 1.0, 0.0)
 """For what is the same on every machine: memory and messages."""
-
-
-@dataclass(frozen=True)
-class PlannedRows:
-    """The number of rows in the parts of a split."""
-
-    train: int
-    others: int
-    """Validation and test."""
-
-
-def planned_rows(data: DataSpec) -> PlannedRows:
-    """The rows that ``data`` gives by the dataset's card, without loading it."""
-    card = load_card(data.dataset)
-    kind = card.split.kind if data.split == "auto" else data.split
-    if kind == "public" and card.split.train:
-        return PlannedRows(card.split.train, (card.split.val or 0) + (card.split.test or 0))
-    train = data.train_per_class * card.sizes.classes
-    return PlannedRows(train, max(0, min(data.num_val + data.num_test, card.sizes.nodes - train)))
 
 
 def planned_widths(spec: RunSpec) -> list[int]:
@@ -70,7 +51,7 @@ def forecast(
     return forecast_iteration(
         optimizer.cost_profile,
         widths or planned_widths(spec),
-        rows or planned_rows(spec.data).train,
+        rows or split_counts(load_card(spec.data.dataset), spec.data)["train"],
         machine,
         workers=spec.gpus,
         layers=spec.partition,
@@ -78,6 +59,12 @@ def forecast(
         schedule=spec.schedule,
         microbatches=spec.microbatches,
     )
+
+
+def planned_bytes(spec: RunSpec, optimizer: Optimizer, widths: Sequence[int], rows: int, block: Block) -> int:
+    """State memory of the worker of ``block`` by the cost model, message buffers included: what ``--dry-run`` shows."""
+    workers = forecast(spec, optimizer, UNIT_MACHINE, widths, rows).workers
+    return next(worker.state_bytes for worker in workers if worker.block == block)
 
 
 def forecast_iteration(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +10,8 @@ from pdadmm_bench.core.spec import ModelSpec, RunSpec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim.cost import CostProfile
-from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.parallel.cost import microbatches_for
-from pdadmm_bench.parallel.forecast import UNIT_MACHINE, forecast, planned_blocks
+from pdadmm_bench.parallel.forecast import planned_blocks
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,11 @@ class Layout:
         return ",".join(str(len(block)) for block in self.blocks)
 
 
-def layout_of(spec: RunSpec, shape: ProblemShape, workers: int) -> Layout:
-    """The layout of ``spec`` over so many workers.
+def layout_of(spec: RunSpec, profile: CostProfile, shape: ProblemShape, workers: int) -> Layout:
+    """The layout of ``spec``, whose optimizer has this ``profile``, over so many workers.
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for a partition that does not fit.
     """
-    profile = profile_of(spec)
     return Layout(
         blocks=tuple(planned_blocks(profile, spec.partition, shape.widths, shape.rows, workers)),
         schedule=spec.schedule if workers > 1 and profile.parallelism == "pipeline" else None,
@@ -79,14 +76,3 @@ def local_part(problem: Problem, block: Block) -> Problem:
         x = rows.x if block.is_first else rows.x.new_empty(len(rows.x), 0)
         parts[name] = Rows(x=x, y=rows.y if block.is_last else rows.y.new_empty(0))
     return replace(problem, **parts)
-
-
-def planned_bytes(spec: RunSpec, sizes: Sequence[int], rows: int, block: Block) -> int:
-    """State memory of the worker of ``block`` by the cost model, message buffers included: what ``--dry-run`` shows."""
-    workers = forecast(spec, create_optimizer(spec), UNIT_MACHINE, sizes, rows).workers
-    return next(worker.state_bytes for worker in workers if worker.block == block)
-
-
-def profile_of(spec: RunSpec) -> CostProfile:
-    """The cost profile of the spec's optimizer with the spec's hyperparameters."""
-    return create_optimizer(spec).cost_profile

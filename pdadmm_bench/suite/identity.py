@@ -16,7 +16,6 @@ import torch
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import idle_settings
-from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.training.setup import resolve
 
 
@@ -34,7 +33,7 @@ def effective(spec: RunSpec) -> RunSpec:
         idle |= {"warm_start": defaults.warm_start}
     if spec.gpus == 1:
         idle |= {"partition": defaults.partition}
-    if spec.gpus == 1 or profile_of(spec).parallelism != "pipeline":
+    if spec.gpus == 1 or not resolve(spec).pipelined:
         idle |= {"schedule": defaults.schedule, "microbatches": defaults.microbatches}
     plain = DataSpec()
     others = idle_settings(_own_split(spec.data.dataset) if spec.data.split == "auto" else spec.data.split)

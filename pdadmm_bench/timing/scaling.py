@@ -22,7 +22,6 @@ from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.parallel.group import Workers, joined
 from pdadmm_bench.parallel.launch import launch
-from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing.samples import interval
 from pdadmm_bench.training.run import time_iterations
@@ -43,7 +42,7 @@ class ScalingPoint:
     @property
     def schedule(self) -> str | None:
         """The pipeline schedule, where the optimizer runs through one."""
-        return self.spec.schedule if profile_of(self.spec).parallelism == "pipeline" else None
+        return self.spec.schedule if resolve(self.spec).pipelined else None
 
 
 def scaling_points(

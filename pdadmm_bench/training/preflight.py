@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.compiled import missing_compiler
-from pdadmm_bench.parallel.layout import profile_of
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.training.setup import check_device, resolve
 
@@ -15,9 +14,10 @@ from pdadmm_bench.training.setup import check_device, resolve
 def check(specs: Sequence[RunSpec]) -> None:
     """Raise :class:`UserError` for what the workers would find out only after they were started."""
     for spec in specs:
-        check_device(spec, resolve(spec).device)
+        resolved = resolve(spec)
+        check_device(spec, resolved.device)
         partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
-        pipelined = spec.gpus > 1 and profile_of(spec).parallelism == "pipeline"
+        pipelined = spec.gpus > 1 and resolved.pipelined
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:
             raise UserError(
                 f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {spec.gpus}; or use gpipe"

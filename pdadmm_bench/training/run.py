@@ -21,8 +21,8 @@ from pdadmm_bench.core.rows import STATUSES, Row, make_row
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
+from pdadmm_bench.parallel.forecast import planned_bytes
 from pdadmm_bench.parallel.group import Group, finishing_iteration
-from pdadmm_bench.parallel.layout import planned_bytes
 from pdadmm_bench.training.checkpoint import Checkpoint, Checkpoints, Saved
 from pdadmm_bench.training.loop import Loop
 from pdadmm_bench.training.observer import Observer
@@ -210,7 +210,7 @@ class _Run:
         text = f"{type(failure).__name__}: {failure}"
         if failed(failure) == "oom":
             worker = self._worker
-            planned = planned_bytes(self._spec, worker.shape.widths, worker.shape.rows, worker.block)
+            planned = planned_bytes(self._spec, worker.optimizer, worker.shape.widths, worker.shape.rows, worker.block)
             text = text.splitlines()[0]
             text += (
                 f" (worker {self._group.rank}: {planned:,} bytes of state planned, {memory.peak_bytes():,} resident)"

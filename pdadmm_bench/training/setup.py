@@ -34,6 +34,11 @@ class ResolvedRun:
     """None as long as the shape is not known."""
 
     @property
+    def pipelined(self) -> bool:
+        """Whether several workers go through an iteration as a pipeline."""
+        return self.optimizer.cost_profile.parallelism == "pipeline"
+
+    @property
     def unsupported(self) -> str | None:
         """Why the optimizer cannot run this, or None when it can."""
         return self.optimizer.supports(self.spec)
@@ -57,13 +62,14 @@ def resolve(
     """
     workers = workers or spec.gpus
     device = device or choose_device(spec.device, workers)
+    optimizer = make_optimizer(spec, device, shape.rows if shape else 0)
     return ResolvedRun(
         spec=spec,
         device=device,
         threads=threads_per_worker(spec),
-        optimizer=make_optimizer(spec, device, shape.rows if shape else 0),
+        optimizer=optimizer,
         shape=shape,
-        layout=layout_of(spec, shape, workers) if shape else None,
+        layout=layout_of(spec, optimizer.cost_profile, shape, workers) if shape else None,
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.parallel.layout import ProblemShape, layout_of, planned_bytes
+from pdadmm_bench.optim.create import create_optimizer
+from pdadmm_bench.parallel.forecast import planned_bytes
+from pdadmm_bench.parallel.layout import ProblemShape, layout_of
 
 ROWS, HIDDEN = 40, 16
 SIZES = [12, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 3]
@@ -16,8 +18,9 @@ SIZES = [12, HIDDEN, HIDDEN, HIDDEN, HIDDEN, 3]
 def planned(**values: Any) -> list[int]:
     """Planned bytes of every worker."""
     spec = run_spec({"layers": 5, "hidden": HIDDEN, **values})
-    layout = layout_of(spec, ProblemShape(ROWS, tuple(SIZES)), spec.gpus)
-    return [planned_bytes(spec, SIZES, ROWS, block) for block in layout.blocks]
+    optimizer = create_optimizer(spec)
+    layout = layout_of(spec, optimizer.cost_profile, ProblemShape(ROWS, tuple(SIZES)), spec.gpus)
+    return [planned_bytes(spec, optimizer, SIZES, ROWS, block) for block in layout.blocks]
 
 
 @pytest.mark.parametrize(("wire", "bytes_per_number"), [("auto", 4), ("fp32", 4), ("bf16", 2)])
