@@ -11,6 +11,7 @@ from types import ModuleType
 
 import hypothesis
 import pytest
+from fake_optimizers import HOLD_VARIABLE, Hold
 from third_party import write_package
 
 from pdadmm_bench.tracking import store
@@ -19,6 +20,7 @@ from pdadmm_bench.tracking import store
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+SUPPORT = Path(__file__).resolve().parent / "support"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
 
@@ -35,7 +37,8 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
 def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """``install("pdadmm_bench.optimizers", mine="module:Class")`` installs a package with entry points of that group.
 
-    It returns a folder on the path of modules, where ``module.py`` may be written. Afterwards nothing of it is left.
+    It returns a folder on the path of modules, where ``module.py`` may be written. The modules of ``tests/support`` can
+    be named as well. Processes that the test starts find the same. Afterwards nothing of it is left.
     """
     folders: list[Path] = []
 
@@ -43,12 +46,26 @@ def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         folders.append(tmp_path_factory.mktemp("third_party"))
         write_package(folders[-1], folders[-1].name, {group: targets})
         monkeypatch.syspath_prepend(folders[-1])
+        paths = [str(folders[-1]), str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
         return folders[-1]
 
     yield make
     for name, module in list(sys.modules.items()):
         if any(str(folder) in str(getattr(module, "__file__", None)) for folder in folders):
             del sys.modules[name]
+
+
+@pytest.fixture
+def hold(
+    install: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Hold:
+    """The optimizer ``held``: a run with it waits in its third iteration until the test releases it."""
+    hold = Hold(tmp_path_factory.mktemp("hold") / "hold")
+    hold.file.touch()
+    monkeypatch.setenv(HOLD_VARIABLE, str(hold.file))
+    install("pdadmm_bench.optimizers", held="fake_optimizers:Held")
+    return hold
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cases import ALL, CONTINUED
 from command import Commands
-from crew import Findings, run_cases, settings, toy
+from crew import Findings, run_cases, settings
+from toy import toy_problem
 
 from pdadmm_bench.data.load import load_problem
 
@@ -20,7 +21,7 @@ REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
 @pytest.fixture(scope="session")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Every case, run by one crew; those on real graphs only where a folder of them was named."""
-    problems = {"square": toy(rows=64, features=24, classes=24)}
+    problems = {"square": toy_problem(rows=64, features=24, classes=24)}
     if REAL_DATA:
         folders = {"data_root": Path(REAL_DATA), "cache": tmp_path_factory.mktemp("real")}
         data = settings(dataset="pubmed", hops=1).data

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from crew import Outcome, settings, toy
+from crew import Outcome, settings
+from toy import toy_problem
 
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.parallel.group import joined
@@ -38,7 +39,7 @@ def work(specs: dict[str, RunSpec], out: Path) -> None:
     found = {}
     with joined("cuda", 60.0) as group:
         for name, spec in specs.items():
-            problem = toy(rows=333, features=48) if group.rank == 0 else None
+            problem = toy_problem(rows=333, features=48) if group.rank == 0 else None
             result = run(spec.model_copy(update={"gpus": WORKERS}), problem, group=group)
             found[name] = Outcome(result.row, result.history)
     if group.rank == 0:
@@ -54,7 +55,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_two_devices_give_what_one_gives_to_rounding(outcomes: dict[str, Outcome], name: str) -> None:
-    many, one = outcomes[name], run(SPECS[name], toy(rows=333, features=48))
+    many, one = outcomes[name], run(SPECS[name], toy_problem(rows=333, features=48))
     assert (many.row["status"], one.row["status"]) == ("ok", "ok"), many.row["status_reason"]
     assert many.row["dist_device"] == one.row["dist_device"] == "cuda"
     assert many.row["dist_sent_bytes"] > 0
@@ -65,7 +66,7 @@ def test_two_devices_give_what_one_gives_to_rounding(outcomes: dict[str, Outcome
 
 @pytest.mark.gpu
 def test_replayed_iterations_are_the_launched_ones() -> None:
-    problem = toy(rows=333, features=48)
+    problem = toy_problem(rows=333, features=48)
     plain, replayed = (run(settings(optimizer="pdadmm", cuda_graphs=on, **COMMON), problem) for on in (False, True))
     assert (plain.row["status"], replayed.row["status"]) == ("ok", "ok"), replayed.row["status_reason"]
     assert plain.row["weights_sha256"] == replayed.row["weights_sha256"]

@@ -10,7 +10,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from cases import CONTINUED, EQUAL, EVERY, LAYERS, OTHERS, REAL, SCHEDULED, name_of
-from crew import STOPPED_AT, Case, Findings, Pair, steps_of, toy
+from crew import STOPPED_AT, Case, Findings, Pair, steps_of
+from toy import toy_problem
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.models import mlp
@@ -101,7 +102,7 @@ def test_times_of_the_workers_add_up(findings: Findings) -> None:
 def test_predicting_with_the_trained_layers_needs_no_process_group(findings: Findings) -> None:
     """And gives the accuracy that was measured through the blocks."""
     assert not dist.is_initialized()
-    outcome, problem = findings.pairs["toy pdadmm auto 2,2,2,1"].many, toy()
+    outcome, problem = findings.pairs["toy pdadmm auto 2,2,2,1"].many, toy_problem()
     assert len(outcome.layers) == LAYERS
     logits = mlp.forward(outcome.layers, problem.test.x, Block.whole(LAYERS))
     assert float((logits.argmax(1) == problem.test.y).double().mean()) == outcome.row["acc_test_final"]

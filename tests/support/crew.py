@@ -9,10 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
+from toy import toy_problem
 
 from pdadmm_bench.core.spec import RunSpec, run_spec
-from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.parallel.group import Group, Workers, joined
 from pdadmm_bench.parallel.launch import launch
@@ -24,19 +24,6 @@ SIZE = 4
 """Workers in a crew; a case with fewer leaves the last ones idle."""
 STOPPED_AT = 2
 """The iteration after which a case that is to be continued is stopped."""
-
-
-def toy(rows: int = 33, features: int = 12, classes: int = 3, seed: int = 0) -> Problem:
-    """A small problem whose classes can be told apart."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = 2 * torch.randn(classes, features, generator=generator)
-
-    def part(count: int) -> Rows:
-        y = torch.randint(classes, (count,), generator=generator)
-        return Rows(x=centres[y] + torch.randn(count, features, generator=generator), y=y)
-
-    parts = {name: part(count) for name, count in (("train", rows), ("val", 11), ("test", 13))}
-    return Problem(name="toy", split="random", num_classes=classes, sha256="", **parts)
 
 
 def settings(**values: Any) -> RunSpec:
@@ -89,7 +76,7 @@ def run_cases(
 ) -> Findings:
     """Start a crew, let it run ``cases`` and stop and continue those ``to_continue``, and collect what came out."""
     out = folder / "findings.pickle"
-    launch(SIZE, _work, cases, to_continue, {"toy": toy(), **problems}, out)
+    launch(SIZE, _work, cases, to_continue, {"toy": toy_problem(), **problems}, out)
     return pickle.loads(out.read_bytes())
 
 

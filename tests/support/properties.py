@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crew import Outcome, alone, settings, steps_of, together, toy
+from crew import Outcome, alone, settings, steps_of, together
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from toy import toy_problem
 
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.parallel.group import Workers
@@ -72,7 +73,7 @@ def search(groups: dict[int, Workers], everyone: Workers) -> tuple[int, str | No
         nonlocal tried, wrong
         example = data.draw(examples(optimizer))
         if wrong is None:
-            problem = toy(**example.shape)
+            problem = toy_problem(**example.shape)
             many = together(example.spec, problem, groups, everyone)
             one = alone(example.spec, problem) if everyone.rank == 0 else None
             wrong = everyone.broadcast(one and compare(example, many, one))

@@ -4,85 +4,61 @@ import itertools
 
 import pytest
 import torch
+from fake_optimizers import Scripted
+from toy import Recorder, toy_problem, toy_spec
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FIXED
-from pdadmm_bench.core.spec import run_spec
-from pdadmm_bench.data.problem import Problem, Rows
-from pdadmm_bench.optim.gradient.adam import Adam
 from pdadmm_bench.training.row import results_from
-from pdadmm_bench.training.run import WARMUP_ITERATIONS, Observer, run
+from pdadmm_bench.training.run import WARMUP_ITERATIONS, run
 
 
-def problem(spread: float = 3.0) -> Problem:
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(60) % 3
-    x = spread * torch.nn.functional.one_hot(y, 8).float() + torch.randn(60, 8, generator=generator)
-    part = Rows(x=x, y=y)
-    return Problem(name="toy", split="random", num_classes=3, train=part, val=part, test=part, sha256="abc")
+@pytest.fixture
+def scripted(install, monkeypatch):
+    """``scripted(script)`` is a run with an optimizer that calls ``script`` with the number of each of its steps."""
+    install("pdadmm_bench.optimizers", scripted="fake_optimizers:Scripted")
 
+    def make(script):
+        monkeypatch.setattr(Scripted, "script", script, raising=False)
+        monkeypatch.setattr(Scripted, "calls", 0, raising=False)
+        return toy_spec(optimizer="scripted")
 
-def spec(**values):
-    plain = {"layers": 3, "hidden": 8, "iterations": 10, "optimizer": "adam", "preset": "none", "warm_start": "none"}
-    return run_spec({**plain, **values})
-
-
-class Recorder(Observer):
-    def __init__(self):
-        self.steps, self.warming, self.rows, self.facts = [], [], [], None
-
-    def started(self, spec, facts):
-        self.facts = facts
-
-    def on_warm_start_step(self, layers, step):
-        self.warming.append((layers, int(step["iteration"])))
-
-    def stepped(self, step):
-        self.steps.append(step)
-
-    def finished(self, row, history):
-        self.rows.append(row)
+    return make
 
 
 def test_row_has_every_fixed_name_and_the_history_every_iteration():
     recorder = Recorder()
-    result = run(spec(eval_every=4), problem(), [recorder])
+    result = run(toy_spec(eval_every=4), toy_problem(), [recorder])
     assert set(FIXED) <= set(result.row)
     assert [step["iteration"] for step in result.history] == list(range(11))
     assert [step["iteration"] for step in result.history if "acc_val" in step] == [0, 4, 8, 10]
     assert recorder.steps == result.history
     assert recorder.rows == [result.row]
     assert recorder.facts["weights_initial_sha256"] == result.row["weights_initial_sha256"]
-    assert result.row["model_parameters"] == 8 * 9 + 8 * 9 + 3 * 9
+    assert result.row["model_parameters"] == 8 * 13 + 8 * 9 + 3 * 9
     assert result.row["dist_schedule"] is None
 
 
 def test_only_steps_are_on_the_training_clock():
     """A clock that advances one second per reading gives each measured block exactly one second."""
     ticks = itertools.count()
-    row = run(spec(), problem(), now=lambda: float(next(ticks))).row
+    row = run(toy_spec(), toy_problem(), now=lambda: float(next(ticks))).row
     assert row["time_train_s"] == 10.0
     assert row["time_iteration_median_s"] == row["time_iteration_p5_s"] == row["time_iteration_p95_s"] == 1.0
     assert row["time_evaluate_s"] == 10.0
     assert row["time_log_s"] == 11.0
 
 
-def test_warmup_runs_on_a_state_that_is_thrown_away(monkeypatch):
-    states = []
-    step = Adam.step
-
-    def counted(self, state):
-        states.append(id(state))
-        step(self, state)
-
-    monkeypatch.setattr(Adam, "step", counted)
-    result = run(spec(), problem())
-    assert len(states) == 10 + WARMUP_ITERATIONS
+def test_warmup_runs_on_a_state_that_is_thrown_away(scripted):
+    steps = []
+    result = run(scripted(steps.append), toy_problem())
+    assert len(steps) == 10 + WARMUP_ITERATIONS
     assert len(result.history) == 11
+    assert result.row["weights_sha256"] == run(toy_spec(), toy_problem()).row["weights_sha256"]
 
 
 def test_target_stops_and_is_timed():
-    row = run(spec(target=0.9, iterations=200, set={"lr": 0.05}), problem()).row
+    row = run(toy_spec(target=0.9, iterations=200, set={"lr": 0.05}), toy_problem()).row
     assert row["status"] == "target_reached"
     assert row["acc_val_final"] >= 0.9
     assert row["iterations"] < 200
@@ -102,17 +78,17 @@ def test_near_best_is_the_first_time_at_99_percent_of_the_best():
 
 
 def test_missed_target_is_null_and_the_status_ok():
-    row = run(spec(target=1.0), problem(spread=0.0)).row
+    row = run(toy_spec(target=1.0), toy_problem(spread=0.0)).row
     assert (row["status"], row["time_to_target_s"]) == ("ok", None)
 
 
 def test_time_limit():
-    row = run(spec(time_limit=1e-9), problem()).row
+    row = run(toy_spec(time_limit=1e-9), toy_problem()).row
     assert (row["status"], row["iterations"]) == ("timeout", 1)
 
 
 def test_divergence_names_the_iteration():
-    row = run(spec(optimizer="sgd", set={"lr": 1e30}, iterations=50), problem()).row
+    row = run(toy_spec(optimizer="sgd", set={"lr": 1e30}, iterations=50), toy_problem()).row
     assert row["status"] == "diverged"
     assert f"at iteration {row['iterations']}" in row["status_reason"]
     assert row["iterations"] < 50
@@ -128,25 +104,20 @@ def test_divergence_names_the_iteration():
         (RuntimeError("surprise"), "error"),
     ],
 )
-def test_what_happens_in_training_is_a_status_and_keeps_what_there_was(monkeypatch, raised, status):
-    calls = itertools.count()
-    step = Adam.step
-
-    def failing(self, state):
-        if next(calls) == WARMUP_ITERATIONS + 4:
+def test_what_happens_in_training_is_a_status_and_keeps_what_there_was(scripted, raised, status):
+    def fail(step):
+        if step == WARMUP_ITERATIONS + 4:
             raise raised
-        step(self, state)
 
-    monkeypatch.setattr(Adam, "step", failing)
-    result = run(spec(), problem())
+    result = run(scripted(fail), toy_problem())
     assert (result.row["status"], result.row["iterations"]) == (status, 4)
     assert result.row["acc_test_final"] is not None
     assert result.error is raised
 
 
-def test_unsupported_is_skipped_with_the_reason(monkeypatch):
-    monkeypatch.setattr(Adam, "supports", classmethod(lambda cls, spec: "not on Sundays"))
-    row = run(spec(), problem()).row
+def test_unsupported_is_skipped_with_the_reason(install):
+    install("pdadmm_bench.optimizers", refused="fake_optimizers:Refused")
+    row = run(toy_spec(optimizer="refused"), toy_problem()).row
     assert (row["status"], row["status_reason"], row["iterations"]) == ("skipped", "not on Sundays", 0)
 
 
@@ -154,11 +125,11 @@ def test_cuda_without_a_device_is_an_error():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(UserError, match="sees 0 CUDA devices"):
-        run(spec(device="cuda"), problem())
+        run(toy_spec(device="cuda"), toy_problem())
 
 
 def test_best_validation_row_is_the_first_best():
-    result = run(spec(iterations=40, set={"lr": 0.05}), problem())
+    result = run(toy_spec(iterations=40, set={"lr": 0.05}), toy_problem())
     evaluated = result.history[1:]
     best = max(step["acc_val"] for step in evaluated)
     first = next(step for step in evaluated if step["acc_val"] == best)
