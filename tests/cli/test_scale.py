@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from shell import Cli
-
-from pdadmm_bench.parallel import launch
-from pdadmm_bench.timing import scaling
 
 SHAPE = ("--rows", "40", "--features", "6", "--hidden", "8", "--layers", "4", "--device", "cpu")
 
@@ -33,16 +32,17 @@ def test_refused_at_once(
     options: tuple[str, ...], says: str, cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "file").touch()
-    monkeypatch.setattr(scaling, "launch", None)
+    for kind in (BaseProcess, subprocess.Popen):
+        monkeypatch.setattr(kind, "__init__", lambda *_, **__: pytest.fail("started a process"))
     assert says in cli("scale", *SHAPE, *options).error
 
 
-def test_a_worker_that_fails_is_named(cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: Any) -> None:
-        raise launch.WorkerFailure(1, "does not answer", "its log")
-
-    monkeypatch.setattr(scaling, "launch", failing)
-    answer = cli("scale", *SHAPE, "--json", "rows.json")
+@pytest.mark.dist
+def test_a_worker_that_fails_is_named(cli: Cli, folder: Path, install: Callable[..., Path]) -> None:
+    install("pdadmm_bench.optimizers", killed="faults:Killed")
+    options = ("--workers", "2", "--optimizer", "killed", "--iterations", "9", "--json", "rows.json")
+    answer = cli("scale", *SHAPE, *options)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err == "error: the measurement failed: worker 1: does not answer\n"
+    assert answer.err.startswith("error: the measurement failed: worker 1: killed by SIGKILL")
+    assert answer.err.count("\n") == 1
     assert not (folder / "rows.json").exists()

@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from shell import TINY, Cli
 
 from pdadmm_bench import __version__
-from pdadmm_bench.cli import main as command
+from pdadmm_bench.cli import main
 from pdadmm_bench.cli.verbs.run import run
-from pdadmm_bench.core.errors import Unreachable, UserError
+from pdadmm_bench.core import resources
+from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import FIELDS
 
 SLOW = {"torch", "mlflow", "numpy", "matplotlib", "rich", "pydantic", "torch_geometric", "ogb", "pandas"}
@@ -117,17 +119,15 @@ def test_a_locale_without_the_signs(encoding: str) -> None:
     assert b"(? 0, < 1)" in answer.stdout
 
 
-def test_no_traceback_unless_asked_for(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(**_: object) -> None:
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(command, "app", broken)
-    answer = cli()
+def test_no_traceback_unless_asked_for(cli: Cli, install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = install("pdadmm_bench.optimizers", broken="broken_package:Optimizer")
+    (folder / "broken_package.py").write_text("raise RuntimeError('a defect')")
+    answer = cli("info", "broken")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "error: RuntimeError: a defect (not expected; pdadmm-bench --debug shows where)\n"
-    monkeypatch.setenv(command.DEBUG, "1")
+    monkeypatch.setenv(main.DEBUG, "1")
     with pytest.raises(RuntimeError, match="a defect"):
-        cli()
+        cli("info", "broken")
 
 
 def test_debug_may_stand_anywhere(cli: Cli) -> None:
@@ -137,16 +137,17 @@ def test_debug_may_stand_anywhere(cli: Cli) -> None:
     assert "--debug" in cli("--help").out
 
 
-def test_of_several_workers_each_names_itself(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As torchrun starts them; the others' ends are told as what they are, the consequence of another."""
+def test_of_several_workers_each_names_itself(
+    cli: Cli, install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torchrun starts them. A worker that lost another says so: its own end is only a consequence."""
     monkeypatch.setenv("RANK", "3")
     assert cli("info", "nothing").error.startswith("error: worker 3: ")
-
-    def lost(**_: object) -> None:
-        raise Unreachable("Connection closed by peer")
-
-    monkeypatch.setattr(command, "app", lost)
-    answer = cli()
+    folder = install("pdadmm_bench.optimizers", lonely="lonely_package:Optimizer")
+    (folder / "lonely_package.py").write_text(
+        "from pdadmm_bench.core.errors import Unreachable\nraise Unreachable('Connection closed by peer')\n"
+    )
+    answer = cli("info", "lonely")
     assert (answer.code, answer.err) == (1, "error: worker 3: lost another worker (Connection closed by peer)\n")
 
 
@@ -178,7 +179,7 @@ def test_ctrl_c_during_imports_is_quiet(module: str, tmp_path: Path) -> None:
 
 
 def test_an_overlay_adds_a_dataset(cli: Cli, tmp_path: Path) -> None:
-    card = Path(command.resources.roots()[-1] / "datasets" / "sbm.toml").read_text()
+    card = Path(resources.roots()[-1] / "datasets" / "sbm.toml").read_text()
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "mine.toml").write_text(card.replace("nodes = 2000", "nodes = 2000 "))
     assert "mine " in cli("--share", str(tmp_path), "list").out
