@@ -89,7 +89,6 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tool() -> Callable[[str], ModuleType]:
-    """``tool(name)`` is the program of that name in ``tools/``, as a module."""
-
-    sys.path.append(str(TOOLS))  # they import each other, as when they are run
+    """``tool(name)`` is the program of that name in ``tools/docs`` or ``tools/studies``, as a module."""
+    sys.path += [str(TOOLS / "docs"), str(TOOLS / "studies")]  # those of one folder import each other, as when run
     return importlib.import_module

@@ -12,9 +12,6 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.99
-LEAST_FOR_MEDIAN = 8
-"""Values from which on an interval of the median reaches 99 %; of fewer it is their range, and holds it less often."""
-
 Interval = tuple[float, float]
 
 

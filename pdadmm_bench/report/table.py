@@ -79,6 +79,14 @@ class Table:
     """The places of the rows that a line follows."""
 
 
+def table_of_words(
+    name: str, title: str, headings: Sequence[str], lines: Iterable[Sequence[str]], labels: int = 1
+) -> Table:
+    """A table whose cells are words already; all columns but the first ``labels`` are aligned like numbers."""
+    heads = [Column(heading, "text" if place < labels else "number") for place, heading in enumerate(headings)]
+    return Table(name, title, heads, [[Cell(words) for words in line] for line in lines])
+
+
 def cell(estimate: Estimate, unquotable: bool = False, suffix: str = "", best: bool = False) -> Cell:
     """An estimate as a cell."""
     return Cell(

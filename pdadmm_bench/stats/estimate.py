@@ -58,17 +58,6 @@ def aggregate(values: Iterable[float | None], statistic: Statistic = "median") -
     return Estimate(_statistic(known, statistic), low, high, len(known), missing)
 
 
-def geometric_mean(ratios: Iterable[float | None]) -> Estimate:
-    """Geometric mean of positive ``ratios``, one per problem, with its interval.
-
-    None, NaN and infinity (a problem that one side never solved) have no place in a mean and are counted as missing.
-    Raises ``ValueError`` for a ratio that is not positive.
-    """
-    ratios = list(ratios)
-    logs = [None if ratio is None or not math.isfinite(ratio) else math.log(ratio) for ratio in ratios]
-    return aggregate(logs, "mean").map(math.exp)
-
-
 def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> Estimate:
     """Median of ``above`` over median of ``below``, two independent samples of finite numbers; n is the smaller one."""
     value = float(np.median(above) / np.median(below))

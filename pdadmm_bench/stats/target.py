@@ -7,7 +7,7 @@ Iteration 0 is the start, before any training, and reaches nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pdadmm_bench.core.rows import Row, status_of
@@ -43,23 +43,8 @@ class TimeToTarget:
         return f"{self.reached} of {self.runs} reached"
 
 
-def reach(history: Sequence[Mapping[str, float]], target: float) -> Reach:
-    """When the steps of a run first had a validation accuracy of ``target``.
-
-    Args:
-        history: steps with ``iteration``, cumulative ``train_seconds`` and, where evaluated, ``acc_val``.
-        target: validation accuracy, a fraction of 1.
-    """
-    steps = [step for step in history if step["iteration"] > 0]
-    hit = next((step for step in steps if step.get("acc_val", -math.inf) >= target), None)
-    spent = max((step["train_seconds"] for step in steps), default=0.0)
-    if hit is None:
-        return Reach(None, None, spent)
-    return Reach(hit["train_seconds"], int(hit["iteration"]), spent)
-
-
 def reach_of_row(row: Row) -> Reach | None:
-    """The same from a row's own target; None for a run without a target, skipped, or stopped by the user."""
+    """How the run of ``row`` got to its own target; None without a target, and for a run skipped or stopped by hand."""
     if row.get("time_target_accuracy") is None or not status_of(row).tried:
         return None
     return Reach(row["time_to_target_s"], row.get("time_to_target_iterations"), row.get("time_train_s") or 0.0)
@@ -76,11 +61,3 @@ def time_to_target(reaches: Iterable[Reach]) -> TimeToTarget:
         runs=len(runs),
         censored_s=min(misses, default=None),
     )
-
-
-def share_of_best(histories: Iterable[Sequence[Mapping[str, float]]], share: float = 0.99) -> float:
-    """A target that asks nothing of the reader: ``share`` of the best validation accuracy that any run reached.
-
-    Raises ``ValueError`` when no step was evaluated.
-    """
-    return share * max(step["acc_val"] for history in histories for step in history if "acc_val" in step)

@@ -1,6 +1,6 @@
 """The convergence theorem of pdADMM on real graphs: with ρ > 4ν the Lagrangian never rises, the residual falls as 1/k.
 
-The runs are those of ``tools/plot_convergence.py``, through the same calls as the command, in float32.
+The runs are those of ``tools/docs/plot_convergence.py``, through the same calls as the command, in float32.
 """
 
 from __future__ import annotations

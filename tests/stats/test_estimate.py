@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pdadmm_bench.stats.estimate import Estimate, aggregate, geometric_mean, ratio_of_medians
+from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -81,24 +81,6 @@ def test_intervals_cover_as_often_as_they_say(statistic: str, n: int) -> None:
     found = [aggregate(values.tolist(), statistic) for values in draws]  # type: ignore[arg-type]
     hits = sum(estimate.low <= 0 <= estimate.high for estimate in found)  # type: ignore[operator]
     assert 300 * 0.95 - 4 * 3.8 <= hits <= 300
-
-
-def test_geometric_mean_against_scipy() -> None:
-    ratios = [0.5, 2.0, 4.0, 1.5, 3.0]
-    found = geometric_mean(ratios)
-    assert found.value == pytest.approx(stats.gmean(ratios))
-    assert found.low is not None and found.high is not None
-    assert 0.5 <= found.low < found.value < found.high <= 4.0
-    assert geometric_mean([2.0, 8.0, None, math.inf]) == Estimate(pytest.approx(4.0), None, None, 2, 2)
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(1e-3, 1e3), min_size=5, max_size=12))
-def test_geometric_mean_of_inverse_ratios_is_the_inverse(ratios: list[float]) -> None:
-    """No side is favoured by being the denominator, as it would be in an arithmetic mean."""
-    value, inverse = geometric_mean(ratios).value, geometric_mean([1 / ratio for ratio in ratios]).value
-    assert value is not None and inverse is not None
-    assert value * inverse == pytest.approx(1.0)
 
 
 def test_ratio_of_medians() -> None:

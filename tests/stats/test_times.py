@@ -13,28 +13,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.performance_profile import performance_profile
 from pdadmm_bench.stats.speedup import efficiency, speedup, speedups
-from pdadmm_bench.stats.target import Reach, reach, reach_of_row, share_of_best, time_to_target
-
-HISTORY = [
-    {"iteration": 0, "train_seconds": 0.0, "acc_val": 0.9},  # the start itself reaches nothing
-    {"iteration": 1, "train_seconds": 1.5, "acc_val": 0.5},
-    {"iteration": 2, "train_seconds": 3.0},
-    {"iteration": 3, "train_seconds": 4.5, "acc_val": 0.7},
-    {"iteration": 4, "train_seconds": 6.0, "acc_val": 0.6},
-]
-
-
-def test_time_to_target_from_a_history() -> None:
-    assert reach(HISTORY, 0.5) == Reach(1.5, 1, 6.0)
-    assert reach(HISTORY, 0.6) == Reach(4.5, 3, 6.0)
-    assert reach(HISTORY, 0.8) == Reach(None, None, 6.0)
-    assert reach([], 0.5) == Reach(None, None, 0.0)
-    assert reach(HISTORY, share_of_best([HISTORY[1:]], 0.99)) == Reach(4.5, 3, 6.0)  # 0.693
-
-
-def test_a_warm_start_is_charged() -> None:
-    charged = [{**step, "train_seconds": step["train_seconds"] + 10.0} for step in HISTORY]
-    assert reach(charged, 0.6) == Reach(14.5, 3, 16.0)
+from pdadmm_bench.stats.target import Reach, reach_of_row, time_to_target
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """How often the statistics err: coverage of intervals, false alarms and detections of verdicts, as Markdown tables.
 
-    python tools/calibrate_statistics.py coverage times accuracies measured [--repetitions 200] [--pairs 10]
+    python tools/studies/calibrate_statistics.py coverage times accuracies measured [--repetitions 200] [--pairs 10]
 
 ``measured`` takes real iteration times of this machine: one small run is repeated again and again, and its times are
 dealt to two sides that therefore are the same, in turn or one side after the other. A slowdown is planted by
@@ -19,12 +19,16 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from pdadmm_bench.report.render import markdown
+from pdadmm_bench.report.table import table_of_words
 from pdadmm_bench.stats.estimate import aggregate
 from pdadmm_bench.stats.metrics import Metric, metric
 from pdadmm_bench.stats.paired import Comparison, compare, judge
 
 ACCURACY, TIME = metric("acc_test_at_best_val"), metric("time_iteration_median_s")
 
+Line = list[str]
+"""The words of a line of a table; the first line has the headings."""
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 #: Name, draw of n values, mean, median.
@@ -65,10 +69,9 @@ def ours(values: np.ndarray, statistic: Any) -> tuple[float, float]:
     return found.low, found.high
 
 
-def coverage(repetitions: int, pairs: int) -> Iterator[str]:
+def coverage(repetitions: int, pairs: int) -> Iterator[Line]:
     """How often a 95 % interval of five, ``pairs`` and twice as many values holds the true value."""
     yield row("population", "n", "mean: percentile", "mean: BCa", "mean: ours", "median: BCa", "median: ours")
-    yield row("---", *["---:"] * 6)
     for name, draw, mean, median in POPULATIONS:
         for n in (5, pairs, 2 * pairs):
             samples = [draw(np.random.default_rng(seed), n) for seed in range(repetitions)]
@@ -105,20 +108,18 @@ def judged(sides: Sequence[tuple[np.ndarray, np.ndarray]], of: Metric = TIME) ->
     return [judge([compare(a.tolist(), b.tolist(), of)])[0] for a, b in sides]
 
 
-def simulated(repetitions: int, pairs: int) -> Iterator[str]:
+def simulated(repetitions: int, pairs: int) -> Iterator[Line]:
     """Verdicts on simulated times."""
     yield row("noise of a time", *HEADINGS)
-    yield row("---", *["---:"] * len(HEADINGS))
     for name, draw in NOISES:
         for n in (pairs, 2 * pairs):
             rng = np.random.default_rng(0)
             yield row(name, n, *shares([(draw(rng, n), draw(rng, n)) for _ in range(repetitions)]))
 
 
-def accuracies(repetitions: int, pairs: int) -> Iterator[str]:
+def accuracies(repetitions: int, pairs: int) -> Iterator[Line]:
     """Verdicts on simulated accuracies of 1000 test nodes."""
     yield row("standard deviation", "pairs", "called a difference, null", "1 point lost, found")
-    yield row("---", *["---:"] * 3)
     for points in (0.3, 0.5, 1.0):
         rng = np.random.default_rng(0)
         sides = [np.round(rng.normal(0.8, points / 100, size=(2, pairs)), 3) for _ in range(repetitions)]
@@ -131,7 +132,7 @@ def accuracies(repetitions: int, pairs: int) -> Iterator[str]:
         )  # fmt: skip
 
 
-def measured(repetitions: int, pairs: int) -> Iterator[str]:
+def measured(repetitions: int, pairs: int) -> Iterator[Line]:
     """Verdicts on real iteration times, two sides of the same."""
     from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.data.load import load_problem
@@ -151,23 +152,22 @@ def measured(repetitions: int, pairs: int) -> Iterator[str]:
     turns = [(block[::2], block[1::2]) for block in blocks]
     apart = [(block[:pairs], block[pairs:]) for block in blocks]
     spread = statistics.median(float(np.std(np.log(b / a), ddof=1)) for a, b in turns)
-    yield f"Median time {1000 * np.median(seconds):.3g} ms, standard deviation of a pair's log ratio {percent(spread)}."
-    yield ""
+    told = f"median time {1000 * np.median(seconds):.3g} ms, standard deviation of a pair's log ratio {percent(spread)}"
+    print(told, file=sys.stderr)
     yield row("the two sides", *HEADINGS)
-    yield row("---", *["---:"] * len(HEADINGS))
     yield row("in turn", pairs, *shares(turns))
     yield row("one after the other", pairs, *shares(apart))
 
 
-def row(*cells: Any) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
+def row(*cells: Any) -> Line:
+    return [str(cell) for cell in cells]
 
 
 def percent(part: float, whole: float = 1.0) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-PARTS: dict[str, tuple[str, Callable[[int, int], Iterator[str]]]] = {
+PARTS: dict[str, tuple[str, Callable[[int, int], Iterator[Line]]]] = {
     "coverage": ("Coverage of 95 % intervals", coverage),
     "times": ("Verdicts on simulated times", simulated),
     "accuracies": ("Verdicts on simulated accuracies", accuracies),
@@ -183,9 +183,8 @@ def main() -> None:
     asked = parser.parse_args()
     for part in asked.parts:
         title, lines = PARTS[part]
-        print(f"\n## {title}\n", flush=True)
-        for line in lines(asked.repetitions, asked.pairs):
-            print(line, flush=True)
+        header, *rest = lines(asked.repetitions, asked.pairs)
+        print(markdown(table_of_words(part, title, header, rest)), flush=True)
 
 
 if __name__ == "__main__":

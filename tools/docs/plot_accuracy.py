@@ -1,6 +1,6 @@
 """Draw docs/images/accuracy.png: accuracy and seconds of every optimizer on every graph, from ``reports/accuracy``.
 
-    python tools/plot_accuracy.py docs/images/accuracy.png
+    python tools/docs/plot_accuracy.py docs/images/accuracy.png
 
 Ten layers from the common start. Above, test accuracy at the best validation accuracy: mean and 95 % bootstrap interval
 over seeds and splits. Below, training seconds to 99 % of a run's own best validation accuracy: median and interval.

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.render import markdown_body
+from pdadmm_bench.report.table import table_of_words
 from pdadmm_bench.suite.results import Results
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("mlflow_run_id", "dist_per_worker")
 
 
@@ -55,9 +57,8 @@ class Marked:
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int = 1) -> str:
-    """A table of cells; the first ``labels`` columns are words, the others numbers."""
-    rule = [*["---"] * labels, *["---:"] * (len(header) - labels)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
+    """A table of cells in Markdown; the first ``labels`` columns are words, the others numbers."""
+    return markdown_body(table_of_words("", "", header, lines, labels)).strip()
 
 
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
@@ -71,7 +72,7 @@ def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]
         if "--check" not in words:
             path.write_text(new, encoding="utf-8")
         elif new != old:
-            print(f"{path.name} has other numbers than {marked.rows.name}: make its {marked.name} anew (tools/)")
+            print(f"{path.name} has other numbers than {marked.rows.name}: make its {marked.name} anew (tools/docs/)")
             wrong += 1
     return int(wrong > 0)
 

@@ -1,6 +1,6 @@
 """Draw what the convergence theorem of pdADMM says on real graphs: the objective, and the residual against 1/k.
 
-    python tools/plot_convergence.py docs/images/convergence.png
+    python tools/docs/plot_convergence.py docs/images/convergence.png
 
 Runs pdADMM with ρ = 5ν through the same calls as ``pdadmm-bench run``; the raw files are found as there.
 ``tests/data/test_convergence_real.py`` checks the same runs.

@@ -1,6 +1,6 @@
 """How far bf16 products let the carried residual drift, by the period of exact ones; printed as a table.
 
-    python tools/bf16_drift.py cora pubmed
+    python tools/studies/bf16_drift.py cora pubmed
 
 pdADMM with its default preset, 2 × 500 from he and 10 × 500 from identity layers, one seed. Drift is that of the worst
 layer, ‖r − (p Wᵀ + b − z)‖ over ‖r‖, just before exact residuals are due.
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import sys
 
-from marked import markdown
-
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.report.render import markdown_body
+from pdadmm_bench.report.table import table_of_words
 from pdadmm_bench.timing.subject import Subject
 
 PERIODS = (0, 50, 25, 10)
@@ -58,7 +58,7 @@ def main(datasets: list[str]) -> None:
                 shown = [dataset, f"{layers} × 500", precision, str(period or "never")]
                 lines.append([*shown, *(f"{value:.1e}" for value in found), f"{100 * best:.1f}"])
     header = ["graph", "network", "products", "exact every", *(f"iteration {i}" for i in SEEN), "best validation, %"]
-    print(markdown(header, lines, 4))
+    print(markdown_body(table_of_words("bf16-drift", "", header, lines, labels=4)))
 
 
 if __name__ == "__main__":

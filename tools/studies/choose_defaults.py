@@ -1,7 +1,7 @@
 """Make the presets ``runners/tuning/default/*.toml`` out of the rows of ``runners/tuning/search.toml``.
 
     pdadmm-bench suite runners/tuning/search.toml -j 2
-    python tools/choose_defaults.py results/search/rows.json reports/tuning/search.csv
+    python tools/studies/choose_defaults.py results/search/rows.json reports/tuning/search.csv
 
 Of each optimizer's trials from the common starting point, the one with the highest mean of the best validation
 accuracies over the searched graphs becomes its preset for any graph; a trial that failed on a graph counts as 0 there.
@@ -70,7 +70,7 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
     for optimizer, tried in by_optimizer.items():
         like = f" (of {FORMS[optimizer][0]})" if optimizer in FORMS else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
-        text = 'source = "runners/tuning/search.toml, validation accuracy, tools/choose_defaults.py"\n'
+        text = 'source = "runners/tuning/search.toml, validation accuracy, tools/studies/choose_defaults.py"\n'
         text += _entry(common, "", {name: tried[common][name] for name in datasets}, like)
         for name in datasets:
             own = max(tried, key=lambda values: accuracy(tried[values][name]))

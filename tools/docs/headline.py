@@ -1,8 +1,8 @@
 """The table of accuracies in README.md and docs/accuracy.md, from the rows in ``reports/accuracy``.
 
-    python tools/headline.py results/accuracy    # takes the rows of the suite first
-    python tools/headline.py                     # writes it
-    python tools/headline.py --check             # fails where a page has other numbers than the rows
+    python tools/docs/headline.py results/accuracy    # takes the rows of the suite first
+    python tools/docs/headline.py                     # writes it
+    python tools/docs/headline.py --check             # fails where a page has other numbers than the rows
 
 Mean test accuracy at the best validation accuracy, with the 95 % bootstrap interval and n; in bold is what the paired
 test over seeds shows to be better than every other optimizer.

@@ -1,10 +1,10 @@
 """Take the pictures of the documentation, with chromium and chromedriver.
 
     pdadmm-bench run --dataset pubmed --optimizer all --threads 1 --json rows.json
-    python tools/screenshots.py table rows.json docs/images/run.png
-    python tools/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
+    python tools/docs/screenshots.py table rows.json docs/images/run.png
+    python tools/docs/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
     pdadmm-bench suite smoke; pdadmm-bench report smoke --format all --out report
-    python tools/screenshots.py report report docs/images
+    python tools/docs/screenshots.py report report docs/images
 
 ``table`` is the terminal's table drawn by rich, ``compare`` the MLflow UI's page that compares the runs of the last
 invocation. The first takes another command as its last argument. ``tests/cli/test_ui_browser.py`` opens the same page.

@@ -1,7 +1,7 @@
 """pdADMM beside each other optimizer in docs/accuracy.md, pair by pair, from ``reports/accuracy``.
 
-    python tools/paired.py            # writes both tables
-    python tools/paired.py --check    # fails where the page has other numbers than the rows
+    python tools/docs/paired.py            # writes both tables
+    python tools/docs/paired.py --check    # fails where the page has other numbers than the rows
 
 Ten layers from the common start; a pair has the seed and the split in common. Points of test accuracy that pdADMM is
 ahead, and how many times sooner it is at 99 % of its own best validation accuracy than the other at 99 % of its own,

@@ -1,8 +1,8 @@
 """The table of starting points in docs/accuracy.md, from the rows in ``reports/accuracy``.
 
-    python tools/starts.py results/starts    # takes the rows of the other starts first
-    python tools/starts.py                   # writes it
-    python tools/starts.py --check           # fails where the page has other numbers than the rows
+    python tools/docs/starts.py results/starts    # takes the rows of the other starts first
+    python tools/docs/starts.py                   # writes it
+    python tools/docs/starts.py --check           # fails where the page has other numbers than the rows
 
 Ten layers, mean test accuracy at the best validation accuracy from each starting point, over the seeds and splits that
 all of an optimizer's starts on a graph have. Bold is the start with the highest mean validation accuracy.

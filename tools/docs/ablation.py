@@ -1,9 +1,9 @@
 """The ablation's tables in docs/accuracy.md, from the rows of ``runners/tuning/ablation.toml``.
 
     pdadmm-bench suite runners/tuning/ablation.toml -j 2
-    python tools/ablation.py results/ablation    # takes the rows of the suite first
-    python tools/ablation.py                     # writes it
-    python tools/ablation.py --check             # fails where the page has other numbers than the rows
+    python tools/docs/ablation.py results/ablation    # takes the rows of the suite first
+    python tools/docs/ablation.py                     # writes it
+    python tools/docs/ablation.py --check             # fails where the page has other numbers than the rows
 
 Best validation accuracy, mean over seeds; of a variant, the mean difference to the run as it is, seed by seed. And the
 training seconds to 99 % of a run's own best, median over seeds.

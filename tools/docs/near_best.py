@@ -1,7 +1,7 @@
 """The table of seconds to 99 % of the best validation accuracy in docs/accuracy.md, from ``reports/accuracy``.
 
-    python tools/near_best.py            # writes it
-    python tools/near_best.py --check    # fails where the page has other numbers than the rows
+    python tools/docs/near_best.py            # writes it
+    python tools/docs/near_best.py --check    # fails where the page has other numbers than the rows
 
 Training seconds of the ten-layer runs from the common start, the warm start's included: median over seeds and splits.
 """
