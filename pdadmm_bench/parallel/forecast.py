@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pdadmm_bench.core.block import Block
-from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import split_counts
 from pdadmm_bench.models import mlp
@@ -24,6 +24,11 @@ ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
 processes. Gloo on the loopback reaches about that."""
 UNIT_MACHINE = Machine(1.0, 1.0, 1.0, 0.0)
 """For what is the same on every machine: memory and messages."""
+
+
+def planned_rows(data: DataSpec) -> dict[str, int]:
+    """The number of rows in ``train``, ``val`` and ``test`` by the dataset's card, without loading it."""
+    return split_counts(load_card(data.dataset), data)
 
 
 def planned_widths(spec: RunSpec) -> list[int]:
@@ -51,7 +56,7 @@ def forecast(
     return forecast_iteration(
         optimizer.cost_profile,
         widths or planned_widths(spec),
-        rows or split_counts(load_card(spec.data.dataset), spec.data)["train"],
+        rows or planned_rows(spec.data)["train"],
         machine,
         workers=spec.gpus,
         layers=spec.partition,

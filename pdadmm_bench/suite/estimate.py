@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.catalog import load_card
-from pdadmm_bench.data.splits import split_counts
 from pdadmm_bench.parallel.cost import FLOAT_BYTES
-from pdadmm_bench.parallel.forecast import forecast, planned_widths
+from pdadmm_bench.parallel.forecast import forecast, planned_rows, planned_widths
 from pdadmm_bench.timing.predict import planning_machine
 from pdadmm_bench.training.run import WARMUP_ITERATIONS
 from pdadmm_bench.training.setup import resolve
@@ -37,18 +35,16 @@ class Estimate:
 
 def estimate(spec: RunSpec, threads: int) -> Estimate:
     """What ``spec`` takes with ``threads`` threads per worker; an upper bound where it may stop at a target."""
-    resolved, widths = resolve(spec), planned_widths(spec)
-    counts = split_counts(load_card(spec.data.dataset), spec.data)
-    train, rows = counts["train"], sum(counts.values())
-    machine = planning_machine(train, spec.model.hidden, threads, resolved.device.type)
+    resolved, rows, widths = resolve(spec), planned_rows(spec.data), planned_widths(spec)
+    machine = planning_machine(rows["train"], spec.model.hidden, threads, resolved.device.type)
     prediction = forecast(spec, resolved.optimizer, machine)
     training = (WARMUP_ITERATIONS + spec.iterations) * prediction.iteration_s
-    forward = 2 * rows * sum(a * b for a, b in pairwise(widths)) / machine.flops_per_s
+    forward = 2 * sum(rows.values()) * sum(a * b for a, b in pairwise(widths)) / machine.flops_per_s
     evaluating = forward * (1 + spec.iterations // spec.eval_every)
     around = RUN_S + (WORKERS_S if spec.gpus > 1 else 0)
     state = sum(worker.state_bytes + worker.scratch_bytes for worker in prediction.workers)
     # The rows, and the input and output of a layer in an evaluation.
-    data = FLOAT_BYTES * rows * (widths[0] + 2 * max(widths[1:]))
+    data = FLOAT_BYTES * sum(rows.values()) * (widths[0] + 2 * max(widths[1:]))
     return Estimate(
         seconds=min(training, spec.time_limit or training) + evaluating + around,
         num_bytes=state + data + (spec.gpus + (spec.gpus > 1)) * PROCESS_BYTES,

@@ -11,8 +11,8 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.parallel.cost import Prediction
-from pdadmm_bench.parallel.forecast import UNIT_MACHINE, forecast, planned_rows, planned_widths
-from pdadmm_bench.parallel.layout import ProblemShape, layout_of, planned_bytes
+from pdadmm_bench.parallel.forecast import UNIT_MACHINE, forecast, planned_bytes, planned_rows, planned_widths
+from pdadmm_bench.parallel.layout import ProblemShape, layout_of
 
 SMALL = {"dataset": "sbm[nodes=300,classes=3,features=12]", "hops": 2, "num_val": 40, "num_test": 50, "layers": 6}
 
@@ -25,26 +25,25 @@ def forecast_of(**values: Any) -> Prediction:
 def test_rows_and_widths_are_those_of_the_loaded_data() -> None:
     spec = run_spec(SMALL)
     problem = load_problem(spec.data, report=lambda line: None)
-    rows = planned_rows(spec.data)
-    assert (rows.train, rows.others) == (len(problem.train.x), len(problem.val.x) + len(problem.test.x))
+    assert planned_rows(spec.data) == {name: len(part.x) for name, part in problem.parts().items()}
     assert tuple(planned_widths(spec)) == ProblemShape.of(problem, spec.model).widths
 
 
 def test_a_public_split_has_the_rows_of_its_card() -> None:
-    rows = planned_rows(run_spec({"dataset": "cora"}).data)
-    assert (rows.train, rows.others) == (140, 500 + 1000)
-    assert planned_rows(run_spec({"dataset": "cora", "split": "random", "train_per_class": 3}).data).train == 7 * 3
+    assert planned_rows(run_spec({"dataset": "cora"}).data) == {"train": 140, "val": 500, "test": 1000}
+    assert planned_rows(run_spec({"dataset": "cora", "split": "random", "train_per_class": 3}).data)["train"] == 7 * 3
 
 
 @pytest.mark.parametrize("optimizer", ["pdadmm", "pdadmm-q", "dladmm", "adam"])
 def test_blocks_and_bytes_are_those_of_the_layout(optimizer: str) -> None:
     spec = run_spec({**SMALL, "hidden": 16, "optimizer": optimizer, "gpus": 3})
-    prediction = forecast(spec, create_optimizer(spec), UNIT_MACHINE)
-    shape = ProblemShape(planned_rows(spec.data).train, tuple(planned_widths(spec)))
-    blocks = layout_of(spec, shape, spec.gpus).blocks
-    assert tuple(worker.block for worker in prediction.workers) == blocks
-    planned = [planned_bytes(spec, shape.widths, shape.rows, block) for block in blocks]
-    assert [worker.state_bytes for worker in prediction.workers] == planned
+    made = create_optimizer(spec)
+    workers = forecast(spec, made, UNIT_MACHINE).workers
+    shape = ProblemShape(planned_rows(spec.data)["train"], tuple(planned_widths(spec)))
+    blocks = layout_of(spec, made.cost_profile, shape, spec.gpus).blocks
+    assert tuple(worker.block for worker in workers) == blocks
+    planned = [planned_bytes(spec, made, shape.widths, shape.rows, block) for block in blocks]
+    assert [worker.state_bytes for worker in workers] == planned
 
 
 def test_messages_have_the_wire_format_of_the_hyperparameters() -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.catalog import load_card
-from pdadmm_bench.data.splits import split_counts
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Prediction
-from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, forecast, planned_widths
+from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, forecast, planned_rows, planned_widths
 from pdadmm_bench.report.tables.run_plan import (
     NetworkPlan,
     RunPlanLine,
@@ -61,7 +59,7 @@ def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:
 
 def _predict(spec: RunSpec) -> Prediction:
     """One iteration of ``spec`` on this machine."""
-    resolved, rows = resolve(spec), split_counts(load_card(spec.data.dataset), spec.data)["train"]
+    resolved, rows = resolve(spec), planned_rows(spec.data)["train"]
     machine = planning_machine(rows, spec.model.hidden, resolved.threads, resolved.device.type)
     return forecast(spec, resolved.optimizer, machine)
 
