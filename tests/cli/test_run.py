@@ -340,7 +340,8 @@ def test_a_full_disk(room: int, with_store: Path, cli: Cli, monkeypatch: pytest.
         assert not Path("rows.json").exists()
         return
     assert answer.code == 0
-    warning, row = answer.err.splitlines()
+    steps, warning, row = answer.err.splitlines()
+    assert "No space left on device; the run has a row, but its steps are not kept" in steps
     assert warning == "warning: rows.json cannot be written: No space left on device; training goes on"
     assert json.loads(row)["status"] == "ok"
     assert rows_of(Path("rows.json")) == []
