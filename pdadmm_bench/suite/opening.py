@@ -25,6 +25,7 @@ from pdadmm_bench.suite.plan import Plan, PlanOptions, make_plan
 from pdadmm_bench.suite.progress import SuiteProgress
 from pdadmm_bench.suite.results import STORE, Results, default_folder, trial_folder
 from pdadmm_bench.suite.scheduler import Scheduler
+from pdadmm_bench.suite.unsynced import kept_run
 from pdadmm_bench.tracking import view_command
 from pdadmm_bench.tracking.suite import SuiteTracker
 from pdadmm_bench.training.preflight import cautions, check
@@ -97,7 +98,11 @@ def _make(
     with _tracker(plan, results, options, output, progress, path) as tracker:
         scheduler = Scheduler(plan, results, tracker, progress, output, options.jobs, options.force)
         if tracker:
-            tracker.rows = lambda: [row for run in plan.every if (row := results.read(run.key))]
+            tracker.kept = lambda: [
+                kept_run(results, run.key, row, tracker.parent_id)
+                for run in plan.every
+                if (row := results.read(run.key)) is not None
+            ]
         try:
             code = scheduler.run()
         finally:
@@ -169,7 +174,7 @@ def _tracker(
             results=results.folder, parent=None if options.force else results.parent(suite.version), tags=tags,
             warn=progress.warn,
         )  # fmt: skip
-        results.note_parent(suite.version, tracker.parent)
+        results.note_parent(suite.version, tracker.parent_id)
     with tracker:
         yield tracker
 

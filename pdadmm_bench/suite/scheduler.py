@@ -20,6 +20,7 @@ from pdadmm_bench.suite.pool import DONE, GONE, Pool, Slot
 from pdadmm_bench.suite.progress import SuiteProgress
 from pdadmm_bench.suite.results import Results
 from pdadmm_bench.suite.row_keeper import RowKeeper
+from pdadmm_bench.suite.unsynced import kept_run
 from pdadmm_bench.suite.worker import Make, Prepare
 from pdadmm_bench.tracking.suite import SuiteTracker
 from pdadmm_bench.training.code_version import code_version
@@ -88,7 +89,8 @@ class Scheduler:
                 if claim is None:
                     continue
                 if claim.left_behind and planned.row:
-                    self._tracker.adopt(claim.left_behind, planned.key, planned.row)
+                    kept = kept_run(self._results, planned.key, planned.row, claim.left_behind)
+                    self._tracker.adopt(claim.left_behind, planned.key, kept)
                     self._results.write(planned.key, planned.row)
                 claim.release()
 
@@ -207,7 +209,7 @@ class Scheduler:
                 if claim.left_behind:
                     self._tracker.abandon(claim.left_behind, planned.key)
                 with contextlib.suppress(UserError):  # a full disk; writing the row will say so
-                    claim.note(self._tracker.parent)
+                    claim.note(self._tracker.parent_id)
             parts = (self._keeper, self._results, self._tracker, self._progress)
             return ActiveRun(planned, claim, self._jobs, *parts), elsewhere
         return None, elsewhere

@@ -1,86 +1,70 @@
-"""What ``sync`` does: finds what may not be in MLflow, and says what became of it."""
+"""Which runs on disk may not be in MLflow: those of results folders, of rows files, and of folders for unsent runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import typer
-from rich.console import Console
-from rich.progress import Progress
-
+from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, read_rows
 from pdadmm_bench.suite.results import FOLDER as RESULTS
 from pdadmm_bench.suite.results import Results
-from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.spool import FOLDER, Spool
-from pdadmm_bench.tracking.sync import Kept, Sync, check_store
+from pdadmm_bench.tracking.kept import KeptRun
+from pdadmm_bench.tracking.unsent import FOLDER, Unsent
 
 
-def gather(sources: Sequence[Path], everything: bool) -> tuple[list[Spool], list[Kept]]:
-    """The folders of records and the rows in ``sources`` that are to be looked at.
+def kept_run(results: Results, key: str, row: Row, parent: str) -> KeptRun:
+    """The run ``key`` of a suite's results, whose row is ``row``, under the parent with the id ``parent``."""
+    return KeptRun(
+        row=row,
+        parent=parent,
+        title=f"suite {row.get('env_suite')}",
+        history=results.history_file(key),
+        logs=Unsent(results.folder / FOLDER).logs(str(row["run_id"])),
+        files=results.files(key),
+    )
+
+
+def gather(sources: Sequence[Path], everything: bool) -> tuple[list[Unsent], list[KeptRun]]:
+    """The folders for unsent runs, and the runs in ``sources``, that are to be looked at.
 
     Args:
-        everything: also rows that name their run in MLflow.
+        sources: rows files and results folders; without one, ``results/`` and ``mlflow-unsent/`` in the working folder.
+        everything: also runs whose rows name a run in MLflow.
 
     Raises :class:`UserError` for a source that is neither a rows file nor a results folder.
     """
-    spools, kept = [Spool(Path(FOLDER))], []
+    folders, kept = [Unsent(Path(FOLDER))], []
     for source in sources or ([Path(RESULTS)] if Path(RESULTS).is_dir() else []):
         if source.is_file():
             kept += list(_of_file(source))
             continue
-        folders = [folder for folder in (source, *sorted(source.glob("*/"))) if (folder / "runs").is_dir()]
-        if not folders and source.name not in (RESULTS, FOLDER):
+        suites = [folder for folder in (source, *sorted(source.glob("*/"))) if (folder / "runs").is_dir()]
+        if not suites and source.name not in (RESULTS, FOLDER):
             raise UserError(f"{source} is neither a rows file nor a folder with the results of a suite")
-        spools += [Spool(source)] if source.name == FOLDER else [Spool(folder / FOLDER) for folder in folders]
-        kept += [one for folder in folders for one in _of_folder(folder)]
-    wanted = [one for one in kept if everything or not one.row.get("mlflow_run_id")]
-    distinct = {spool.folder.resolve(): spool for spool in spools}
+        folders += [Unsent(source)] if source.name == FOLDER else [Unsent(folder / FOLDER) for folder in suites]
+        kept += [run for folder in suites for run in _of_folder(folder)]
+    wanted = [run for run in kept if everything or not run.in_mlflow]
+    distinct = {folder.folder.resolve(): folder for folder in folders}
     # A skipped run never began, and has none in MLflow.
-    return list(distinct.values()), [one for one in wanted if one.row["status"] != "skipped"]
+    return list(distinct.values()), [run for run in wanted if run.row["status"] != "skipped"]
 
 
-def _of_file(path: Path) -> Iterator[Kept]:
+def _of_file(path: Path) -> Iterator[KeptRun]:
     rows = read_rows(path)
     for row in rows:
-        yield Kept(row, [path], parent=str(rows[0]["run_id"]), title=f"rows of {path.name}")
+        yield KeptRun(
+            row=row, parent=str(rows[0]["run_id"]), title=f"rows of {path.name}", history=history.find(path, row),
+            files=[path],
+        )  # fmt: skip
 
 
-def _of_folder(folder: Path) -> Iterator[Kept]:
+def _of_folder(folder: Path) -> Iterator[KeptRun]:
     results = Results(folder)
     for path in sorted(folder.glob("runs/*.json")):
-        row = results.read(path.stem, lambda line: None)
+        row = results.read(path.stem)
         if row is not None:
-            yield Kept(row, results.files(path.stem), _parent(results, row), f"suite {row.get('env_suite')}")
-
-
-def _parent(results: Results, row: Row) -> str:
-    version = str(row.get("suite_version"))
-    return results.parent(version) or f"{row.get('env_suite')}-{version}"
-
-
-def upload(spools: Sequence[Spool], kept: Sequence[Kept], experiment: str, tracking_uri: str | None) -> int:
-    """Upload them and say how many of them there were; returns the exit code."""
-    uri = store.uri_or_default(tracking_uri)
-    total = sum(len(spool.records()) for spool in spools) + len(kept)
-    if not total:
-        typer.echo("nothing to upload: no run here lacks one in MLflow")
-        return 0
-    if tracking_uri is None:
-        check_store(spools, uri)
-    stderr = Console(stderr=True)
-    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
-        bar = bars.add_task(f"to {store.public(uri)}", total=total)
-        outcome = Sync(
-            uri, experiment, warn=lambda text: bars.console.print(f"warning: {text}", markup=False),
-            progress=lambda done: bars.update(bar, completed=done),
-        ).run(spools, kept)  # fmt: skip
-    for line in outcome.failed:
-        typer.echo(f"warning: not uploaded: {line}", err=True)
-    said = [f"{outcome.uploaded} uploaded", f"{outcome.completed} completed", f"{outcome.there} there already"]
-    if outcome.failed:
-        said.append(f"{len(outcome.failed)} not uploaded")
-    typer.echo(f"{', '.join(said)}: {store.public(uri)}")
-    return int(bool(outcome.failed))
+            version = str(row.get("suite_version"))
+            parent = results.parent(version) or f"{row.get('env_suite')}-{version}"
+            yield kept_run(results, path.stem, row, parent)

@@ -1,10 +1,25 @@
-"""MLflow: one parent run per invocation, a child per training run, metrics buffered and written off the clock.
+"""MLflow, a mirror of the rows and their histories: a parent run for each command, a child for each training run.
 
-What can be known early is an error before training starts (:class:`TrackingError`). A server that is away, and whatever
-fails later, is one warning: training goes on. What the store could not take is kept as files (:mod:`.spool`), tried
-again when the invocation ends, and uploaded by ``pdadmm-bench sync`` (:mod:`.sync`).
+What can be known early is an error before training starts (:class:`~pdadmm_bench.core.errors.TrackingError`). A server
+that is away, and whatever fails later, costs one warning, and training goes on. What the store could not take is on
+disk, as rows with their histories. It is sent again when the command ends, and by ``pdadmm-bench sync``.
 
-A run is a :class:`~.record.Record`; :mod:`.runs` fills it while the run goes on, :mod:`.upload` sends it.
+=============  =========================================================================================
+``store``      which store, whether it can be written, what is made in it once
+``described``  what MLflow has of a run, made from the values of its row
+``values``     values in the form and the size that MLflow takes
+``upload``     the calls that create, describe, continue and end a run; each can be repeated
+``tracker``    the parent run of one command, with :class:`Sender` for a store that may be away
+``child``      one training run as its observer sees it
+``suite``      the parent run of a suite, which goes on over several starts
+``gate``       the verdicts of a regression gate as a run
+``kept``       a finished run on disk: row, history, logs
+``unsent``     the folder for runs that have no other place on disk
+``former``     records that earlier versions wrote there
+``sync``       uploads what MLflow lacks
+``read``       rows back from MLflow
+``report``     what a report reads from MLflow, and puts there
+=============  =========================================================================================
 
 Names, stable for searches such as ``params.optimizer = 'pdadmm' and tags.dataset = 'cora'``:
 
@@ -13,10 +28,11 @@ Names, stable for searches such as ``params.optimizer = 'pdadmm' and tags.datase
 * tags: ``dataset``, ``optimizer``, ``device``, ``workers``, ``commit``, ``dirty``, ``status``, ``status_reason``, and
   ``record``, the ``run_id`` of the row;
 * metrics: the keys of a step by iteration (``acc_val``, ``objective``, ``iteration_seconds``, …) and, once per run, the
-  :data:`~pdadmm_bench.tracking.upload.SUMMARY` columns of the row.
+  :data:`~pdadmm_bench.tracking.upload.SUMMARY` columns of the row. Their times are those of the training clock.
 """
 
-from pdadmm_bench.tracking.runs import TrackedRun, Tracker
+from pdadmm_bench.tracking.child import TrackedRun
 from pdadmm_bench.tracking.store import uri_or_default, view_command
+from pdadmm_bench.tracking.tracker import Tracker
 
 __all__ = ["TrackedRun", "Tracker", "uri_or_default", "view_command"]

@@ -7,8 +7,8 @@ from typing import Any
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.tracking.runs import Tracker
 from pdadmm_bench.tracking.store import view_command
+from pdadmm_bench.tracking.tracker import Tracker
 
 
 class MlflowTracking:

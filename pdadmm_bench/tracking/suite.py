@@ -1,4 +1,4 @@
-"""The parent run of a suite, which goes on over every start of the suite and holds all its runs."""
+"""The parent run of a suite. It goes on over every start of the suite, and has all its runs as children."""
 
 from __future__ import annotations
 
@@ -8,65 +8,76 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdadmm_bench.core.errors import TrackingError
+from pdadmm_bench.core.errors import TrackingError, UserError
+from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.record import code_tags, parent_end, record_of
-from pdadmm_bench.tracking.runs import TrackedRun, Tracker, _warn
-from pdadmm_bench.tracking.spool import FOLDER
-from pdadmm_bench.tracking.upload import PARENT, RECORD, History
+from pdadmm_bench.tracking.child import TrackedRun
+from pdadmm_bench.tracking.described import code_tags, ended, parent_end
+from pdadmm_bench.tracking.kept import KeptRun, row_on_disk, tell
+from pdadmm_bench.tracking.tracker import Tracker, warn_on_stderr
+from pdadmm_bench.tracking.unsent import FOLDER
+from pdadmm_bench.tracking.upload import PARENT, RECORD
 
 #: The tag of a child that names the run within the suite.
 KEY = "run_key"
 
 
 class SuiteTracker(Tracker):
-    """As :class:`Tracker`, for many runs: what was sent of them, or is on disk, is let go.
+    """As :class:`Tracker`, for many runs, whose rows and histories the suite keeps among its results.
 
-    Made by :meth:`resume`; ``rows`` gives the rows of the whole suite, for the parent's summary and end. What the store
-    could not take is kept among the suite's results.
+    Made by :meth:`resume`. ``kept`` gives all runs of the suite that have a row: the parent's summary and end are made
+    from them, and at the end those are sent that do not name their run in MLflow.
     """
 
-    rows: Callable[[], Sequence[Row]] = staticmethod(list)
+    keep_rows = False
+    kept: Callable[[], Sequence[KeptRun]] = staticmethod(list)
     child_tags: Mapping[str, str] = {}
 
     @classmethod
     def resume(
         cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
-        *, results: Path, parent: str | None, tags: Mapping[str, str], warn: Callable[[str], None] = _warn,
+        *, results: Path, parent: str | None, tags: Mapping[str, str], warn: Callable[[str], None] = warn_on_stderr,
     ) -> SuiteTracker:  # fmt: skip
-        """Go on with ``parent`` (see :attr:`parent`) where it is in the store and not done, else begin a new one.
+        """Go on with ``parent`` (see :attr:`parent_id`) where it is in the store and not done, else begin a new one.
 
         Raises :class:`TrackingError` when the store cannot be used; a server that is away is only warned about.
         """
         unsent = results / FOLDER
         tracker = cls._new(uri, experiment, name, config, environment, unsent, (), warn, known_as=parent)
         if parent and tracker._done():
-            tracker.record.id, tracker.record.tried = uuid.uuid4().hex, False
+            tracker.parent.id, tracker.parent.tried = uuid.uuid4().hex, False
         tracker.child_tags = dict(tags)
-        tracker.record.tags |= tags
+        tracker.parent.tags |= tags
         going_on = tracker.run_id is not None
         tracker._begin()
         if going_on:
             everything = {**code_tags(environment), **tags}
-            tracker.attempt("tagging the suite", lambda: tracker.upload.tag(tracker.open_parent(), everything))
+            tracker.sender.attempt(
+                "tagging the suite", lambda: tracker.upload.tag(tracker.sender.open_parent(), everything)
+            )
         return tracker
 
     @property
-    def parent(self) -> str:
+    def parent_id(self) -> str:
         """The name of the parent run, known before it is in MLflow."""
-        return self.record.id
+        return self.parent.id
+
+    @property
+    def kept_in(self) -> Path:
+        """The results of the suite."""
+        return super().kept_in.parent
 
     def _done(self) -> bool:
         """Whether the run in the store is finished; if not, it is marked as running again."""
         uri = self.upload.uri
         try:
             store.check(uri)
-            found = self.upload.find(self.record.id)
+            found = self.upload.find(self.parent.id)
             if found and found[0].info.status == "FINISHED":
                 return True
             if found:
-                self.record.run_id, self.record.described = found[0].info.run_id, True
+                self.parent.run_id, self.parent.described = found[0].info.run_id, True
                 self.client.update_run(self.run_id, status="RUNNING")
         except TrackingError as error:
             if not store.is_away(uri, error):
@@ -78,14 +89,8 @@ class SuiteTracker(Tracker):
 
     def observer_of(self, key: str, files: Sequence[Path] = ()) -> TrackedRun:
         """The observer of one more run, which the suite knows as ``key`` and keeps the row of in ``files``."""
-        self._children = [
-            child
-            for child in self._children
-            if not child.sent and not (child.row and child.record and self.spool.has(child.record))
-        ]
-        child = TrackedRun(self, {**self.child_tags, KEY: key}, files)
-        self._children.append(child)
-        return child
+        self._children = [child for child in self._children if not child.sent and not _on_disk(child)]
+        return self._add({**self.child_tags, KEY: key}, files)
 
     def abandon(self, parent: str, key: str) -> None:
         """End the child of ``parent`` that a killed process left running when it made the run ``key``."""
@@ -94,23 +99,28 @@ class SuiteTracker(Tracker):
             for run in self._left_running(parent, key):
                 self._kill(run.info.run_id)
 
-        self.attempt("ending a run", end)
+        self.sender.attempt("ending a run", end)
 
-    def adopt(self, parent: str, key: str, row: Row) -> None:
-        """Bring such a child to its end where ``row`` is its row, written just before the process was killed."""
+    def adopt(self, parent: str, key: str, kept: KeptRun) -> None:
+        """Bring such a child to its end where ``kept`` is its run, written just before the process was killed.
+
+        The row of ``kept`` learns its ids.
+        """
 
         def end() -> None:
-            for run in self._left_running(parent, key):
-                if run.data.tags.get(RECORD) == row["run_id"]:
-                    record = record_of(row, self.record.store, self.record.experiment, parent)
-                    record.run_id, record.described = run.info.run_id, True
-                    record.parent_run_id = run.data.tags[PARENT]
-                    self.upload.finish(record, self.warn)
-                    row.update(record.row or {})
+            for found in self._left_running(parent, key):
+                if found.data.tags.get(RECORD) == kept.run_id:
+                    self._complete(kept, found.info.run_id, found.data.tags[PARENT])
                 else:
-                    self._kill(run.info.run_id)
+                    self._kill(found.info.run_id)
 
-        self.attempt("ending a run", end)
+        self.sender.attempt("ending a run", end)
+
+    def _complete(self, kept: KeptRun, run_id: str | None, parent_run_id: str) -> None:
+        run = kept.load(self.warn)
+        run.run_id, run.parent_run_id = run_id, parent_run_id
+        self.upload.finish(run, ended(kept.row), self.warn)
+        kept.row.update(run.row or {})
 
     def _left_running(self, parent: str, key: str) -> list[Any]:
         runs = []
@@ -125,12 +135,45 @@ class SuiteTracker(Tracker):
         self.upload.tag(run_id, {"status": "interrupted", "status_reason": "the process that made it was killed"})
         self.client.set_terminated(run_id, "KILLED")
 
+    def _send_what_is_left(self) -> int:
+        """Send the runs that do not name their run in MLflow, those of earlier starts too."""
+        found = {kept.run_id: kept for kept in self.kept() if kept.row["status"] != "skipped"}
+        try:
+            found |= {kept.run_id: kept for kept in self.unsent.runs()}
+        except UserError as error:
+            self.warn(str(error))
+        left = [kept for kept in found.values() if not kept.in_mlflow]
+        if left:
+            self.sender.attempt("sending what was kept", lambda: self._send(left))
+        return sum(not kept.in_mlflow for kept in left)
+
+    def _send(self, left: Sequence[KeptRun]) -> None:
+        told: dict[Path, list[Row]] = {}
+        parent_run_id = self.sender.open_parent()
+        try:
+            with self.unsent.alone():
+                for kept in left:
+                    self._complete(kept, None, parent_run_id)
+                    self.unsent.drop_run(kept.run_id)
+                    for file in kept.files:
+                        told.setdefault(file, []).append(kept.row)
+        finally:
+            try:
+                tell(told)
+            except UserError as error:
+                self.warn(str(error))
+
     def _end(self) -> str:
-        return parent_end(self.rows())
+        return parent_end(kept.row for kept in self.kept())
 
     def _runs(self) -> Sequence[tuple[Row, History]]:
-        return [(row, []) for row in self.rows()]
+        return [(kept.row, []) for kept in self.kept()]
 
     def sync_command(self) -> str:
         """The command that uploads what is left."""
-        return f"{super().sync_command()} {shlex.quote(str(Path(str(self.spool)).parent))}"
+        return f"{super().sync_command()} {shlex.quote(str(self.kept_in))}"
+
+
+def _on_disk(child: TrackedRun) -> bool:
+    """Whether ``child`` is over, and can be sent later from its row on disk."""
+    return child.row is not None and row_on_disk(child.row["run_id"], child.files)

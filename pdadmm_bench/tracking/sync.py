@@ -1,6 +1,6 @@
-"""Uploads what MLflow lacks: records that wait in folders, and rows of runs that it never heard of.
+"""Uploads the runs on disk that MLflow lacks.
 
-A run that is half there is completed, one that is there is left alone; so the same call can be made again at any time.
+A run that is half there is completed, one that is there is left alone. So the same call can be made again at any time.
 """
 
 from __future__ import annotations
@@ -14,25 +14,11 @@ from typing import Any
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.record import Record, now, parent_end, record_of
+from pdadmm_bench.tracking.described import ParentRun, TrainingRun, ended, now, parent_end
+from pdadmm_bench.tracking.kept import KeptRun, tell
 from pdadmm_bench.tracking.report import histories
-from pdadmm_bench.tracking.spool import Spool, tell
+from pdadmm_bench.tracking.unsent import Unsent
 from pdadmm_bench.tracking.upload import PARENT, Upload
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A row, and where it is kept.
-
-    Args:
-        parent: identifies the parent run of those rows that name none, or one of another store.
-        title: what that parent is called where it has to be made.
-    """
-
-    row: Row
-    files: Sequence[Path]
-    parent: str
-    title: str
 
 
 @dataclass
@@ -41,7 +27,7 @@ class Outcome:
 
     uploaded: int = 0
     completed: int = 0
-    """Those of which the store had a part."""
+    """Those of which the store had a part, or had all without the row knowing it."""
     there: int = 0
     failed: list[str] = field(default_factory=list)
     """One line each, with the reason."""
@@ -51,7 +37,7 @@ class Sync:
     """One upload to the store at ``uri``.
 
     Args:
-        experiment: of rows; records know theirs.
+        experiment: of runs whose parent is not known; the others go to that of their parent.
         progress: is told after each run how many are done.
     """
 
@@ -61,55 +47,55 @@ class Sync:
         self.outcome = Outcome()
         self._uri, self._experiment, self._warn, self._progress = uri, experiment, warn, progress
         self._uploads: dict[str, Upload] = {}
-        self._parents: dict[str, Record] = {}
-        """Those that may have to be made, by id."""
-        self._parent_ids: dict[str, str] = {}
+        self._parents: dict[str, ParentRun] = {}
+        """Those that are not, or not wholly, in MLflow, by id."""
+        self._touched: set[str] = set()
+        """The parents of which a run was uploaded."""
         self._learned: dict[str, Row] = {}
+        """Rows with their ids in MLflow, by ``run_id``."""
         self._told: dict[Path, list[Row]] = {}
         self._done = 0
 
-    def run(self, spools: Sequence[Spool], kept: Sequence[Kept]) -> Outcome:
-        """Upload everything in ``spools``, and the rows in ``kept`` that have no record there.
+    def run(self, folders: Sequence[Unsent], kept: Sequence[KeptRun]) -> Outcome:
+        """Upload everything in ``folders``, and the runs in ``kept`` that are not in there.
 
-        Raises :class:`TrackingError` for a store that cannot be used or stops answering; what was uploaded until then
-        is known to be.
+        Raises :class:`TrackingError` for a store that cannot be used or stops answering; the rows of what was uploaded
+        until then know it.
         """
         try:
             store.check(self._uri)
             with contextlib.ExitStack() as locks:
-                for spool in spools:
-                    if spool.folder.exists():
-                        locks.enter_context(spool.alone())
-                self._run(spools, kept)
+                for folder in folders:
+                    locks.enter_context(folder.alone())
+                self._run(folders, kept)
         except UserError:
             raise
         except Exception as error:
             raise store.unusable(self._uri, error) from error
         finally:
             tell(self._told)
-            for spool in spools:
-                spool.tidy()
+            for folder in folders:
+                folder.tidy()
         return self.outcome
 
-    def _run(self, spools: Sequence[Spool], kept: Sequence[Kept]) -> None:
-        records = [(record, spool) for spool in spools for record in spool.records()]
-        waiting = {record.id for record, _ in records}
-        self._parents = {record.id: record for record, _ in records if record.parent is None}
-        for record, spool in records:
-            if record.parent is not None and self._attempt(record.name, self._finish, record):
-                self._learn(record.row, spool.files(record))
-                spool.drop(record)
-        for one in kept:
-            if one.row["run_id"] not in waiting:
-                self._attempt(_name(one.row), self._row, one)
-        for record, spool in records:
-            if record.parent is None and self._attempt(record.name, self._end, record):
-                spool.drop(record)
-        made = [self._parents[name] for name in self._parent_ids if name not in waiting and name in self._parents]
-        for record in made:
-            self._attempt(record.name, self._end, record)
+    def _run(self, folders: Sequence[Unsent], kept: Sequence[KeptRun]) -> None:
+        parents = [(parent, folder) for folder in folders for parent in folder.parents()]
+        self._parents = {parent.id: parent for parent, _ in parents}
+        runs = {one.run_id: one for one in kept} | {one.run_id: one for folder in folders for one in folder.runs()}
+        for run_id, one in runs.items():
+            if self._attempt(_name(one.row), self._upload_run, one):
+                for folder in folders:
+                    folder.drop_run(run_id)
+        for name in [
+            *(parent.id for parent, _ in parents),
+            *sorted(self._touched - {parent.id for parent, _ in parents}),
+        ]:
+            parent = self._parents[name]
+            if self._attempt(parent.name, self._end, parent):
+                for folder in folders:
+                    folder.drop_parent(name)
 
-    def _attempt(self, name: str, action: Callable[[Any], None], subject: Record | Kept) -> bool:
+    def _attempt(self, name: str, action: Callable[[Any], None], subject: KeptRun | ParentRun) -> bool:
         """Whether ``action`` succeeded on ``subject``; one that fails stops no other, unless the store is away."""
         try:
             action(subject)
@@ -124,84 +110,79 @@ class Sync:
             self._progress(self._done)
         return True
 
-    def _row(self, one: Kept) -> None:
-        """Upload a run of which there is only the row, unless it is there."""
-        upload = self._upload(self._experiment)
+    def _upload_run(self, one: KeptRun) -> None:
+        """Upload a run, unless it is there."""
+        known = self._parents.get(one.parent)
+        upload = self._upload(known.experiment if known else self._experiment)
         named = one.row.get("mlflow_run_id")
-        run = upload.get(named) if named else None
-        if run is None:
-            found = upload.find(one.row["run_id"], deleted=True)
-            run = min(found, key=lambda run: run.info.lifecycle_stage == "deleted", default=None)
-        if run is not None and (run.info.status != "RUNNING" or run.info.lifecycle_stage == "deleted"):
-            known = {"mlflow_run_id": run.info.run_id, "mlflow_parent_run_id": run.data.tags.get(PARENT)}
-            self._learn(one.row | known, one.files)
-            self.outcome.there += 1
+        found = upload.get(named) if named else None
+        if found is None:
+            alike = upload.find(one.run_id, deleted=True)
+            found = min(alike, key=lambda run: run.info.lifecycle_stage == "deleted", default=None)
+        if found is not None and (found.info.status != "RUNNING" or found.info.lifecycle_stage == "deleted"):
+            ids = {"mlflow_run_id": found.info.run_id, "mlflow_parent_run_id": found.data.tags.get(PARENT)}
+            self._learn(one.row | ids, one.files)
+            if named:
+                self.outcome.there += 1
+            else:
+                self.outcome.completed += 1
             return
-        parent_run_id = one.row.get("mlflow_parent_run_id")
-        record = record_of(one.row, store.public(self._uri), self._experiment, parent_run_id or one.parent)
-        record.parent_run_id = parent_run_id
-        if run is not None:
-            record.run_id = run.info.run_id
-        parent = self._parents.setdefault(str(record.parent), self._bare(record, one.title))
-        self._finish(record)
-        parent.rows.append(record.row or {})
-        self._learn(record.row, one.files)
-
-    def _bare(self, record: Record, title: str) -> Record:
-        """The parent of a run that only left a row."""
-        tags = {key: value for key, value in record.tags.items() if key in ("suite", "suite_version")}
-        return Record(
-            id=str(record.parent), store=record.store, experiment=record.experiment, name=title, tags=tags,
-            began=record.began, tried=True,
-        )  # fmt: skip
-
-    def _finish(self, record: Record) -> None:
-        upload = self._upload(record.experiment)
-        record.parent_run_id = self._parent_of(record, upload)
-        _forget_other_store(record, upload)
-        created = upload.open(record)
-        upload.finish(record, self._warn)
+        run = one.load(self._warn)
+        run.run_id = found.info.run_id if found is not None else None
+        run.parent_run_id = self._parent_of(one, run, upload)
+        created = upload.open(run)
+        upload.finish(run, ended(one.row), self._warn)
         if created:
             self.outcome.uploaded += 1
         else:
             self.outcome.completed += 1
+        assert run.row is not None
+        self._learn(run.row, one.files)
 
-    def _parent_of(self, record: Record, upload: Upload) -> str:
-        name = str(record.parent)
-        if name not in self._parent_ids:
-            if record.parent_run_id and upload.get(record.parent_run_id) is not None:
-                return record.parent_run_id
-            parent = self._parents.setdefault(name, self._bare(record, "runs uploaded later"))
-            _forget_other_store(parent, upload)
-            upload.open(parent)
-            self._parent_ids[name] = str(parent.run_id)
-        return self._parent_ids[name]
+    def _parent_of(self, one: KeptRun, run: TrainingRun, upload: Upload) -> str:
+        """The id in MLflow of the parent of ``run``, which is created where it is not there."""
+        named = one.row.get("mlflow_parent_run_id")
+        name = named or one.parent
+        if name not in self._parents and named and upload.get(named) is not None:
+            return str(named)  # it is there, and it knows this run already
+        parent = self._parents.setdefault(name, self._bare(name, one, run, upload.experiment))
+        upload.open(parent)
+        self._touched.add(name)
+        if one.run_id not in {row["run_id"] for row in parent.rows}:
+            parent.rows.append(one.row)
+        assert parent.run_id is not None
+        return parent.run_id
 
-    def _end(self, record: Record) -> None:
-        """Write the summary of a parent, and end it."""
-        upload = self._upload(record.experiment)
-        _forget_other_store(record, upload)
-        upload.open(record)
-        rows = [self._learned.get(row["run_id"], row) for row in record.rows]
-        drawn = {} if "suite" in record.tags else histories(rows, self._uri)
-        upload.summarise(record, [(row, drawn.get(row["run_id"], [])) for row in rows], self._warn)
-        if record.end is None:
-            record.over(None, parent_end(rows) if rows else "KILLED")
-        upload.client.set_terminated(record.run_id, record.end, record.ended or now())
+    def _bare(self, name: str, one: KeptRun, run: TrainingRun, experiment: str) -> ParentRun:
+        """A parent of which only its runs are known."""
+        tags = {key: value for key, value in run.tags.items() if key in ("suite", "suite_version")}
+        return ParentRun(
+            id=name, store=store.public(self._uri), experiment=experiment, name=one.title, tags=tags, began=run.began,
+            tried=True,
+        )  # fmt: skip
 
-    def _learn(self, row: Row | None, files: Iterable[Path]) -> None:
-        if row is not None:
-            self._learned[row["run_id"]] = row
-            for file in files:
-                self._told.setdefault(file, []).append(row)
+    def _end(self, parent: ParentRun) -> None:
+        """Send the summary of a parent, and end it."""
+        upload = self._upload(parent.experiment)
+        upload.open(parent)
+        rows = [self._learned.get(row["run_id"], row) for row in parent.rows]
+        steps = {} if "suite" in parent.tags else histories(rows, self._uri)
+        parent.end = parent.end or (parent_end(rows) if rows else "KILLED")
+        parent.ended = parent.ended or now()
+        upload.finish_parent(parent, [(row, steps.get(row["run_id"], [])) for row in rows], self._warn)
+
+    def _learn(self, row: Row, files: Iterable[Path]) -> None:
+        self._learned[row["run_id"]] = row
+        for file in files:
+            self._told.setdefault(file, []).append(row)
 
     def _upload(self, experiment: str) -> Upload:
         return self._uploads.setdefault(experiment, Upload(self._uri, experiment))
 
 
-def check_store(spools: Sequence[Spool], uri: str) -> None:
-    """Raise :class:`TrackingError` where records were meant for another store than the one at ``uri``."""
-    others = {record.store for spool in spools for record in spool.records()} - {store.public(uri)}
+def check_store(folders: Sequence[Unsent], uri: str) -> None:
+    """Raise :class:`TrackingError` where runs were meant for another store than the one at ``uri``."""
+    others = {parent.store for folder in folders for parent in folder.parents()} - {store.public(uri)}
     if others:
         raise TrackingError(
             f"runs here were made for the MLflow store {min(others)}, not {store.public(uri)}; "
@@ -209,11 +190,5 @@ def check_store(spools: Sequence[Spool], uri: str) -> None:
         )
 
 
-def _forget_other_store(record: Record, upload: Upload) -> None:
-    """Let ``record`` begin anew where its run is not in this store."""
-    if record.run_id is not None and upload.get(record.run_id) is None:
-        record.run_id, record.described, record.sent = None, False, 0
-
-
-def _name(row: dict[str, Any]) -> str:
+def _name(row: Row) -> str:
     return f"{row.get('optimizer_name')} {row.get('dataset_name')} seed {row.get('seed')}"

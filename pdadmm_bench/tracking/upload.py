@@ -1,24 +1,33 @@
-"""Sends records to one MLflow store. Every step can be repeated: what is there is completed, never doubled.
+"""Sends runs to one MLflow store. Every call can be repeated: what is there is completed, never doubled.
 
-A run is found again by its tag ``record``, params and tags are the same however often they are sent, and MLflow keeps a
-metric of the same key, step, time and value once. The last call ends the run; so a run that has ended is complete.
+A run is found again by its tag ``record``. Params and tags are the same however often they are sent. Metrics are not
+sent for iterations that the store has. The last call ends the run; so a run that has ended is complete.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.history import History
+from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.record import Record, dump
-
-History = Sequence[Mapping[str, float]]
+from pdadmm_bench.tracking.described import ParentRun, Run, TrainingRun, dump
+from pdadmm_bench.tracking.values import (
+    EVERY_STEP,
+    MOST_METRICS,
+    MOST_PARAMS,
+    NOTE,
+    PARAM_LENGTH,
+    TAG_LENGTH,
+    as_note,
+    dataset_input,
+    fit,
+    metrics_of,
+)  # fmt: skip
 
 #: Columns of a finished row that become metrics, for MLflow's comparison table and parallel coordinates.
 SUMMARY = (
@@ -30,10 +39,6 @@ SUMMARY = (
 COLLECTED = ("dataset", "optimizer", "device", "workers")
 RECORD = "record"
 PARENT = "mlflow.parentRunId"
-NOTE = "mlflow.note.content"
-
-# Limits of MLflow: a longer value would be cut without a word, a larger batch or a longer digest refused.
-METRICS, _PARAMS, _VALUE, _TAG, _DIGEST = 1000, 100, 6000, 8000, 36
 
 
 class Upload:
@@ -59,7 +64,7 @@ class Upload:
             return store.create_experiment(client, self.experiment, file)
 
     def find(self, name: str, *, deleted: bool = False) -> list[Any]:
-        """The runs made for the record ``name``, the oldest first."""
+        """The runs with the tag ``record`` = ``name``, the oldest first."""
         from mlflow.entities import ViewType
 
         view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
@@ -80,97 +85,99 @@ class Upload:
                 raise
             return None
 
-    def open(self, record: Record) -> bool:
-        """Create the run and describe it, as far as that is still to do; returns whether it was created now."""
+    def open(self, run: Run) -> bool:
+        """Create ``run`` and describe it, as far as that is still to do; returns whether it was created now."""
         from mlflow.entities import Param
 
         created = False
-        if record.run_id is None:
-            found = self.find(record.id) if record.tried else []
+        if run.run_id is None:
+            found = self.find(run.id) if run.tried else []
             created = not found
-            record.tried = True
-            record.run_id = str(found[0].info.run_id) if found else self._create(record)
+            run.tried = True
+            run.run_id = str(found[0].info.run_id) if found else self._create(run)
+            if created and isinstance(run, TrainingRun):
+                run.arrived = set()
             for twin in found[1:]:  # an answer was lost, and MLflow's client asked again
                 self.client.delete_run(twin.info.run_id)
-        if record.described:
+        if run.described:
             return created
-        params = [Param(key, fit(value, _VALUE)) for key, value in record.params.items()]
-        for start in range(0, len(params), _PARAMS):
-            self.client.log_batch(record.run_id, params=params[start : start + _PARAMS])
-        if "dataset_sha256" in record.dataset:
-            self.client.log_inputs(record.run_id, [_dataset(record.tags["dataset"], record.dataset)])
-        if record.parent_run_id:
-            self._collect(record.parent_run_id, record.tags)
-        for name, text in record.texts.items():
-            self.client.log_text(record.run_id, text, name)
-        record.described = True
+        params = [Param(key, fit(value, PARAM_LENGTH)) for key, value in run.params.items()]
+        for start in range(0, len(params), MOST_PARAMS):
+            self.client.log_batch(run.run_id, params=params[start : start + MOST_PARAMS])
+        if "dataset_sha256" in run.dataset:
+            self.client.log_inputs(run.run_id, [dataset_input(run.tags["dataset"], run.dataset)])
+        if run.parent_run_id:
+            self._collect(run.parent_run_id, run.tags)
+        for name, text in run.texts.items():
+            self.client.log_text(run.run_id, text, name)
+        run.described = True
         return created
 
-    def send_steps(self, record: Record) -> None:
-        """Send the steps that have not arrived yet."""
-        self.open(record)
-        while record.sent < len(record.steps):
-            metrics: list[Any] = []
-            taken = 0
-            for at, step in record.steps[record.sent :]:
-                more = list(_metrics(at, step))
-                if metrics and len(metrics) + len(more) > METRICS:
-                    break
-                metrics += more
-                taken += 1
-            self.client.log_batch(record.run_id, metrics=metrics)
-            record.sent += taken
+    def send_steps(self, run: TrainingRun) -> None:
+        """Send the metrics of the iterations that have not arrived yet."""
+        self.open(run)
+        if run.arrived is None:
+            there = self.client.get_metric_history(run.run_id, EVERY_STEP) if run.steps else []
+            run.arrived = {int(point.step) for point in there}
+        arrived, run.arrived = run.arrived, None  # until it is known of what is sent now
+        for iterations, metrics in _batches(run, arrived):
+            self.client.log_batch(run.run_id, metrics=metrics)
+            arrived |= iterations
+        run.arrived = arrived
 
-    def finish(self, record: Record, warn: Callable[[str], None]) -> None:
-        """Send all that is left of a training run, and end it; its row learns its ids in MLflow."""
+    def finish(self, run: TrainingRun, ended: int, warn: Callable[[str], None]) -> None:
+        """Send all that is left of a run that has its row, and end it; the row learns its ids when all has arrived."""
         from mlflow.entities import Metric, RunTag
 
-        self.send_steps(record)
-        row = record.row
-        if row is not None:
-            row |= {"mlflow_run_id": record.run_id, "mlflow_parent_run_id": record.parent_run_id}
-        said = row or {"status": "interrupted" if record.end == "KILLED" else "error"}
+        assert run.row is not None
+        self.send_steps(run)
+        ids = {"mlflow_run_id": run.run_id, "mlflow_parent_run_id": run.parent_run_id}
+        row = run.row | ids
+        at = run.at(row.get("time_train_s") or 0.0)
         self.client.log_batch(
-            record.run_id,
-            metrics=[Metric(key, said[key], record.ended, 0) for key in SUMMARY if said.get(key) is not None],
-            tags=[RunTag(key, fit(said[key], _TAG)) for key in ("status", "status_reason") if said.get(key)],
+            run.run_id,
+            metrics=[Metric(key, row[key], at, 0) for key in SUMMARY if row.get(key) is not None],
+            tags=[RunTag(key, fit(row[key], TAG_LENGTH)) for key in ("status", "status_reason") if row.get(key)],
         )
-        for name, text in {**({"row.json": dump(row)} if row else {}), **record.attachments}.items():
-            self.client.log_text(record.run_id, text, name)
-        if row is not None:
-            self._figures(record, row, warn)
-        self.client.set_terminated(record.run_id, record.end, record.ended)
+        for name, text in {"row.json": dump(row), **run.logs}.items():
+            self.client.log_text(run.run_id, text, name)
+        self._figures(run, row, warn)
+        self.client.set_terminated(run.run_id, status_of(row).mlflow, ended)
+        run.row.update(ids)
 
-    def summarise(self, record: Record, runs: Sequence[tuple[Row, History]], warn: Callable[[str], None]) -> None:
-        """Send the summary of a parent's ``runs``; those with steps are drawn in one picture."""
+    def finish_parent(
+        self, parent: ParentRun, runs: Sequence[tuple[Row, History]], warn: Callable[[str], None]
+    ) -> None:
+        """Send the summary of the parent's ``runs``, and end the parent; runs with steps are drawn in one picture."""
         from pdadmm_bench.report.render import markdown_body
         from pdadmm_bench.report.tables.summary import summary_table
 
         rows = [row for row, _ in runs]
         if rows:
             table = markdown_body(summary_table(rows))
-            self.client.log_text(record.run_id, dump(rows), "rows.json")
-            self.client.log_text(record.run_id, table, "summary.md")
-            self.client.set_tag(record.run_id, NOTE, as_note(table))
+            self.client.log_text(parent.run_id, dump(rows), "rows.json")
+            self.client.log_text(parent.run_id, table, "summary.md")
+            self.client.set_tag(parent.run_id, NOTE, as_note(table))
         drawn = [(row, history) for row, history in runs if history]
         if len(drawn) > 1:
             from pdadmm_bench.report.figures.convergence import comparison_picture
             from pdadmm_bench.report.figures.draw import figure
 
-            self._figure(record, "comparison.png", lambda: figure(comparison_picture(drawn)), warn)
+            self._figure(parent, "comparison.png", lambda: figure(comparison_picture(drawn)), warn)
+        self.client.set_terminated(parent.run_id, parent.end, parent.ended)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set ``tags`` of a run, cut to what MLflow takes."""
         from mlflow.entities import RunTag
 
-        self.client.log_batch(run_id, tags=[RunTag(key, fit(value, _TAG)) for key, value in tags.items()])
+        self.client.log_batch(run_id, tags=[RunTag(key, fit(value, TAG_LENGTH)) for key, value in tags.items()])
 
-    def _create(self, record: Record) -> str:
-        tags = {**record.tags, RECORD: record.id}
-        if record.parent_run_id:
-            tags[PARENT] = record.parent_run_id
-        tags = {key: fit(value, _TAG) for key, value in tags.items()}
-        made = self.client.create_run(self.experiment_id, start_time=record.began, run_name=record.name, tags=tags)
+    def _create(self, run: Run) -> str:
+        tags = {**run.tags, RECORD: run.id}
+        if run.parent_run_id:
+            tags[PARENT] = run.parent_run_id
+        tags = {key: fit(value, TAG_LENGTH) for key, value in tags.items()}
+        made = self.client.create_run(self.experiment_id, start_time=run.began, run_name=run.name, tags=tags)
         return str(made.info.run_id)
 
     def _collect(self, parent: str, tags: Mapping[str, str]) -> None:
@@ -187,54 +194,41 @@ class Upload:
             self.tag(parent, joined)
         self._collected |= mine
 
-    def _figures(self, record: Record, row: Row, warn: Callable[[str], None]) -> None:
-        if len(record.steps) > 2:  # the start and one iteration are no curve
+    def _figures(self, run: TrainingRun, row: Row, warn: Callable[[str], None]) -> None:
+        if len(run.steps) > 2:  # the start and one iteration are no curve
             from pdadmm_bench.report.figures.convergence import run_picture
             from pdadmm_bench.report.figures.draw import figure
 
-            self._figure(record, "convergence.png", lambda: figure(run_picture(record.history, row)), warn)
+            self._figure(run, "convergence.png", lambda: figure(run_picture(run.steps, row)), warn)
         if (row["dist_workers"] or 1) > 1 and row.get("dist_per_worker"):
             from pdadmm_bench.report.figures.workers import workers_figure
 
-            self._figure(record, "workers.png", lambda: workers_figure(row), warn)
+            self._figure(run, "workers.png", lambda: workers_figure(row), warn)
 
-    def _figure(self, record: Record, name: str, draw: Callable[[], Any], warn: Callable[[str], None]) -> None:
-        """A picture that cannot be drawn costs only the picture."""
+    def _figure(self, run: Run, name: str, draw: Callable[[], Any], warn: Callable[[str], None]) -> None:
+        """Draw a picture and send it; one that cannot be drawn costs a warning."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             try:
                 draw().savefig(path)
             except Exception as error:
-                warn(f"{name} of {record.name} could not be drawn ({store.sentence(error)})")
+                warn(f"{name} of {run.name} could not be drawn ({store.sentence(error)})")
             else:
-                self.client.log_artifact(record.run_id, str(path))
+                self.client.log_artifact(run.run_id, str(path))
 
 
-def _metrics(at: int, step: Mapping[str, float]) -> Iterator[Any]:
-    from mlflow.entities import Metric
-
-    for key, value in sorted(step.items()):  # accuracy first: the UI begins with what came first
-        if key != "iteration" and value is not None:
-            # MLflow stores infinity as the largest double, which ruins the axis of every chart.
-            yield Metric(key, value if math.isfinite(value) else math.nan, at, int(step["iteration"]))
-
-
-def _dataset(name: str, facts: Mapping[str, Any]) -> Any:
-    """The dataset as an MLflow input; its digest is the SHA-256 as far as MLflow has room, a tag holds all of it."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    sha256 = str(facts["dataset_sha256"])
-    source = {"card": name, "version": facts.get("dataset_version"), "obtained_from": facts.get("dataset_source")}
-    dataset = Dataset(name, sha256[:_DIGEST], "card", json.dumps(source), profile=json.dumps(dict(facts)))
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training"), InputTag("sha256", sha256)])
-
-
-def as_note(markdown: str) -> str:
-    """A run's description, in which MLflow would take the interval of ``[1, 2] (n=5)`` for a link."""
-    return fit(markdown.replace("[", "\\[").replace("]", "\\]"), _TAG)
-
-
-def fit(value: Any, limit: int) -> str:
-    """``value`` as text within MLflow's limit; a cut is marked and names the artifacts that hold all of it."""
-    text, mark = str(value), " … (cut; see config.json and row.json)"
-    return text if len(text) <= limit else text[: limit - len(mark)] + mark
+def _batches(run: TrainingRun, arrived: Collection[int]) -> Iterator[tuple[set[int], list[Any]]]:
+    """The metrics of the iterations that have not ``arrived``, as many at once as MLflow takes; none is split."""
+    iterations: set[int] = set()
+    metrics: list[Any] = []
+    for step in run.steps:
+        if (iteration := int(step["iteration"])) in arrived:
+            continue
+        more = metrics_of(step, run.at(step.get(EVERY_STEP) or 0.0))
+        if metrics and len(metrics) + len(more) > MOST_METRICS:
+            yield iterations, metrics
+            iterations, metrics = set(), []
+        iterations.add(iteration)
+        metrics += more
+    if metrics:
+        yield iterations, metrics

@@ -138,15 +138,19 @@ def test_a_server_lost_at_any_point_costs_nothing(
     assert cli("sync", *HERE).out.startswith("nothing to upload")
 
 
-def test_rows_alone_are_enough_for_all_but_the_steps(with_store: Path, cli: Cli) -> None:
+@pytest.mark.parametrize("histories", [True, False])
+def test_what_a_suite_keeps_is_enough(histories: bool, with_store: Path, cli: Cli) -> None:
+    """Rows alone are enough for all but the steps."""
     Path("mine.toml").write_text(SUITE)
     assert cli("suite", "mine.toml", "--quiet", *AWAY).code == 0
-    for path in Path("results/mine/mlflow-unsent").iterdir():
-        path.unlink()
+    shutil.rmtree("results/mine/mlflow-unsent")
+    if not histories:
+        for path in Path("results/mine/runs").glob("*.steps.json.gz"):
+            path.unlink()
     synced = cli("sync", *HERE)
     assert (synced.code, synced.out) == (0, "2 uploaded, 0 completed, 0 there already: sqlite:///mlflow.db\n"), synced
     rows = rows_of(Path("results/mine/rows.json"))
-    found = check(rows, steps=[])
+    found = check(rows, steps=[0, 1, 2, 3] if histories else [])
     assert [json.loads(path.read_text()) for path in sorted(Path("results/mine/runs").glob("*.json"))] == sorted(
         rows, key=lambda row: row["env_run_key"]
     )
@@ -156,6 +160,25 @@ def test_rows_alone_are_enough_for_all_but_the_steps(with_store: Path, cli: Cli)
     assert cli("sync", "results/mine", *HERE).out.startswith("nothing to upload")
     goes_on = cli("suite", "mine.toml", *HERE)
     assert (goes_on.code, "0 to make, 2 finished" in goes_on.err) == (0, True)
+
+
+def test_a_suite_keeps_no_second_copy_of_rows_and_steps(with_store: Path, cli: Cli) -> None:
+    Path("mine.toml").write_text(SUITE)
+    answer = cli("suite", "mine.toml", *AWAY)
+    assert "what MLflow could not take is kept in results/mine" in answer.err
+    kept = [path.name for path in Path("results/mine/mlflow-unsent").glob("*/*")]
+    assert kept == ["parent.json"]
+
+
+def test_a_damaged_history_is_told_and_the_rest_is_uploaded(with_store: Path, cli: Cli) -> None:
+    Path("mine.toml").write_text(SUITE)
+    assert cli("suite", "mine.toml", "--quiet", *AWAY).code == 0
+    damaged = sorted(Path("results/mine/runs").glob("*.steps.json.gz"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    synced = cli("sync", *HERE)
+    assert synced.code == 0
+    assert f"{damaged} is not the history of a run" in synced.err
+    assert sorted(len(Store().steps(run)) for run in Store().children.values()) == [0, 4]
 
 
 def test_rows_of_another_store_are_uploaded_on_request(with_store: Path, cli: Cli) -> None:
@@ -185,9 +208,7 @@ def test_a_suite_that_starts_again_sends_what_was_left(with_store: Path, cli: Cl
     assert cli("suite", "mine.toml", "--quiet", *HERE).code == 0
     found = check(rows_of(Path("results/mine/rows.json")), steps=[0, 1, 2, 3])
     assert [run.info.status for run in found.parents] == ["FINISHED"]
-    assert not Path("results/mine/mlflow-unsent").exists() or not list(
-        Path("results/mine/mlflow-unsent").glob("*.json")
-    )
+    assert not Path("results/mine/mlflow-unsent").exists()
 
 
 def test_what_cannot_be_read_is_told(with_store: Path, cli: Cli) -> None:
@@ -198,3 +219,8 @@ def test_what_cannot_be_read_is_told(with_store: Path, cli: Cli) -> None:
     Path("mlflow-unsent/a.json").write_text('{"id": "a"')
     assert "mlflow-unsent/a.json is not the record of a run" in cli("sync").error
     assert Path("mlflow-unsent/a.json").exists()
+    Path("mlflow-unsent/a.json").unlink()
+    Path("mlflow-unsent/b").mkdir()
+    Path("mlflow-unsent/b/parent.json").write_text("[]")
+    assert "mlflow-unsent/b/parent.json is not the record of a run" in cli("sync").error
+    assert Path("mlflow-unsent/b/parent.json").exists()

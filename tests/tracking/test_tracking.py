@@ -17,8 +17,8 @@ from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report.figures import convergence
-from pdadmm_bench.tracking import TrackedRun, Tracker, runs, store, upload, view_command
-from pdadmm_bench.tracking.record import describe
+from pdadmm_bench.tracking import TrackedRun, Tracker, child, store, values, view_command
+from pdadmm_bench.tracking.described import description
 
 ENVIRONMENT = {"env_commit": "abc123", "env_dirty": True, "env_cpu": "test"}
 SHA = "0123456789abcdef" * 4
@@ -98,22 +98,22 @@ def test_parent_and_children(uri: str) -> None:
 
 def test_a_description_has_no_links() -> None:
     """MLflow's UI reads ``[80.1, 82.3] (n=5)`` as one."""
-    assert upload.as_note("| 81.0 % [80.1, 82.3] (n=5) |") == r"| 81.0 % \[80.1, 82.3\] (n=5) |"
-    assert len(upload.as_note("[" * 9000)) == 8000
+    assert values.as_note("| 81.0 % [80.1, 82.3] (n=5) |") == r"| 81.0 % \[80.1, 82.3\] (n=5) |"
+    assert len(values.as_note("[" * 9000)) == 8000
 
 
 @pytest.mark.parametrize(("workers", "told"), [(1, False), (2, True)])
 def test_a_partition_is_a_param_where_there_is_something_to_split(workers: int, told: bool) -> None:
     spec = run_spec({"dataset": "cora", "optimizer": "pdadmm", "gpus": workers})
     facts = {"dist_workers": workers, "dist_partition": "10" if workers == 1 else "5,5", "dist_threads": 1}
-    params = describe(spec, facts, ENVIRONMENT)["params"]
+    params = description(spec, facts, ENVIRONMENT, {})["params"]
     assert ("dist_partition" in params, params["dist_threads"]) == (told, "1")
 
 
 def test_metrics_begin_with_accuracy() -> None:
     """The UI's comparison is coloured by the metric that came first."""
     step = {"iteration": 3, "train_seconds": 1.0, "loss_val": 2.0, "acc_val": 0.5, "acc_test": 0.4}
-    assert [metric.key for metric in upload._metrics(0, step)] == ["acc_test", "acc_val", "loss_val", "train_seconds"]
+    assert [metric.key for metric in values.metrics_of(step, 0)] == ["acc_test", "acc_val", "loss_val", "train_seconds"]
 
 
 def test_what_a_child_holds(uri: str) -> None:
@@ -149,7 +149,7 @@ def test_runs_are_found_by_params_and_tags(uri: str) -> None:
 
 
 def test_more_metrics_than_one_batch_holds(uri: str) -> None:
-    count = upload.METRICS // 4 + 10
+    count = values.MOST_METRICS // 4 + 10
     with open_tracker(uri) as tracker:
         row = train(tracker, count=count)
     history = tracker.client.get_metric_history(row["mlflow_run_id"], "objective")
@@ -228,7 +228,7 @@ def test_another_exception_leaves_them_failed(uri: str) -> None:
 
 def test_a_store_that_fails_later_costs_a_warning(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
-    monkeypatch.setattr(runs, "_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(child, "FLUSH_SECONDS", 0.0)
 
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
@@ -256,7 +256,7 @@ def test_a_store_that_recovers_loses_nothing(uri: str, monkeypatch: pytest.Monke
                 child.stepped(step)
             row = end(child, steps(4))
         assert tracker.client.get_run(child.run_id).info.status == "RUNNING"
-        assert list(Path("mlflow-unsent").glob("*.json"))
+        assert list(Path("mlflow-unsent").glob("*/*.json"))
     assert len(warnings) == 2 and "has every run" in warnings[1]
     assert not Path("mlflow-unsent").exists()
     assert row["mlflow_run_id"] == child.run_id
@@ -287,7 +287,7 @@ def test_a_server_that_is_away_is_told_at_once_and_stops_no_run(address: str) ->
     assert warnings[1:] == [
         f"1 run is not, or not wholly, in MLflow; pdadmm-bench sync --tracking-uri '{store.public(address)}' uploads it"
     ]
-    kept = [path.read_text() for path in Path("mlflow-unsent").glob("*.json")]
+    kept = [path.read_text() for path in Path("mlflow-unsent").glob("*/*.json")]
     assert len(kept) == 2 and "secret" not in "".join(kept)
 
 

@@ -1,4 +1,4 @@
-"""``pdadmm-bench sync``: runs that MLflow could not take, uploaded later."""
+"""``pdadmm-bench sync``: uploads runs that MLflow could not take."""
 
 from __future__ import annotations
 
@@ -31,7 +31,34 @@ def sync(
 
     What is there is left alone, what is half there is completed. Exit code 1 when a run could not be uploaded.
     """
-    from pdadmm_bench.suite.unsynced import gather, upload
+    from rich.console import Console
+    from rich.progress import Progress
 
-    spools, kept = gather(sources or [], everything)
-    raise typer.Exit(upload(spools, kept, experiment, tracking_uri))
+    from pdadmm_bench.suite.unsynced import gather
+    from pdadmm_bench.tracking import store
+    from pdadmm_bench.tracking.sync import Sync, check_store
+
+    folders, kept = gather(sources or [], everything)
+    uri = store.uri_or_default(tracking_uri)
+    total = len({run.run_id for run in [*kept, *(run for folder in folders for run in folder.runs())]})
+    total += sum(len(folder.parents()) for folder in folders)
+    if not total:
+        typer.echo("nothing to upload: no run here lacks one in MLflow")
+        return
+    if tracking_uri is None:
+        check_store(folders, uri)
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
+        bar = bars.add_task(f"to {store.public(uri)}", total=total)
+        outcome = Sync(
+            uri, experiment, warn=lambda text: bars.console.print(f"warning: {text}", markup=False, soft_wrap=True),
+            progress=lambda done: bars.update(bar, completed=done),
+        ).run(folders, kept)  # fmt: skip
+    for line in outcome.failed:
+        typer.echo(f"warning: not uploaded: {line}", err=True)
+    counts = [f"{outcome.uploaded} uploaded", f"{outcome.completed} completed", f"{outcome.there} there already"]
+    if outcome.failed:
+        counts.append(f"{len(outcome.failed)} not uploaded")
+    typer.echo(f"{', '.join(counts)}: {store.public(uri)}")
+    if outcome.failed:
+        raise typer.Exit(1)

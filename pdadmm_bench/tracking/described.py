@@ -1,0 +1,182 @@
+"""What MLflow has of a run: name, params, tags, dataset and configuration, all made from the values of its row."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pdadmm_bench.core.rows import Row, status_of
+
+if TYPE_CHECKING:
+    from pdadmm_bench.core.spec import RunSpec
+
+#: What a row says of the placement of its run; the last two only where there is something to split.
+_PLACEMENT_ALONE = ("dist_workers", "dist_device", "dist_threads")
+_PLACEMENT = (*_PLACEMENT_ALONE, "dist_partition", "dist_wire")
+
+#: Columns that rows of suites have, and the tags that their runs have of them.
+_SUITE_TAGS = {
+    "env_suite": "suite", "suite_version": "suite_version", "env_run_key": "run_key", "env_concurrency": "concurrency",
+}  # fmt: skip
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A run as MLflow is to have it, and how much of it is known to have arrived there."""
+
+    id: str
+    """A name of our own, in MLflow the tag ``record``. That of a training run is the ``run_id`` of its row."""
+    name: str
+    began: int
+    """Milliseconds since 1970."""
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    """Text artifacts by name."""
+    parent_run_id: str | None = None
+    """The id of its parent in MLflow; None of a parent."""
+    run_id: str | None = None
+    """Its id in MLflow; None while it is not there, or is not known to be."""
+    tried: bool = False
+    """Whether it may be in the store although ``run_id`` is unknown: another process may have made it."""
+    described: bool = False
+    """Whether params, tags, dataset and texts have arrived."""
+
+
+@dataclass(kw_only=True)
+class TrainingRun(Run):
+    """A run that trains, with what it has given until now."""
+
+    row: Row | None = None
+    """None until the run is over."""
+    steps: list[dict[str, float]] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    """Text artifacts of its end, such as the log of a worker that failed."""
+    arrived: set[int] | None = None
+    """The iterations whose metrics have arrived; None where only the store knows."""
+
+    def at(self, seconds: float) -> int:
+        """The time of a metric after so many seconds of training, in milliseconds since 1970.
+
+        It depends on the run alone, not on when the metric is sent. So what is sent twice is stored once.
+        """
+        return self.began + int(1000 * seconds)
+
+
+@dataclass(kw_only=True)
+class ParentRun(Run):
+    """The run of one command, which has training runs as its children."""
+
+    store: str
+    """The address of the store without passwords."""
+    experiment: str
+    files: list[str] = field(default_factory=list)
+    """Files with the rows of its children; those are told the ids in MLflow."""
+    rows: list[Row] = field(default_factory=list)
+    ended: int | None = None
+    end: str | None = None
+    """The status in MLflow once the command is over."""
+
+
+def training_run(
+    spec: RunSpec, facts: Mapping[str, Any], environment: Mapping[str, Any], tags: Mapping[str, str]
+) -> TrainingRun:
+    """The run of ``spec``.
+
+    Args:
+        facts: values of its row, as far as they are known.
+        environment: code, versions and machine, as ``env_*``.
+        tags: those it has besides the ones that follow from its row.
+    """
+    created = facts.get("created")
+    return TrainingRun(
+        id=facts["run_id"],
+        began=milliseconds(created) if created else now(),
+        **description(spec, facts, environment, tags),
+    )
+
+
+def run_of_row(row: Row) -> TrainingRun:
+    """The run that left ``row``, without its steps and logs.
+
+    Raises :class:`~pdadmm_bench.core.errors.UserError` for a row whose settings cannot be read.
+    """
+    from pdadmm_bench.core.spec import recorded_spec, run_spec
+
+    left_out = (*_SUITE_TAGS, "env_code")
+    environment = {key: row[key] for key in row if key.startswith("env_") and key not in left_out}
+    tags = {tag: str(row[key]) for key, tag in _SUITE_TAGS.items() if row.get(key) is not None}
+    run = training_run(run_spec(recorded_spec(row["spec"])), row, environment, tags)
+    run.row, run.tried = dict(row), True
+    return run
+
+
+def description(
+    spec: RunSpec, facts: Mapping[str, Any], environment: Mapping[str, Any], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """Name, params, tags, dataset and texts of a run; for the arguments see :func:`training_run`."""
+    settings = {key: value for key, value in spec.flat().items() if key != "set"}  # resolved in optimizer_*
+    workers = facts.get("dist_workers") or spec.gpus
+    placement = _PLACEMENT if workers > 1 else _PLACEMENT_ALONE
+    resolved = {key: facts[key] for key in facts if key.startswith("optimizer_") or key in placement}
+    twice = ("optimizer_name", "optimizer_preset")
+    own = {
+        "dataset": spec.data.dataset,
+        "optimizer": spec.optimizer,
+        "device": facts.get("dist_device", spec.device),
+        "workers": str(workers),
+    }
+    return {
+        "name": f"{spec.optimizer} {spec.data.dataset} seed {spec.seed}",
+        "params": {k: str(v) for k, v in (settings | resolved).items() if v is not None and k not in twice},
+        "tags": {**own, **code_tags(environment), **tags},
+        "dataset": {key: facts[key] for key in facts if key.startswith("dataset_")},
+        "texts": {
+            "config.json": dump({**spec.model_dump(), "resolved": resolved}),
+            "environment.json": dump(dict(environment)),
+        },
+    }
+
+
+def code_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Where the code comes from, under our names and under those that MLflow's UI shows as source and version."""
+    values = {
+        "commit": environment.get("env_commit"),
+        "dirty": environment.get("env_dirty"),
+        "mlflow.source.name": "pdadmm-bench",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": environment.get("env_commit"),
+    }
+    return {key: str(value) for key, value in values.items() if value is not None}
+
+
+def parent_end(rows: Iterable[Row]) -> str:
+    """How a parent run ends in MLflow by the ``rows`` of its children: as the worst of them."""
+    ends = {status_of(row).mlflow for row in rows}
+    return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
+
+
+def ended(row: Row) -> int:
+    """When the run of ``row`` ended, in milliseconds since 1970, as far as its clocks tell."""
+    seconds = sum(row.get(key) or 0.0 for key in ("time_train_s", "time_evaluate_s", "time_log_s"))
+    return milliseconds(row["created"]) + int(1000 * seconds)
+
+
+def milliseconds(created: str) -> int:
+    """``created`` of a row in milliseconds since 1970."""
+    return int(datetime.fromisoformat(created).timestamp() * 1000)
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def dump(value: Any) -> str:
+    """``value`` as the text of a JSON artifact."""
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"

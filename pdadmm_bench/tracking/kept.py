@@ -1,0 +1,114 @@
+"""A finished run as it lies on disk: row, history and logs. From these it is uploaded, wherever they lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pdadmm_bench.core import history
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import write_atomic
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.tracking.described import TrainingRun, run_of_row
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptRun:
+    """A finished run on disk.
+
+    Args:
+        parent: the ``id`` of its parent run.
+        title: what the parent is called if it has to be made and nothing else is known of it.
+        history: the file with its steps, which need not exist.
+        logs: the folder with its logs, which need not exist.
+        files: files with its row; those are told the ids in MLflow.
+        steps: its steps, where they are in no file of their own.
+    """
+
+    row: Row
+    parent: str
+    title: str
+    history: Path | None = None
+    logs: Path | None = None
+    files: Sequence[Path] = ()
+    steps: Sequence[Mapping[str, float]] = field(default=(), repr=False)
+
+    @property
+    def run_id(self) -> str:
+        """Of its row."""
+        return str(self.row["run_id"])
+
+    @property
+    def in_mlflow(self) -> bool:
+        """Whether the row names its run in MLflow, which it learns when all of the run is there."""
+        return bool(self.row.get("mlflow_run_id"))
+
+    def load(self, warn: Callable[[str], None]) -> TrainingRun:
+        """What MLflow is to have of the run; a damaged history costs a warning, and is left out.
+
+        Raises :class:`UserError` for a row whose settings cannot be read.
+        """
+        run = run_of_row(self.row)
+        run.steps = [dict(step) for step in self.steps]
+        if self.history is not None and self.history.is_file():
+            try:
+                run.steps = history.read(self.history, run.id)
+            except UserError as error:
+                warn(str(error))
+        for path in sorted(self.logs.glob("*")) if self.logs else ():
+            run.logs[path.name] = path.read_text(encoding="utf-8", errors="replace")
+        return run
+
+
+def row_on_disk(run_id: str, files: Sequence[Path]) -> bool:
+    """Whether the first of ``files`` is the row of the run ``run_id``."""
+    if not files:
+        return False
+    try:
+        return bool(json.loads(files[0].read_text(encoding="utf-8"))["run_id"] == run_id)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def tell(rows: Mapping[Path, Iterable[Row]]) -> None:
+    """Give the rows in files the ids that their runs got in MLflow, where they have none.
+
+    A file is one row or an array of rows; one that is gone, or is no longer a file of rows, is left alone. Raises
+    :class:`UserError` for a file that cannot be written.
+
+    Args:
+        rows: by file, those that have the ids.
+    """
+    for path, learned in rows.items():
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        ids = {row["run_id"]: row for row in learned}
+        changed = False
+        for row in content if isinstance(content, list) else [content]:
+            known = ids.get(row.get("run_id")) if isinstance(row, dict) else None
+            if known and not (row.get("mlflow_run_id") and row.get("mlflow_parent_run_id")):
+                row |= {name: known[name] for name in ("mlflow_run_id", "mlflow_parent_run_id")}
+                changed = True
+        if changed:
+            write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``; raises :class:`UserError` where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise no_record(path, str(error)) from None
+    if not isinstance(content, dict):
+        raise no_record(path, "it is not a JSON object")
+    return content
+
+
+def no_record(path: Path, why: str) -> UserError:
+    """The error for a file that is not what it should be."""
+    return UserError(f"{path} is not the record of a run ({why.splitlines()[0]}); move it away to go on without it")

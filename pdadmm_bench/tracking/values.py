@@ -1,0 +1,51 @@
+"""Values in the form and the size that MLflow takes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+#: What MLflow takes in one call. It refuses more.
+MOST_METRICS, MOST_PARAMS = 1000, 100
+#: What it takes of one value, in characters. It cuts a longer param or tag without a word, and refuses a longer digest.
+PARAM_LENGTH, TAG_LENGTH, _DIGEST_LENGTH = 6000, 8000, 36
+
+#: The tag that MLflow's UI shows as the description of a run.
+NOTE = "mlflow.note.content"
+#: The key that every step has: by it the store is asked which iterations it has.
+EVERY_STEP = "train_seconds"
+
+
+def metrics_of(step: Mapping[str, float], at: int) -> list[Any]:
+    """The metrics of a step at the time ``at``: accuracy first, since MLflow's UI begins with what came first."""
+    from mlflow.entities import Metric
+
+    # MLflow stores infinity as the largest double, which ruins the axis of every chart.
+    return [
+        Metric(key, value if math.isfinite(value) else math.nan, at, int(step["iteration"]))
+        for key, value in sorted(step.items())
+        if key != "iteration" and value is not None
+    ]
+
+
+def dataset_input(name: str, facts: Mapping[str, Any]) -> Any:
+    """The dataset as an MLflow input; its digest is the SHA-256 as far as MLflow has room, a tag holds all of it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    sha256 = str(facts["dataset_sha256"])
+    source = {"card": name, "version": facts.get("dataset_version"), "obtained_from": facts.get("dataset_source")}
+    dataset = Dataset(name, sha256[:_DIGEST_LENGTH], "card", json.dumps(source), profile=json.dumps(dict(facts)))
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training"), InputTag("sha256", sha256)])
+
+
+def as_note(markdown: str) -> str:
+    """A run's description, in which MLflow would take the interval of ``[1, 2] (n=5)`` for a link."""
+    return fit(markdown.replace("[", "\\[").replace("]", "\\]"), TAG_LENGTH)
+
+
+def fit(value: Any, limit: int) -> str:
+    """``value`` as text within MLflow's limit; a cut is marked and names the artifacts that hold all of it."""
+    text, mark = str(value), " … (cut; see config.json and row.json)"
+    return text if len(text) <= limit else text[: limit - len(mark)] + mark
