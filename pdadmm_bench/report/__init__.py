@@ -1,1 +1,1 @@
-"""Pictures and tables made from result rows and histories."""
+"""Tables and pictures made of result rows and of the steps of runs, and how they are written."""

@@ -22,7 +22,7 @@ TRIAL = "from a suite for trying out (save = false): nothing in this table is to
 
 @dataclass(frozen=True)
 class Report:
-    """The tables, the points of the speedup tables, and a sentence on each thing that the rows do not give."""
+    """The tables of a report, the points of its speedups, and a sentence on each table that the rows do not give."""
 
     tables: list[Table]
     points: list[Point]
@@ -32,9 +32,15 @@ class Report:
 def assemble(
     rows: Sequence[Row], scale: Sequence[Mapping[str, Any]], reference: str | None = None, published: bool = False
 ) -> Report:
-    """Every table that ``rows`` and the rows of ``scale`` give.
+    """Make every table that the result rows and the rows of ``scale`` give.
 
-    Raises :class:`UserError` for a reference optimizer that no row is of.
+    Args:
+        rows: result rows of any status.
+        scale: rows that ``scale --json`` wrote.
+        reference: the optimizer whose single worker speedups are relative to; None for each optimizer's own.
+        published: add the numbers of papers beside ours.
+
+    Raises :class:`UserError` where no row has the reference optimizer.
     """
     tables: list[Table] = []
     missing: list[str] = []
@@ -76,5 +82,5 @@ def assemble(
 
 
 def pictures(rows: Sequence[Row], histories: Histories, points: Sequence[Point]) -> dict[str, Picture]:
-    """Every picture by the name of its file; ``histories`` are the steps of runs by their ``run_id``."""
+    """Make every picture, by the name of its file; ``histories`` holds the steps of runs by their ``run_id``."""
     return convergence_pictures(rows, histories) | speedup_pictures(points) | performance_profile_pictures(rows)

@@ -1,4 +1,4 @@
-"""One HTML file with every table and plot in it, which needs nothing else and can be mailed."""
+"""A report as one HTML file. Every table and plot is in it, so that it can be sent by mail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 def page(
     title: str, rows: Sequence[Row], report: Report, pictures: Mapping[str, Picture], remarks: Sequence[str]
 ) -> str:
-    """The page; plotly's own code (about 5 MB) is in it only if there is something to plot."""
+    """The HTML of the page. It holds the code of plotly (about 5 MB) only where there is a plot."""
     from jinja2 import Environment
     from plotly.offline import get_plotlyjs
 

@@ -1,4 +1,4 @@
-"""Published numbers: facts with their source, from ``reports/published``."""
+"""Published numbers with their source, read from ``reports/published``."""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ _LATEX = {
 
 
 def terminal(table: Table) -> Group:
-    """For rich's console: the best in bold with a star, since colour does not survive a pipe; notes dim below."""
+    """For a console of rich, with the notes dim below.
+
+    The best is bold and has a star, since colour and weight are lost in a pipe.
+    """
     from rich.box import HEAVY_HEAD
     from rich.console import Group
     from rich.table import Table as RichTable
@@ -70,7 +73,7 @@ def markdown_body(table: Table) -> str:
 
 
 def _markdown_cell(shown: str) -> str:
-    """Without what would end the cell or begin HTML."""
+    """Text of a cell, in which no character ends the cell or begins HTML."""
     return shown.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
@@ -79,7 +82,7 @@ def _emphasised(shown: str, cell: Cell) -> bool:
 
 
 def _texts(table: Table, mark: Callable[[str, Cell], str], code: str = "") -> list[list[str]]:
-    """What every cell shows, marked; ``code`` stands round the cells of columns of code."""
+    """What every cell shows, after ``mark``. The cells of columns of code are put between ``code``."""
     found = []
     for line in table.rows:
         pairs = list(zip(line, table.columns, strict=True))
@@ -90,7 +93,10 @@ def _texts(table: Table, mark: Callable[[str, Cell], str], code: str = "") -> li
 
 
 def comma_separated(table: Table) -> str:
-    """Numbers in base units (fractions of 1, seconds, bytes), with ``_low``, ``_high``, ``_n`` where there are any."""
+    """CSV with numbers in base units: fractions of 1, seconds, bytes.
+
+    A column with intervals has ``_low`` and ``_high`` columns behind it, one with numbers of runs a column ``_n``.
+    """
     heads: list[str] = []
     parts: list[list[str]] = []
     for place, column in enumerate(table.columns):
@@ -134,7 +140,7 @@ _FIELDS = (
 
 
 def latex(table: Table) -> str:
-    r"""A ``table`` environment for ``\usepackage{booktabs}``, ``textcomp`` and UTF-8; notes below the rules."""
+    r"""A ``table`` environment with its notes. It needs ``\usepackage{booktabs}``, ``textcomp`` and UTF-8."""
     cells = _texts(
         table, lambda shown, cell: rf"\textbf{{{escape(shown)}}}" if _emphasised(shown, cell) else escape(shown)
     )
@@ -162,7 +168,10 @@ def latex(table: Table) -> str:
 
 
 def escape(plain: str) -> str:
-    """Text for LaTeX; braces round what starts with ``[`` or ``*``, which the end of the line before would swallow."""
+    """Text for LaTeX.
+
+    Text that starts with ``[`` or ``*`` is put in braces: after the end of a line LaTeX would read it as an option.
+    """
     escaped = "".join(_LATEX.get(character, character) for character in plain)
     return f"{{{escaped}}}" if escaped.startswith(("[", "*")) else escaped
 
@@ -171,7 +180,7 @@ TEMPLATE = Path(__file__).with_name("table.html.j2")
 
 
 def html(table: Table) -> str:
-    """A ``<table>`` whose headings sort it on a page with the script of :mod:`pdadmm_bench.report.page`; its notes."""
+    """A ``<table>`` and its notes. The script of :mod:`pdadmm_bench.report.page` sorts it by its headings."""
     from jinja2 import Environment
 
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -179,7 +188,7 @@ def html(table: Table) -> str:
 
 
 def _order(cell: Cell) -> str:
-    """What the column is sorted by: empty for no value, in JavaScript's spelling of infinity."""
+    """The value that a column is sorted by, as JavaScript reads it; empty where there is none."""
     if isinstance(cell.value, float) and math.isinf(cell.value):
         return "Infinity"
     return "" if cell.value is None else str(cell.value)

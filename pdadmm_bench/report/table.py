@@ -143,7 +143,7 @@ def numbered_names(name: str, count: int) -> list[str]:
 
 
 def flag_note(cells: Iterable[Cell]) -> list[str]:
-    """The note that explains the mark, where there is one."""
+    """The note that explains the mark †; empty where no cell has it."""
     if not any(found.unquotable for found in cells):
         return []
     return [f"{UNQUOTABLE} not to be quoted: other runs shared the machine at the time (env_concurrency > 1)"]

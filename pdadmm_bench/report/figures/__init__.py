@@ -1,1 +1,1 @@
-"""Every picture the program draws."""
+"""Every picture that the program draws, and the data behind it."""

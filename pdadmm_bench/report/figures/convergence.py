@@ -28,7 +28,7 @@ _WIDE = 20
 def run_picture(history: History, row: Row) -> Picture:
     """One run: objective (or loss), primal residual, accuracy by iteration and by training seconds.
 
-    A panel of the first three without a finite value is left out; the accuracy panels always appear.
+    The panels of objective, loss and residual are left out where no value is finite. The accuracy panels always appear.
     """
     panels = []
     objective = _of_one_run({"objective": "objective"}, history)
@@ -51,7 +51,10 @@ def run_picture(history: History, row: Row) -> Picture:
 
 
 def comparison_picture(runs: Sequence[tuple[Row, History]]) -> Picture:
-    """Validation accuracy of several runs by iteration and by training seconds; a look per optimizer."""
+    """Validation accuracy of several runs by iteration and by training seconds.
+
+    Runs of one optimizer have the same colour and line style.
+    """
     panels = []
     for axis, label in _AXES.items():
         curves = [_curve(_series(row, runs), [history], "acc_val", by=axis) for row, history in runs]
@@ -62,9 +65,10 @@ def comparison_picture(runs: Sequence[tuple[Row, History]]) -> Picture:
 
 
 def convergence_pictures(rows: Sequence[Row], histories: Histories) -> dict[str, Picture]:
-    """For each dataset, network and number of workers: objective, residual with the slope of 1/k, accuracy twice.
+    """A picture for each dataset, network and number of workers, by the name of its file.
 
-    A curve is the median over runs, with their range. Pictures are named like their files.
+    Its panels show the objective, the residual with the slope of 1/k, and the validation accuracy by iteration and by
+    seconds. A curve is the median over runs, with their range.
     """
     found: dict[str, Picture] = {}
     lines = [each for each in gather(rows) if _recorded(each.rows, histories)]
@@ -91,7 +95,7 @@ def convergence_pictures(rows: Sequence[Row], histories: Histories) -> dict[str,
 def _medians(
     lines: Sequence[SettingRows], histories: Histories, key: str, by: str = ITERATION, positive: bool = False
 ) -> list[Curve]:
-    """A curve per setting, over its runs; over time, of those that had the machine alone where there are any."""
+    """A curve per setting, the median over its runs. Curves over time use the runs that had the machine alone."""
     curves = []
     for each in lines:
         rows, flagged = _recorded(each.rows, histories), False
@@ -110,7 +114,7 @@ def _recorded(rows: Iterable[Row], histories: Histories) -> list[Row]:
 
 
 def _of_one_run(names: Mapping[str, str], history: History, by: str = ITERATION, positive: bool = False) -> list[Curve]:
-    """The curves of the columns in ``names``, called by their values there; a column without a point has none."""
+    """A curve for each column that ``names`` maps to a name; a column without a point has no curve."""
     curves = (_curve(name, [history], key, by, positive) for key, name in names.items())
     return [curve for curve in curves if curve is not None]
 
@@ -140,7 +144,7 @@ def _curve(
 
 
 def _losses(history: History) -> list[Curve]:
-    """Losses of training, validation and test rows, else the one that the optimizer reports."""
+    """The losses of training, validation and test rows; where none was recorded, the loss of the optimizer itself."""
     by_part = _of_one_run({f"loss_{part}": name for part, name in _PARTS.items()}, history)
     return by_part or _of_one_run({"loss": _PARTS["train"]}, history)
 
@@ -150,7 +154,11 @@ def _residual_panel(curves: list[Curve]) -> Panel:
 
 
 def _one_over_k(curves: Sequence[Curve]) -> Curve | None:
-    """o(1/k) means falling below every multiple of 1/k in the end: one through the highest k · residual of all."""
+    """The multiple of 1/k that no residual exceeds.
+
+    The theorem says o(1/k): in the end the residual falls below every multiple of 1/k, so it has to fall faster than
+    this line.
+    """
     x = max((curve.x for curve in curves), key=len, default=[])
     if len(x) < 2:
         return None

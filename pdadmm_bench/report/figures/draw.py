@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def figure(picture: Picture) -> Figure:
-    """All panels of a picture under its title, with one legend below them."""
+    """Draw all panels of a picture under its title, with one legend below them."""
     count = len(picture.panels)
     drawn, grid = panels(count, *((7.0, 4.2) if count == 1 else ()))
     for axes, panel in zip(grid, picture.panels, strict=True):
@@ -46,7 +46,7 @@ def _draw(axes: Axes, panel: Panel, names: list[str]) -> None:
         style = STYLES[number // len(CYCLE) % len(STYLES)]
         look: dict[str, Any] = {"color": CYCLE[number % len(CYCLE)], "linestyle": style, "label": curve.label}
         if panel.kind == "steps":
-            width = 1.5 + 0.6 * (len(panel.curves) - 1 - place)  # so that the lower one of two equal curves is seen
+            width = 1.5 + 0.6 * (len(panel.curves) - 1 - place)  # so that the lower of two equal curves stays visible
             axes.step(curve.x, curve.y, where="post", linewidth=width, **look)
         else:
             line(axes, curve.x, curve.y, **look)

@@ -11,7 +11,7 @@ DASHES = ("solid", "dash", "dashdot", "dot")
 
 
 def plotly_panels(picture: Picture) -> list[str]:
-    """Plotly's JSON of each panel with something in it, written by plotly itself, which checks names and values."""
+    """The JSON of plotly for each panel that has a curve. Plotly itself writes it, and so checks names and values."""
     from plotly.graph_objects import Figure
 
     names = picture.names
@@ -36,7 +36,7 @@ def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
     }  # fmt: skip
     if panel.kind == "steps":
         place = len(panel.curves) - 1 - panel.curves.index(curve)
-        line |= {"shape": "hv", "width": 2 + place}  # the lower one of two equal curves is seen
+        line |= {"shape": "hv", "width": 2 + place}  # the lower of two equal curves stays visible
     if panel.kind == "points":
         known = list(zip(curve.y, curve.low, curve.high, strict=True))
         trace["error_y"] = {
@@ -49,7 +49,7 @@ def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
 
 
 def _behind(curve: Curve, panel: Panel, place: int) -> str:
-    """What stands behind a value, for its label: how many runs, and their range or interval."""
+    """The end of a label: how many runs a value stands on, and their range or interval."""
     if not curve.n:
         return ""
     low, high = curve.low[place], curve.high[place]

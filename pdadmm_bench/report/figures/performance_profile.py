@@ -12,7 +12,7 @@ from pdadmm_bench.stats.performance_profile import PerformanceProfile
 
 
 def performance_profile_pictures(rows: Sequence[Row]) -> dict[str, Picture]:
-    """A performance profile for each class of machine and number of workers."""
+    """A picture for each class of machine and number of workers, by the name of its file."""
     found = []
     for (machine, workers), each in performance_profiles(rows).items():
         end = 2 * max(each.curve(solver)[0][-1] for solver in each.ratios)
@@ -27,7 +27,7 @@ def performance_profile_pictures(rows: Sequence[Row]) -> dict[str, Picture]:
 
 
 def _steps(each: PerformanceProfile, solver: str, end: float) -> Curve:
-    """A profile stays where it is after its last corner."""
+    """The curve of one solver, up to the factor ``end``: after its last step a profile is constant."""
     x, y = each.curve(solver)
     return Curve(solver, [*x, end], [*y, y[-1]])
 

@@ -20,18 +20,18 @@ class Curve:
     """
 
     name: str
-    """The same name has the same look in every panel of a picture."""
+    """Curves of one name have the same colour and line style in all panels of a picture."""
     x: list[float]
     y: list[float]
     low: list[float | None] = field(default_factory=list)
     high: list[float | None] = field(default_factory=list)
     n: list[int] = field(default_factory=list)
     unquotable: bool = False
-    """Whether seconds in it are of runs that shared the machine."""
+    """Whether its seconds are of runs that shared the machine."""
 
     @property
     def label(self) -> str:
-        """The name with what a reader must know beside it."""
+        """The name, with the number of runs and a warning where the machine was shared."""
         parts = [f"n={max(self.n)}"] if self.n else []
         parts += ["machine shared"] if self.unquotable else []
         return self.name + (f" ({', '.join(parts)})" if parts else "")
@@ -67,7 +67,7 @@ class Picture:
 
     @property
     def names(self) -> list[str]:
-        """Of all curves, in the order of their looks."""
+        """The names of all curves; their order decides colours and line styles."""
         return list(dict.fromkeys(curve.name for panel in self.panels for curve in panel.curves))
 
 

@@ -12,7 +12,7 @@ from pdadmm_bench.stats.estimate import Estimate
 
 
 def speedup_pictures(points: Sequence[Point]) -> dict[str, Picture]:
-    """For each class of machine: speedup by workers, and by depth and width where there are several."""
+    """A picture for each class of machine, by the name of its file: speedup by workers, and by depth and width."""
     found = []
     for machine in dict.fromkeys(point.machine for point in points):
         mine = [point for point in points if point.machine == machine]

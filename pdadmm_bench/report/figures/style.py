@@ -1,7 +1,8 @@
-"""What every picture shares: colours, panels, lines, titles.
+"""What all pictures share: colours, panels, lines and titles.
 
-Drawn on a :class:`matplotlib.figure.Figure` directly: pyplot would choose a window system and keep every figure alive.
-The colours are Okabe and Ito's, which stay apart under every common colour blindness; line styles repeat them.
+Figures are made as :class:`matplotlib.figure.Figure`, without pyplot, which would choose a window system and keep every
+figure in memory. The colours are those of Okabe and Ito, which people with any common colour blindness can tell apart.
+More than seven curves repeat the colours with another line style.
 """
 
 from __future__ import annotations
@@ -28,9 +29,12 @@ GREY = "#6b6b6b"
 def panels(
     count: int, width: float = 4.6, height: float = 3.3, heights: Sequence[float] = ()
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` axes of this size in inches, three of them in one line, other numbers two in a line.
+    """A figure with ``count`` axes: three of them in one row, any other number in rows of two.
 
-    ``heights`` are those of the lines, where they differ.
+    Args:
+        count: number of axes, at least 1.
+        width, height: of one of the axes, in inches.
+        heights: of each row in inches, where they differ.
     """
     from matplotlib.figure import Figure
 
@@ -48,7 +52,7 @@ def panels(
 
 
 def dress(axes: Axes) -> None:
-    """What all axes look like: two spines, a grid behind what is drawn, small labels."""
+    """Give axes the common look: two spines, a grid behind the curves, small labels."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -57,23 +61,23 @@ def dress(axes: Axes) -> None:
 
 
 def heading(figure: Figure, text: str) -> None:
-    """The title of the whole figure, in as many lines as it takes."""
+    """Write the title of the whole figure, in as many lines as it needs."""
     letters = int(figure.get_figwidth() * 11)
     figure.suptitle("\n".join(textwrap.wrap(text, letters)), fontsize=11, x=0.01, ha="left", fontweight="bold")
 
 
 def line(axes: Axes, x: Sequence[float], y: Sequence[float], **look: Any) -> None:
-    """A line; a single point has no line to see, and a few deserve a mark each."""
+    """Draw a line. Up to twelve points get a mark each, since a single point has no visible line."""
     axes.plot(x, y, linewidth=1.6, marker="o" if len(x) <= 12 else None, markersize=3.5, **look)
 
 
 def note(axes: Axes, text: str) -> None:
-    """``text`` in the middle of axes that stay empty."""
+    """Write ``text`` in the middle of empty axes."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=9, color=GREY)
 
 
 def shape(row: Row) -> str:
-    """Network and workers of a row, as the tail of a title."""
+    """Network and workers of a row, as the end of a title."""
     parts = []
     if row["model_layers"] is not None and row["model_hidden"] is not None:
         parts.append(f"{row['model_layers']} layers × {row['model_hidden']}")

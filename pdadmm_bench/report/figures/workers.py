@@ -21,9 +21,10 @@ _HATCH = "communication behind compute (estimate)"
 
 
 def workers_figure(row: Row) -> Figure:
-    """A bar per worker from the row's ``dist_per_worker``; medians over iterations, so that bars may differ in length.
+    """A bar per worker, from the row's ``dist_per_worker``.
 
-    The communication that hid behind computing is hatched into the end of the compute part, of which it is a part.
+    The parts are medians over iterations, so bars may differ in length. Communication that happened during computing is
+    part of the compute time; it is hatched at the end of that part.
     """
     workers = json.loads(row.get("dist_per_worker") or "[]")
     figure, (axes,) = panels(1, width=9.0, height=1.5 + 0.55 * max(1, len(workers)))
@@ -59,7 +60,7 @@ def _legend(figure: Figure, axes: Any) -> None:
     from matplotlib.patches import Patch
 
     handles, labels = axes.get_legend_handles_labels()
-    # White stripes show on the colour they lie on only.
+    # White stripes are visible only on a colour.
     handles[-1] = Patch(facecolor=BLUE, hatch="////", edgecolor="white", linewidth=0)
     figure.legend(handles, labels, loc="outside lower left", ncols=4, fontsize=8, frameon=False)
 
@@ -69,7 +70,7 @@ def _seconds(worker: dict[str, Any]) -> float:
 
 
 def _name(worker: dict[str, Any]) -> str:
-    """Layers are counted from 1, as everywhere a user sees them."""
+    """The worker and its layers, counted from 1 as in all that a user sees."""
     first, _, last = str(worker["layers"]).partition("-")
     layers = f"layer {int(first) + 1}" if last in ("", first) else f"layers {int(first) + 1}–{int(last) + 1}"
     return f"worker {worker['rank']}\n{layers}"

@@ -17,10 +17,10 @@ COLUMN = "acc_test_at_best_val"
 
 
 def accuracy_table(rows: Iterable[Row]) -> Table | None:
-    """Mean with 95 % bootstrap interval and n for each dataset, network and optimizer; None without any accuracy.
+    """Mean, 95 % bootstrap interval and n for each dataset, network and optimizer; None without any accuracy.
 
-    A cell is best only if the paired test, over seeds and corrected for every comparison of the table, calls it better
-    than each other line of its dataset, network and number of workers.
+    A cell is best only if the paired test calls it better than each other line of its dataset, network and number of
+    workers. The test pairs seeds and is corrected for all comparisons of the table.
     """
     lines = gather(rows)
     if not any(row.get(COLUMN) is not None for line in lines for row in line.rows):

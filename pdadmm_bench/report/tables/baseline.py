@@ -10,7 +10,7 @@ from pdadmm_bench.report.table import Cell, Column, Table
 
 @dataclass(frozen=True)
 class BaselineEntry:
-    """What a baseline has of one benchmark; means over its seeds, None where nothing was recorded."""
+    """One benchmark of a baseline. Values are means over its seeds; None stands for what was not recorded."""
 
     name: str
     version: str
@@ -26,7 +26,7 @@ class BaselineEntry:
 
 
 def baseline_table(entries: Iterable[BaselineEntry]) -> Table:
-    """A line per benchmark; bytes are exact, since a change of a single one is a finding."""
+    """A line per benchmark. Bytes are shown in full, since the gate reports a change of a single byte."""
     heads = [
         Column("benchmark"), Column("version"), Column("seeds", "count"), Column("test accuracy", "accuracy"),
         Column("last loss", "factor"), Column("bytes", "count"), Column("state", "count"),

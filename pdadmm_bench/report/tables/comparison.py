@@ -70,7 +70,7 @@ def verdict_words(found: Comparison) -> str:
 
 
 def decision_rule(sides: ComparedSides, smallest_difference: float, smallest_factor: float, apart: bool) -> str:
-    """What it takes for a verdict; the smallest effects are fractions of 1."""
+    """The condition under which the table calls side B better or worse; smallest effects are fractions of 1."""
     tests = sum(line.comparison.p_corrected is not None for line in sides.lines)
     if not tests:
         return f"no line was tested: a test at {100 * ALPHA:g} % needs {least_pairs(ALPHA)} pairs"
@@ -107,7 +107,7 @@ def _where(sides: ComparedSides, line: ComparisonLine) -> str:
 
 
 def _brief(change: str) -> str:
-    """Hashes and commits by their first digits."""
+    """The change with hashes and commits cut to their first digits."""
     return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30,}\b", r"\1", change)
 
 

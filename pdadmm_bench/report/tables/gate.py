@@ -20,7 +20,7 @@ _TONES: Mapping[str, Tone] = {
 
 
 class CheckResult(Protocol):
-    """What one check found: its effect (a difference of points for accuracy, a relative change else) and interval."""
+    """The result of one check: effect and interval, in points for accuracy, else as a relative change (0.1 is 10 %)."""
 
     @property
     def check(self) -> str: ...
@@ -65,14 +65,14 @@ def effect_text(found: CheckResult) -> str:
 
 
 def verdict_table(lines: Iterable[tuple[str, str, str]]) -> Table:
-    """A line per benchmark, for a terminal: verdict, name, and the words of what decided."""
+    """A line per benchmark: verdict, name, and the findings that decided, in words."""
     heads = [Column("verdict"), Column("benchmark"), Column("finding")]
     rows = [[Cell(verdict, tone=_TONES.get(verdict, "")), Cell(name), Cell(words)] for name, verdict, words in lines]
     return Table("verdicts", "", heads, rows, plain=True)
 
 
 def checks_table(results: Sequence[BenchmarkResult]) -> Table:
-    """A line per benchmark, a column per check that any of them had; what is not ok is marked."""
+    """A line per benchmark and a column per check that was made; effects that decided are marked."""
     found = [{result.check: result for result in line.findings} for line in results]
     checks = [check for check in CHECKS if any(check in each for each in found)]
     heads = [Column("benchmark", "code"), Column("verdict"), *(Column(CHECKS[check], "number") for check in checks)]

@@ -16,9 +16,10 @@ FACTORS = (1.0, 1.5, 2.0, 5.0, 10.0)
 
 
 def performance_profiles(rows: Iterable[Row]) -> dict[tuple[str, int], PerformanceProfile]:
-    """By class of machine and number of workers, the profile of median seconds to target over datasets and networks.
+    """The profile of each class of machine and number of workers.
 
-    Only runs that had the machine alone take part. There is none where nobody reached a target.
+    A problem is a dataset, a network and a target; its cost is the median of the seconds to the target. Only runs that
+    had the machine alone count. Where no run reached a target there is no profile.
     """
     found = {}
     asked = [row for row in rows if reach_of_row(row) is not None and not shared(row)]

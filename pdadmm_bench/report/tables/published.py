@@ -119,5 +119,5 @@ def _communication() -> Table:
 
 
 def _spread(deviations: Sequence[float], place: int) -> str:
-    """The printed standard deviation, where there is one that is no misprint."""
+    """The printed standard deviation; empty where there is none, or where it is a misprint (NaN)."""
     return f"± {100 * deviations[place]:.1f}" if deviations and not math.isnan(deviations[place]) else ""

@@ -25,7 +25,7 @@ class RunPlanLine:
 
 @dataclass(frozen=True)
 class WorkerPlanLine:
-    """One worker of a run: its layers, counted from 1 and with the last one, and what the cost model predicts."""
+    """One worker of a run, as the cost model predicts it. Its layers are the first and the last, counted from 1."""
 
     layers: tuple[int, int]
     parameters: int

@@ -1,4 +1,4 @@
-"""Rows gathered into the lines of a table: one per setting, its repetitions (seeds and splits) together."""
+"""Rows grouped by setting: the rows of one setting, over seeds and splits, make one line of a table."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pdadmm_bench.stats.pairing import machine_class, repetition, settings
 
 #: The settings that have a column of their own.
 OWN = ("dataset", "layers", "hidden", "gpus", "optimizer")
-#: What a column may decide: there is nothing to split for one worker, two layers have no warm
-#: start, and may have other iterations than ten.
+#: Settings that may follow from a column: a single worker has no partition, and two layers have no warm start. Such a
+#: setting is not named beside the optimizer.
 FOLLOWING = {
     **dict.fromkeys(("partition", "wire", "schedule", "microbatches", "threads"), "gpus"),
     **dict.fromkeys(("warm_start", "deepening", "iterations"), "layers"),
@@ -28,12 +28,12 @@ class SettingRows:
 
     setting: dict[str, Any]
     optimizer: str
-    """The optimizer, and after it whatever else tells this line from the optimizer's others."""
+    """The optimizer, and the settings that tell this line from other lines of the optimizer."""
     rows: list[Row]
 
     @property
     def problem(self) -> tuple[Any, ...]:
-        """What lines must share to be compared: dataset, network and workers."""
+        """Dataset, network and number of workers: lines are compared only within one problem."""
         return tuple(self.setting.get(name) for name in ("dataset", "layers", "hidden", "gpus"))
 
     @property
@@ -115,7 +115,7 @@ def setting_cells(line: SettingRows, names: Sequence[str]) -> list[Cell]:
 
 
 def _follows(name: str, setting: dict[str, Any], peers: Sequence[dict[str, Any]]) -> bool:
-    """Whether a setting only follows from a column, as a thread count does from the number of workers."""
+    """Whether a setting follows from a column, as the number of threads follows from the number of workers."""
     cause = FOLLOWING.get(name)
     if cause is None:
         return False
