@@ -1,4 +1,4 @@
-"""What result rows say, and how surely: pure functions over rows and numbers, without files, torch or display.
+"""Statistics of result rows: pure functions over rows and numbers, without files, torch or display.
 
 * :mod:`estimate`: a mean or a median with its 95 % bootstrap interval and n;
 * :mod:`metrics`: which columns can be compared, on which scale, and from which size on a difference matters;

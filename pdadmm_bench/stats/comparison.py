@@ -1,4 +1,4 @@
-"""From the rows of two sides to a line per comparison, with everything that could not be compared beside it."""
+"""Compare the rows of two sides: a line per comparison, and the reason for each row that could not be compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pair = tuple[Row, Row]
 
 @dataclass(frozen=True)
 class ComparisonLine:
-    """One metric over one group of pairs."""
+    """The comparison of one metric over one group of pairs."""
 
     setting: dict[str, Any]
     """What the pairs of the line share; ``x → y`` for what is compared."""
@@ -53,11 +53,11 @@ def compare_rows(
 
     Args:
         a, b: result rows of any status.
-        metrics: a block of lines for each.
-        by: settings that tell lines apart; pairs that differ in anything else are put together. Default: everything but
-            the seeds, so that a line repeats one experiment.
+        metrics: the columns to compare; each has its own lines.
+        by: settings that tell lines apart. Pairs that differ in other settings only are put in one line. Default: all
+            settings but the seeds, so that a line has the repetitions of one experiment.
         alpha: level of the tests, which Holm's method keeps for the whole table.
-        apart: call times faster or slower although the sides were not measured in turn.
+        apart: give verdicts about times although the sides were not measured in turn.
     """
     pairing = pair(a, b)
     blocks = _blocks(pairing.groups, by)
@@ -74,7 +74,7 @@ def compare_rows(
 
 
 def _blocks(groups: Sequence[PairGroup], by: Sequence[str] | None) -> list[tuple[dict[str, Any], list[Pair]]]:
-    """The pairs of each line, under the settings that tell it from the others (dataset and optimizer in any case)."""
+    """The pairs of each line, with the settings that tell it from others; always with dataset and optimizer."""
     if by is None:
         names = sorted({name for group in groups for name in group.a.keys() | group.b.keys()})
         shown = [
@@ -113,7 +113,7 @@ def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> Com
 
 
 def _repeats_count(metric: Metric) -> bool:
-    """A second run of the same seed measures time again; of everything else it gives the same number again."""
+    """Whether a second run of a seed is a new sample: it is one of a time, all other values are the same again."""
     return metric.kind == "time"
 
 
@@ -145,7 +145,11 @@ def _without_value(a: Row, b: Row, metric: Metric) -> str | None:
 
 
 def _final(line: ComparisonLine, apart: bool) -> Comparison:
-    """No pair at all has its reason; and a difference of times is none where the machine may have made it."""
+    """The comparison with its last verdict.
+
+    Without any pair, the reasons why pairs were left out are its reason. A difference of times gets no verdict where
+    the sides were not measured in turn, since the machine may have made it.
+    """
     found = line.comparison
     if not found.pairs and line.left_out:
         return replace(found, reason="; ".join(line.left_out))
@@ -155,7 +159,10 @@ def _final(line: ComparisonLine, apart: bool) -> Comparison:
 
 
 def values_for_json(sides: ComparedSides) -> dict[str, Any]:
-    """The comparison as plain values for JSON, in which infinity, which JSON lacks, is null: misses are counted."""
+    """The comparison as plain values for JSON.
+
+    JSON has no infinity: the time of a target that was never reached is null, and the misses are counted.
+    """
     lines = [
         {
             "metric": line.comparison.metric.name,

@@ -1,4 +1,4 @@
-"""What differs between two sides: what is compared on purpose, and what a reader should know beside it."""
+"""What differs between two sides: the settings that are compared on purpose, and all other differences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import stats
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.pairing import PairGroup
 
-#: How the layers were laid out, where that was not asked for but chosen or resolved.
+#: Columns of the layout, which is often not asked for but chosen by the program.
 LAYOUT = ("dist_device", "dist_partition", "dist_wire")
 
 Changes = dict[str, tuple[str, ...]]
@@ -22,7 +22,7 @@ def compared(groups: Iterable[PairGroup]) -> Changes:
 
 
 def other_differences(groups: Sequence[PairGroup]) -> Changes:
-    """What else differs within pairs: versions, threads, resolved hyperparameters, starting weights, time of day."""
+    """Other columns in which pairs differ: versions, threads, hyperparameters, initial weights, time of day."""
     changes = []
     for group in groups:
         for one, other in group.pairs:
@@ -39,7 +39,7 @@ def other_differences(groups: Sequence[PairGroup]) -> Changes:
 
 
 def _worth_telling(name: str, compared: Sequence[str]) -> bool:
-    """Whether a differing column says more than the settings that differ anyway."""
+    """Whether a differing column is news: it does not follow from the settings that are compared."""
     if name.partition("_")[2] in compared:
         return False
     if name.startswith("optimizer_"):
@@ -50,11 +50,10 @@ def _worth_telling(name: str, compared: Sequence[str]) -> bool:
 
 
 def in_turn(pairs: Sequence[tuple[Row, Row]]) -> bool:
-    """Whether the sides alternated, so that a machine that drifts slowed both of a pair alike.
+    """Whether the sides were measured in turn, so that a machine whose speed drifts slows both runs of a pair alike.
 
-    Sharing a seed cancels the seed's part of a time, and nothing of the machine's. In the order in which all runs were
-    started, the two of a pair have to stand near each other: at most three places apart, or a quarter of the pairs, in
-    at least half of them. Rows without a time of day count as alternating.
+    All runs are put in the order in which they were started. The median distance between the two runs of a pair has to
+    be at most three places, or a quarter of the number of pairs. Rows without a time of day count as in turn.
     """
     if not pairs:
         return True

@@ -1,8 +1,8 @@
-"""A number over repeated runs: its value, its 95 % interval and how many runs it stands on.
+"""An estimate over repeated runs: its value, its 95 % interval and the number of runs.
 
-Intervals are percentile bootstraps. That of a mean is taken at wider percentiles, so that it has the length of a
-t-interval (Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 3.2): with few runs the plain one
-is too short. BCa is worse here in both cases, see ``docs/statistics.md`` for the measured coverage.
+Intervals are percentile bootstraps. With few runs the plain interval of a mean is too short. It is therefore taken at
+wider percentiles, so that it is as long as a t-interval (Hesterberg, What Teachers Should Know About the Bootstrap,
+2015, section 3.2). BCa covers worse here, for means and for medians: ``docs/statistics.md`` has the measured coverage.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Interval = tuple[float | None, float | None]
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 
-#: No resample leaves the range of the values, and that holds the median in only 1 − 2^(1−n) of all samples: 94 % with
-#: five values, 88 % with four. So fewer than five cannot give a 95 % interval.
+#: The fewest values with an interval. No resample leaves the range of the values. That range holds the true median in
+#: only 1 − 2^(1−n) of all samples: 94 % with five values, 88 % with four. So four values cannot give a 95 % interval.
 LEAST_FOR_INTERVAL = 5
 
-# Stands for infinity while numpy interpolates, which would make NaN of ∞ − ∞; beyond the limit it is infinite again.
+# A large number stands for infinity, since numpy interpolates and ∞ − ∞ is NaN. Above the limit it is infinity again.
 _HUGE, _LIMIT = 1e150, 1e100
 
 
@@ -81,7 +81,7 @@ def known_values(values: Iterable[float | None]) -> tuple[list[float], int]:
 
 def _statistic(values: Sequence[float], statistic: Statistic) -> float:
     if min(values) == max(values):
-        return values[0]  # as it is: the mean of equal numbers can differ in the last digit
+        return values[0]  # the computed mean of equal numbers can differ in the last digit
     return _infinite(getattr(np, statistic)(_finite(values)))
 
 
@@ -105,7 +105,7 @@ def _widened(n: int) -> float:
 def _bootstrap(samples: tuple[Any, ...], statistic: Callable[..., Any], confidence: float) -> tuple[float, float]:
     found = stats.bootstrap(
         samples, statistic, method="percentile", confidence_level=confidence, n_resamples=RESAMPLES,
-        rng=np.random.default_rng(0),  # the same table from the same rows
+        rng=np.random.default_rng(0),  # the same rows always give the same interval
     ).confidence_interval  # fmt: skip
     return float(found.low), float(found.high)
 

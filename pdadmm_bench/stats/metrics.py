@@ -1,7 +1,7 @@
 """Which columns of a row can be compared, on which scale, and which way is better.
 
-Accuracies differ by points, everything else (times, bytes, losses, iterations) by a factor. A value that a run does not
-have is None; a target that it never reached is infinity.
+Accuracies are compared by their difference in points, all else (times, bytes, losses, iterations) by its ratio. A value
+that a run does not have is None. The time to a target that it never reached is infinity.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ TARGET = "time_to_target_s"
 
 @dataclass(frozen=True)
 class Metric:
-    """A column, and the smallest effect on it that anybody should care about.
+    """A column, and the smallest effect of interest on it.
 
-    ``smallest`` is a difference for accuracies (0.005 is half a point) and a relative change else (0.02 is 2 %).
+    ``smallest`` is a difference for accuracies (0.005 is half a point), else a relative change (0.02 is 2 %).
     """
 
     name: str
@@ -62,12 +62,12 @@ class Metric:
 
     @property
     def statistic(self) -> Statistic:
-        """Mean of accuracies, as papers report them; median of the rest, since one disturbed run must not decide."""
+        """The mean for accuracies, as in papers; else the median, so that one disturbed run does not decide."""
         return "median" if self.is_ratio else "mean"
 
     @property
     def of_target(self) -> bool:
-        """Whether the column speaks of the target accuracy, which both sides must then share."""
+        """Whether the column depends on the target accuracy; both sides must then have the same target."""
         return self.name.startswith("time_to_target")
 
     def value(self, row: Row) -> float | None:
@@ -90,7 +90,7 @@ class Metric:
 def metric(
     name: str, smallest_difference: float = SMALLEST_DIFFERENCE, smallest_factor: float = SMALLEST_FACTOR
 ) -> Metric:
-    """The metric of the column ``name``; raises :class:`UserError` for a column that has no better and worse."""
+    """The metric of the column ``name``; raises :class:`UserError` for a column of which neither end is better."""
     kind = _kind(name)
     if kind is None:
         raise UserError(
@@ -113,6 +113,6 @@ def _kind(name: str) -> Kind | None:
 
 
 def present(name: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether any of ``rows`` has a value in the column ``name``, or tried for one."""
+    """Whether any of ``rows`` has a value in the column ``name``, or tried to reach the target that it depends on."""
     found = metric(name)
     return any(found.value(row) is not None for row in rows)

@@ -1,10 +1,10 @@
-"""Two sides over the same problems and starts: their difference, and whether it may be called one.
+"""Paired comparison of two sides over the same problems and starts: the effect, its test, and the verdict.
 
-A pair is one value of each side; its effect is b − a, or b / a for times and sizes. The test flips the sign of each
-pair's effect (its logarithm, for ratios): if neither side were better, every pattern of signs would be as likely as the
-one observed. That is exact for few pairs, and for ties and zeros, which accuracies are full of. Differences are summed
-as they are. Ratios are summed as signed ranks, which is Wilcoxon's test: one disturbed run, or a miss, which makes an
-infinite ratio, counts as the largest pair and no more.
+A pair is one value of each side. Its effect is b − a, or b / a for times and sizes. The test flips the signs of the
+effects (of their logarithms, for ratios): if neither side is better, every pattern of signs is as likely as the one
+observed. This test is exact for few pairs, and also with ties and zeros, which are frequent among accuracies. Its
+statistic is the sum of the differences. For ratios it is the sum of their signed ranks, which is Wilcoxon's test: a
+disturbed run, or a miss with its infinite ratio, then counts as the largest pair and no more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Verdict = Literal["better", "worse", "no difference shown", "too few pairs"]
 
 ALPHA = 0.05
 
-#: All patterns of signs up to 14 pairs, as many random ones beyond.
+#: Patterns of signs: all of them up to 14 pairs, this many random ones for more pairs.
 PATTERNS = 2**14
 
 
@@ -60,8 +60,8 @@ def least_pairs(alpha: float = ALPHA) -> int:
 def compare(a: Sequence[float | None], b: Sequence[float | None], metric: Metric) -> Comparison:
     """Side ``b`` against side ``a``, pair by pair (None or NaN: no value); the verdict is left to :func:`judge`.
 
-    A ratio with a number that is not positive is no effect: such a pair counts as missing. Raises ``ValueError`` for
-    sides of different length.
+    A ratio needs two positive numbers; a pair without counts as missing. Raises ``ValueError`` for sides of different
+    length.
     """
     effects = [_effect(x, y, metric) for x, y in zip(a, b, strict=True)]
     both = [(x, y) for x, y, effect in zip(a, b, effects, strict=True) if effect is not None]
@@ -80,7 +80,7 @@ def sign_flip_p(effects: Sequence[float], ranks: bool) -> float:
     """Two-sided p-value of ``effects`` being symmetric around 0, by their sum or by that of their signed ranks."""
     scores = np.asarray(effects, dtype=float)
     if len(scores) == 1:
-        return 1.0  # either sign is as likely
+        return 1.0  # both signs are equally likely
     if ranks:
         scores = np.sign(scores) * stats.rankdata(np.abs(scores))
 
@@ -106,12 +106,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def judge(comparisons: Sequence[Comparison], alpha: float = ALPHA) -> list[Comparison]:
-    """The table with its verdicts.
+    """Give every comparison of a table its verdict.
 
-    ``b`` is better, or worse, only if the interval leaves out no difference, Holm's test over the table rejects at
-    ``alpha``, and the effect is larger than the metric's smallest effect of interest. A comparison with fewer than
-    :func:`least_pairs` pairs could not be rejected whatever its numbers, so it is not tested and costs the others
-    nothing.
+    ``b`` is better, or worse, only if three things hold: the interval leaves out no difference, the test rejects at
+    ``alpha`` after Holm's correction over the table, and the effect is larger than the metric's smallest effect of
+    interest. With fewer than :func:`least_pairs` pairs the test can never reject. Such a comparison is not tested, and
+    the correction does not count it.
     """
     tested = [place for place, found in enumerate(comparisons) if found.pairs >= least_pairs(alpha)]
     corrected = dict(zip(tested, holm([comparisons[place].p or 0.0 for place in tested]), strict=True))
@@ -167,7 +167,7 @@ def _exp(value: float) -> float:
 
 
 def _size(effect: float, metric: Metric) -> float:
-    """The effect without its direction; a ratio of 0.5 is as large as one of 2."""
+    """The size of an effect, without its direction: a ratio of 0.5 is as large as a ratio of 2."""
     return max(effect, 1 / effect if effect else math.inf) - 1 if metric.is_ratio else abs(effect)
 
 

@@ -1,8 +1,8 @@
-"""Which rows of two sides were the same problem from the same start, and why the others were not.
+"""Pairs of rows of two sides, of the same problem from the same start, and the reason why other rows have no partner.
 
-A setting on which the sides have nothing in common, one of them having a single value, is what is compared:
-``optimizer pdadmm`` against ``adam``, or 1 worker against 2. Every other setting has to agree, and dataset, features
-and network always. What is left over is counted under the reason.
+A setting is compared where the sides have no value of it in common and one side has a single value: ``pdadmm`` against
+``adam``, or 1 worker against 2. All other settings have to agree. Dataset, features and network are never
+compared. Rows without a partner are counted under the reason.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pdadmm_bench.core.spec import recorded_spec
 DATA = ("dataset", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test")
 NETWORK = ("layers", "hidden")
 
-#: Compared when the sides as a whole have nothing in common there; the rest, when they have not within one of these.
+#: These settings are compared where the two whole sides have no value in common. Other settings are compared where the
+#: rows of one dataset, network and value of these have none in common.
 MAIN = ("optimizer", "gpus")
 
-#: What is repeated: a pair agrees on these too, but they do not tell one comparison from another.
+#: The seeds. Both rows of a pair have the same, and one comparison has many.
 REPEATED = ("split_seed", "seed")
 
 #: The settings of a row without specification, by the columns that stand for them.
@@ -36,7 +37,7 @@ COLUMNS = {
     "gpus": "dist_workers", "device": "dist_device",
 }  # fmt: skip
 
-#: What a single worker has no use for, so that its value there tells nothing.
+#: Settings that have no effect with a single worker.
 LAYOUT = ("partition", "wire", "schedule", "microbatches")
 
 Settings = dict[str, Any]
@@ -44,7 +45,7 @@ Settings = dict[str, Any]
 
 @dataclass
 class PairGroup:
-    """Pairs with the same settings but for the seeds."""
+    """Pairs whose settings are the same, apart from the seeds."""
 
     a: Settings
     b: Settings
@@ -71,7 +72,7 @@ class Pairing:
 
 
 def settings(row: Row) -> Settings:
-    """What was asked for, flat, seeds left out: the row's specification, or the columns that stand for it.
+    """The flat settings of a run without seeds: from the row's specification, or the columns that stand for it.
 
     Hyperparameters set by hand are settings of their own. Raises :class:`UserError` for a broken specification.
     """
@@ -90,7 +91,7 @@ def settings(row: Row) -> Settings:
 
 
 def setting_name(name: str, rows: Iterable[Row]) -> str:
-    """``name`` as settings and repetitions call it; column names are understood. :class:`UserError` for no such one."""
+    """The name of the setting or seed that ``name`` means, which may be a column; :class:`UserError` for none."""
     valid = {key for row in rows for key in settings(row)} | set(REPEATED)
     aliases = {column: key for key, column in COLUMNS.items()} | {"workers": "gpus", "dataset_split_seed": "split_seed"}
     found = aliases.get(name, name)
@@ -129,7 +130,7 @@ def repetition(row: Row) -> tuple[Any, ...]:
 
 
 def machine_class(row: Row) -> str:
-    """What times may be compared within: processor, cores, accelerator and the device that was used."""
+    """The class of machine, within which times may be compared: processor, cores, device used and accelerator."""
     device = row.get("dist_device")
     text = f"{row.get('env_cpu')}, {row.get('env_cores')} cores, {device}"
     return f"{text} {row.get('env_gpu_count')} × {row.get('env_gpu')}" if device == "cuda" else text
@@ -223,7 +224,7 @@ def _reasons(
 
 
 def _nearest(found: Settings, others: Sequence[Settings], compared: set[str]) -> str:
-    """Why ``found`` has no partner: where it departs from the most similar of the ``others``."""
+    """Why ``found`` has no partner: how it differs from the most similar settings of the other side."""
     if not others:
         return "the other side has no run"
     kinds = {"dataset": DATA[:1], "data": DATA[1:], "network": NETWORK, "main setting": MAIN}

@@ -1,4 +1,4 @@
-"""Performance profiles: for which share of the problems is a solver within a factor of the best one?
+"""Performance profiles: the share of the problems that a solver solves within a factor of the best solver.
 
 Dolan, Moré: Benchmarking optimization software with performance profiles. Mathematical Programming 91, 2002. A miss
 never counts as solved, at any factor. With three solvers or more a profile shows how each compares with the best, not
@@ -34,13 +34,15 @@ class PerformanceProfile:
         return solved / len(ratios) if ratios else math.nan
 
     def curve(self, solver: str) -> tuple[list[float], list[float]]:
-        """The corners of the step function: factors, ascending from 1, and the share from each of them on."""
+        """The steps of the profile: factors, ascending from 1, and the share from each factor on."""
         factors = sorted({1.0, *(ratio for ratio in self.ratios[solver] if math.isfinite(ratio))})
         return factors, [self.share(solver, factor) for factor in factors]
 
 
 def performance_profile(costs: Costs) -> PerformanceProfile:
-    """The profile of ``costs[solver][problem]``: positive, such as seconds to a target; None or infinity for a miss.
+    """The profile of ``costs[solver][problem]``, which are positive, such as seconds to a target.
+
+    A miss is None or infinity.
 
     Raises ``ValueError`` for a cost that is not positive.
     """

@@ -1,7 +1,8 @@
 """Speedups: how many times faster than a named reference, with interval, and the efficiency per worker.
 
 Where repetitions of both were interleaved, or share their seeds, the speedup is the median over pairs of the ratio
-within a pair: a machine that drifts slows both sides of a pair alike. Else it is the ratio of the two medians.
+within a pair, since a machine whose speed drifts slows both runs of a pair alike. Else it is the ratio of the two
+medians.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Speedups:
 
 
 def speedup(reference_s: Sequence[float], seconds: Sequence[float], paired: bool = True) -> Estimate:
-    """How many times faster ``seconds`` are than ``reference_s``; ``paired`` if they were measured two by two.
+    """How many times faster ``seconds`` are than ``reference_s``; ``paired`` if they are pairs.
 
     Raises ``ValueError`` for pairs of different length, for no values, and for times that are not positive.
     """
@@ -61,7 +62,7 @@ def speedup(reference_s: Sequence[float], seconds: Sequence[float], paired: bool
 
 
 def efficiency(ratio: Estimate, workers: float) -> Estimate:
-    """What is left of a speedup per worker, ``workers`` being relative to the reference's."""
+    """The speedup per worker; ``workers`` is the number of workers relative to that of the reference."""
     return ratio.map(lambda value: value / workers)
 
 

@@ -1,7 +1,6 @@
-"""Time to a target accuracy, where a run that never got there is a miss and stays in the count.
+"""Time to a target accuracy. A run that never reached the target is a miss, and is counted.
 
-The clock is the training clock, on which a warm start is charged: a history with one begins later than 0 s.
-Iteration 0 is the start, before any training, and reaches nothing.
+The clock is the training clock, which includes the seconds of a warm start.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from pdadmm_bench.stats.estimate import Estimate, aggregate
 
 @dataclass(frozen=True)
 class Reach:
-    """How one run got to the target: seconds and iterations, both None for a miss.
+    """When one run reached the target, in seconds and iterations; both are None for a miss.
 
-    ``spent_s`` are its training seconds in all. A miss is known only up to there: it is censored.
+    ``spent_s`` are all its training seconds. A miss is censored there: what came later is not known.
     """
 
     seconds: float | None
@@ -28,7 +27,7 @@ class Reach:
 
 @dataclass(frozen=True)
 class TimeToTarget:
-    """Several runs on their way to the same target."""
+    """Times of several runs to the same target."""
 
     seconds: Estimate
     """Median over all runs, a miss counting as infinity."""
@@ -44,7 +43,7 @@ class TimeToTarget:
 
 
 def reach_of_row(row: Row) -> Reach | None:
-    """How the run of ``row`` got to its own target; None without a target, and for a run skipped or stopped by hand."""
+    """When the run of ``row`` reached its target; None without a target, and for a run skipped or stopped by hand."""
     if row.get("time_target_accuracy") is None or not status_of(row).tried:
         return None
     return Reach(row["time_to_target_s"], row.get("time_to_target_iterations"), row.get("time_train_s") or 0.0)

@@ -71,7 +71,7 @@ def label(setting: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
 
 
 def once(rows: Iterable[Row]) -> list[Row]:
-    """One row for each seed and split: a second run of the same seed is no second sample of an accuracy."""
+    """One row for each seed and split, since a second run of a seed is no second sample of an accuracy."""
     first: dict[Any, Row] = {}
     for row in sorted(rows, key=lambda row: (not status_of(row).complete, str(row.get("created") or ""))):
         first.setdefault(repetition(row), row)
@@ -79,22 +79,25 @@ def once(rows: Iterable[Row]) -> list[Row]:
 
 
 def quotable(rows: Sequence[Row]) -> tuple[list[Row], bool]:
-    """The rows whose times count: those that had the machine alone; where there are none all, and that it is so."""
+    """The rows whose times count, and whether they must not be quoted.
+
+    These are the rows of runs that had the machine alone. Where there is no such row, all rows are used, marked.
+    """
     alone = [row for row in rows if not shared(row)]
     return (alone, False) if alone else (list(rows), any(map(shared, rows)))
 
 
 def by_machine(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by the class of machine; times of two classes never stand in one table. Some rows ran on none."""
+    """Rows by the class of machine. Rows of runs that never started have no class and are left out."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        if row.get("dist_device") is not None:  # else it was skipped, or stopped before it was placed
+        if row.get("dist_device") is not None:
             found.setdefault(machine_class(row), []).append(row)
     return found
 
 
 def columns(lines: Sequence[SettingRows], leave_out: Sequence[str] = ()) -> list[str]:
-    """The settings with a column: the optimizer, dataset and network, and the workers where there are several."""
+    """The settings that get a column: dataset, network, optimizer, and the workers where there are several."""
     several = len({line.setting.get("gpus") for line in lines}) > 1 or any(
         (line.setting.get("gpus") or 1) > 1 for line in lines
     )

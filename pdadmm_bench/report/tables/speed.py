@@ -1,4 +1,4 @@
-"""The tables of ``pdadmm-bench profile``: what was measured of an iteration, and how it stands to its targets.
+"""The tables of ``pdadmm-bench profile``: what was measured of an iteration, beside its targets.
 
 A figure is one number of a row, such as the seconds of an iteration or their ratio to those of its products alone.
 """
@@ -39,7 +39,7 @@ NAMES = {
     "memory_peak_bytes": "peak memory",
     "memory_state_bytes": "state",
 }
-"""Figures by what a reader calls them, in the order in which they are shown."""
+"""The names of figures for a reader, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TargetVerdict:
 
     @property
     def text(self) -> str:
-        """``met`` or ``missed``, and whether the interval leaves it open."""
+        """``met`` or ``missed``, and whether the target lies within the interval."""
         if self.met is None:
             return self.reason
         open_ = self.low is not None and self.high is not None and self.low <= self.bound <= self.high
@@ -101,7 +101,7 @@ def figure_text(figure: str, value: float | None) -> str:
 
 
 def figure_name(figure: str, row: Row) -> str:
-    """What a reader calls ``figure``, and what it is relative to."""
+    """The name of ``figure`` for a reader, with the settings that it is relative to."""
     if figure == "speedup" and row.get("against"):
         other = ", ".join(f"{key}={value}" for key, value in json.loads(row["against"]).items())
         return f"times faster than with {other}"
@@ -109,7 +109,7 @@ def figure_name(figure: str, row: Row) -> str:
 
 
 def measured_text(figure: str, row: Row) -> str:
-    """A figure of ``row`` with its interval, and how many runs got there, where not all need to."""
+    """A figure of ``row`` with its interval, and how many runs reached a target, where that may fail."""
     value, low, high = _interval(row, figure)
     spread = "" if low is None else f" [{figure_text(figure, low)}, {figure_text(figure, high)}]"
     return figure_text(figure, value) + spread + (f" ({row['hits']})" if row.get("hits") else "")
@@ -164,7 +164,7 @@ def iteration_tables(row: Row) -> Iterator[Table]:
 
 
 def _beside_the_clock(row: Row) -> Iterator[tuple[str, str]]:
-    """What is no time of an iteration: rivals that were left out, sizes of products, allocations, the first one."""
+    """Facts beside the times: what was not measured, sizes of products, allocations, the first iteration."""
     for who in ("adam", "reference"):
         if reason := row.get(f"{who}_skipped"):
             yield f"without {who}", reason
@@ -192,7 +192,7 @@ def _title(row: Row) -> str:
 
 
 def _product(p: dict[str, Any]) -> str:
-    """``4 × (300, 96) (96, 64)ᵀ float32``; ᵀ where a factor lies in memory transposed."""
+    """``4 × (300, 96) (96, 64)ᵀ float32``; ᵀ marks a factor that is stored transposed."""
     factors = [
         f"({n:,}, {m:,})ᵀ" if layout == "columns" else f"({m:,}, {n:,})"
         for m, n, layout in ((p["m"], p["k"], p["left"]), (p["k"], p["n"], p["right"]))

@@ -19,7 +19,7 @@ from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.pairing import machine_class, settings
 from pdadmm_bench.stats.speedup import efficiency, speedups
 
-#: What a table puts across, with its name and heading.
+#: The quantities that speedups are shown by, and their names.
 AXES = {"workers": "workers", "layers": "depth", "hidden": "width"}
 
 
@@ -40,12 +40,12 @@ class Point:
 
     @property
     def own_reference(self) -> bool:
-        """Whether it is measured against its own optimizer, so that a single worker is as fast as itself."""
+        """Whether the reference is the single worker of the same optimizer, whose own speedup is 1."""
         return self.reference == _reference(None)
 
 
 def points_of_rows(rows: Iterable[Row], optimizer: str | None = None) -> tuple[list[Point], Counter[str]]:
-    """Every setting against a single worker of ``optimizer`` (None: of its own optimizer), and what had no reference.
+    """A point for every setting, against one worker of ``optimizer`` (None: of its own), and rows without one.
 
     Raises :class:`UserError` for an optimizer without a single-worker run, or with several different ones.
     """
@@ -83,7 +83,7 @@ def _point(
 
 
 def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = None) -> list[Point]:
-    """The rows that ``scale`` wrote; against another optimizer the ratio is that of two medians, without interval."""
+    """A point for every row of ``scale``; against another optimizer the ratio of two medians, without interval."""
     rows = list(rows)
     singles = {(row["optimizer_name"], *_scaled(row)): row for row in reversed(rows) if row["dist_workers"] == 1}
     names = {str(row["optimizer_name"]) for row in rows}
@@ -106,7 +106,7 @@ def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = N
 
 
 def _scaled(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a row of ``scale`` and its reference share."""
+    """What a row of ``scale`` and its reference have in common."""
     return _data(row), row["model_layers"], row["model_hidden"], machine_class(dict(row))
 
 
@@ -117,7 +117,7 @@ def _data(row: Mapping[str, Any]) -> str:
 def speedup_tables(points: Sequence[Point]) -> list[Table]:
     """By workers, by depth and by width, for each class of machine; lines with a single depth or width are left out.
 
-    A single worker against itself is no news and has no cell.
+    A single worker has no cell against itself.
     """
     tables: list[Table] = []
     for axis in AXES:
@@ -131,7 +131,7 @@ def speedup_tables(points: Sequence[Point]) -> list[Table]:
 
 
 def series(points: Iterable[Point], axis: str) -> list[list[Point]]:
-    """Points that differ in ``axis`` alone, in its order; a single depth or width is no series."""
+    """Groups of points that differ in ``axis`` only, ordered by it. A single depth or width makes no group."""
     lines: dict[tuple[Any, ...], dict[int, Point]] = {}
     for point in points:
         if point.workers > 1 or not point.own_reference:

@@ -21,12 +21,12 @@ from pdadmm_bench.report.table import Cell, Column, Table, cell
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
 
-#: What tells two lines apart when the rows do not carry their specification.
+#: The columns that tell two lines apart where rows have no specification.
 SETTING = (
     "dataset_name", "dataset_split", "optimizer_name", "model_layers", "model_hidden", "dist_workers", "dist_device",
 )  # fmt: skip
 
-#: In place of a time, where all runs were made side by side with others.
+#: Shown in place of a time where all runs were made side by side with others.
 NOT_TIMED = "not timed"
 
 COLUMNS = [
@@ -43,7 +43,7 @@ class SummaryLine:
     """One setting over its seeds."""
 
     label: str
-    """The optimizer, and after it whatever else tells this line from the others."""
+    """The optimizer, and the settings that tell this line from others."""
     setting: dict[str, Any]
     accuracy: Estimate
     """Mean test accuracy at the best validation accuracy, with its 95 % bootstrap interval."""
@@ -110,7 +110,7 @@ def _setting(row: Row) -> dict[str, Any]:
 
 def _label(row: Row, settings: Sequence[dict[str, Any]]) -> str:
     own = _setting(row)
-    # A setting that follows from the optimizer alone (its hyperparameters) says nothing its name does not.
+    # Only lines of the same optimizer are peers: its default hyperparameters are known by its name.
     peers = [other for other in settings if _optimizer(other) == _optimizer(own)]
     differing = [
         key
@@ -147,6 +147,6 @@ def _iteration_time(rows: Sequence[Row]) -> Estimate | None:
 
 
 def _target_of(rows: Sequence[Row], alone: Sequence[Row]) -> TimeToTarget | None:
-    """Seconds of the runs that had the machine alone; whether a target was reached is no matter of timing."""
+    """Seconds are of the runs that had the machine alone; hits and misses are of all runs."""
     every, timed = ([found for row in part if (found := reach_of_row(row))] for part in (rows, alone))
     return replace(time_to_target(every), seconds=time_to_target(timed).seconds) if every else None

@@ -1,6 +1,6 @@
-"""Tables of times and bytes: an iteration and its parts, the time to a target, what crosses between workers.
+"""Tables of times and bytes: an iteration and its parts, the time to a target, the bytes that workers exchange.
 
-A table never holds times of two classes of machines: there is one table for each class.
+Times of two classes of machines are never in one table: each class has its own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _iteration(lines: Sequence[SettingRows], names: Sequence[str]) -> tuple[list
 
 
 def split(row: Row) -> tuple[float, float, float] | None:
-    """Shares of compute, exposed communication and idle time, the mean over workers; None without a record of them."""
+    """Shares of compute, exposed communication and idle time, as means over workers; None where none was recorded."""
     workers = json.loads(row.get("dist_per_worker") or "[]")
     totals = [fmean(worker[f"{part}_s"] for worker in workers) if workers else 0.0 for part in PARTS]
     whole = sum(totals)
@@ -87,7 +87,7 @@ def _target(lines: Sequence[SettingRows], names: Sequence[str]) -> tuple[list[Co
         if not tried:
             continue
         timed, flagged = quotable(tried)
-        # Whether a run reached it is no matter of timing: hits and misses of all runs count.
+        # All runs count as hits or misses, also those whose times do not count.
         every = time_to_target(reach for row in tried if (reach := reach_of_row(row)))
         found = time_to_target(reach for row in timed if (reach := reach_of_row(row)))
         table.append(
