@@ -21,6 +21,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_per_worker(asked: int | None, workers: int) -> int:
+    """CPU threads of each of ``workers`` workers on this machine.
+
+    What the user ``asked`` for, else ``OMP_NUM_THREADS``, else the cores divided among the workers, at least one.
+    """
+    if asked:
+        return asked
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(variable) if variable.isdigit() else cores() // workers)
+
+
 def environment() -> dict[str, str | int | bool | None]:
     """Flat ``env_*`` facts for every result row: code, interpreter, libraries, processor, accelerator.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pdadmm_bench.core.env import cores
+from pdadmm_bench.core.env import cores, threads_per_worker
 from pdadmm_bench.core.errors import DataError, UserError, unknown
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import DataSpec, RunSpec
@@ -114,7 +113,7 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
             spec=spec,
             settings=settings,
             code=codes[spec.optimizer],
-            threads=threads(spec, options.jobs),
+            threads=threads_per_worker(spec.threads, spec.gpus * options.jobs),
             found=rows if isinstance(rows, Found) else Found(None, False, ()),
         )
         run.look(results, report)
@@ -131,15 +130,6 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
             estimates[alike] = estimate(run.spec, run.threads)
         run.estimate = estimates[alike]
     return plan
-
-
-def threads(spec: RunSpec, jobs: int) -> int:
-    """Threads of each worker: the suite's, else ``OMP_NUM_THREADS``, else the cores divided among all workers."""
-    if spec.threads:
-        return spec.threads
-    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
-        return max(1, int(os.environ["OMP_NUM_THREADS"]))
-    return max(1, cores() // (spec.gpus * jobs))
 
 
 def _look_for(data: DataSpec, options: PlanOptions) -> Found | DataError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pdadmm_bench.core.env import cores
+from pdadmm_bench.core.env import threads_per_worker
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.base import Optimizer
@@ -66,7 +66,7 @@ def resolve(
     return ResolvedRun(
         spec=spec,
         device=device,
-        threads=threads_per_worker(spec),
+        threads=threads_per_worker(spec.threads, int(os.environ.get("LOCAL_WORLD_SIZE", spec.gpus))),
         optimizer=optimizer,
         shape=shape,
         layout=layout_of(spec, optimizer.cost_profile, shape, workers) if shape else None,
@@ -94,15 +94,6 @@ def check_device(spec: RunSpec, device: torch.device) -> None:
         raise UserError("--cuda-graphs needs a CUDA device; this run is on a CPU")
     if spec.precision == "tf32" and device.type != "cuda":
         raise UserError("--precision tf32 is a format of CUDA devices; on a CPU use fp32 or bf16")
-
-
-def threads_per_worker(spec: RunSpec) -> int:
-    """``--threads``, else ``OMP_NUM_THREADS``, else the cores divided among this machine's workers."""
-    if spec.threads:
-        return spec.threads
-    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
-        return max(1, int(os.environ["OMP_NUM_THREADS"]))
-    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", spec.gpus)))
 
 
 def make_optimizer(spec: RunSpec, device: torch.device, rows: int = 0) -> Optimizer[Any]:

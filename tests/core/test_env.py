@@ -1,9 +1,14 @@
-"""What a row says of the machine."""
+"""What a row says of the machine, and how its cores are shared."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+from pdadmm_bench.core.env import threads_per_worker
 
 
 def test_devices_are_seen_once_torch_is_there() -> None:
@@ -20,3 +25,15 @@ def test_devices_are_seen_once_torch_is_there() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "workers", "threads"),
+    [(3, "2", 1, 3), (None, "2", 1, 2), (None, "", 2, 4), (None, "many", 2, 4), (None, "", 16, 1), (None, "0", 1, 1)],
+)
+def test_the_threads_of_a_worker(
+    asked: int | None, variable: str, workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert threads_per_worker(asked, workers) == threads

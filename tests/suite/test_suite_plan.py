@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.suite import plan as planning
 from pdadmm_bench.suite.estimate import EtaEstimate, estimate
 from pdadmm_bench.suite.file import read
 from pdadmm_bench.suite.plan import Plan, PlannedRun, PlanOptions, make_plan
@@ -46,13 +46,13 @@ def results(tmp_path: Path) -> Results:
 @pytest.fixture
 def planned(tmp_path: Path, results: Results, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``planned(text, …)`` is the plan of a suite on a machine with four cores."""
-    monkeypatch.setattr(planning, "cores", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
-    def make(text: str = TEXT, told: list[str] | None = None, **choice: Any) -> Plan:
+    def make(text: str = TEXT, told: list[str] | None = None, **options: Any) -> Plan:
         path = tmp_path / "mine.toml"
         path.write_text(text)
-        return make_plan(read(path), results, PlanOptions(**choice), (told if told is not None else []).append)
+        return make_plan(read(path), results, PlanOptions(**options), (told if told is not None else []).append)
 
     return make
 

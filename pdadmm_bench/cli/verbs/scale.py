@@ -27,7 +27,7 @@ def scale(
     ] = ("auto"),
     microbatches: Annotated[int | None, typer.Option(min=1, help="per pipelined step [default: 4 × workers]")] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each worker [default: cores // most]")
+        int | None, typer.Option(min=1, help="CPU threads of each worker [default: OMP_NUM_THREADS, or cores // most]")
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="timed iterations per measurement")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="measurements of each configuration, interleaved")] = 5,
@@ -41,7 +41,7 @@ def scale(
     Every worker has as many threads as the single one. Without --dataset, the shape options give generated data.
     """
     from pdadmm_bench.cli.views import console
-    from pdadmm_bench.core.env import cores
+    from pdadmm_bench.core.env import threads_per_worker
     from pdadmm_bench.core.files import check_writable, write_atomic
     from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure
     from pdadmm_bench.report.tables.scaling import scaling_table
@@ -54,7 +54,7 @@ def scale(
         check_writable(json_file)
     counts = _numbers("workers", workers)
     common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "warm_start": "none"}
-    common |= {"threads": threads or max(1, cores() // max(counts)), "dataset": dataset or "sbm"}
+    common |= {"threads": threads_per_worker(threads, max(counts)), "dataset": dataset or "sbm"}
     points = scaling_points(
         {**common, "partition": partition}, optimizers=optimizer or ["pdadmm", "adam"],
         layers=_numbers("layers", layers), schedules=schedule.split(","), workers=counts,
