@@ -1,24 +1,38 @@
-# make run: environment, then the main job on the real PubMed.   make test: environment, then the tests.
+# make run: environment, then the main job on the real PubMed.   make test: environment, linters, every test.
+# make check: environment, then the quick tests: no several workers, no server, no browser, no network, nothing slow.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint format venv clean
+WORKFLOWS := $(wildcard .github/workflows/*.yml examples/*/.github/workflows/*.yml)
+
+.PHONY: run check test lint format venv clean
 
 run: venv
 	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all --threads 1
 
-# In two processes, each with one thread: the tests start workers of their own, and tiny products only suffer from more.
+# Two processes of one thread each: the tests start workers of their own, and tiny products get slower with more threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+check: venv
+	$(PYTEST) --dist loadscope -m "not (slow or dist or server or browser or network)"
+
 test: venv lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) --dist loadfile
 
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint --failure-threshold style Dockerfile
+	$(BIN)/shellcheck --severity=style .ci/run runners/slurm/run.sbatch
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/kubernetes-validate --strict runners/kubernetes/job.yaml
+	$(BIN)/zizmor --offline --no-progress --quiet --config .github/zizmor.yml $(WORKFLOWS)
 
 format: venv
 	$(BIN)/ruff check --fix .

@@ -60,7 +60,7 @@ def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 def hold(
     install: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Hold:
-    """The optimizer ``held``: a run with it waits in its third iteration until the test releases it."""
+    """The optimizer ``held``: a run with it is slow from its third iteration on, until the test releases it."""
     hold = Hold(tmp_path_factory.mktemp("hold") / "hold")
     hold.file.touch()
     monkeypatch.setenv(HOLD_VARIABLE, str(hold.file))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from shell import DATASET, finish, rows_of, start, tiny_suite
 
 from pdadmm_bench.tracking import store
@@ -33,11 +34,6 @@ if found := shutil.which("initdb"):
 DRIVER = importlib.util.find_spec("psycopg2")
 
 SUITE = tiny_suite('[[entry]]\noptimizer = ["sgd", "adam"]\nseeds = 100\n', iterations=1)
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +135,7 @@ def suite_killed_under(server: Server, folder: Path, cache: Path) -> str:
     return command
 
 
+@pytest.mark.server
 @pytest.mark.slow
 @pytest.mark.skipif(BINARIES is None, reason="needs PostgreSQL (Debian: postgresql)")
 @pytest.mark.skipif(DRIVER is None, reason="needs psycopg2 (pip install psycopg2-binary)")

@@ -31,6 +31,7 @@ targets = { ratio_to_floor = { most = 1.1 } }
 """
 
 
+@pytest.mark.slow
 def test_a_process_measures_in_turn_and_writes_a_flat_row(tmp_path: Path) -> None:
     arguments = ("profile", *SHAPE, "--repeats", "5", "--json", "rows.json")
     answer = finish(start(*arguments, cwd=tmp_path, cache=tmp_path))
@@ -91,11 +92,12 @@ def test_rivals_can_be_left_out(cli: Cli, folder: Path) -> None:
     assert "budget leaves 0 s" in answer.out
 
 
+@pytest.mark.slow
 def test_ctrl_c_shows_what_was_measured(tmp_path: Path, hold: Hold) -> None:
-    endless = FILE.split("[[entry]]")[1].replace("far too fast", "endless") + 'optimizer = "held"\n'
-    (tmp_path / "mine.toml").write_text(f"{FILE}[[entry]]{endless}")
+    endless = FILE.split("[[entry]]")[1].replace("far too fast", "endless").replace("repeats = 3", "repeats = 100000")
+    (tmp_path / "mine.toml").write_text(f'{FILE}[[entry]]{endless}optimizer = "held"\n')
     process = start("profile", "mine.toml", "--json", "rows.json", cwd=tmp_path, cache=tmp_path)
-    hold.wait()
+    hold.wait(process)
     process.send_signal(signal.SIGINT)
     answer = finish(process)
     assert answer.code == 130

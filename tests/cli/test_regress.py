@@ -42,6 +42,7 @@ def test_no_baseline_passes_and_says_so(cli: Cli, suite: Path) -> None:
     assert ElementTree.parse(suite / "gate.xml").find("testsuite").get("skipped") == "1"  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: Path) -> None:
     """One recording for what follows from it: the same code passes, and another machine's times are refused."""
     shutil.copy(migrated, suite / "mlflow.db")
@@ -121,6 +122,7 @@ def test_benchmarks_whose_process_is_killed_cannot_be_compared() -> None:
             probe.check_code()
 
 
+@pytest.mark.slow
 def test_a_calibration_goes_on_with_what_was_kept(cli: Cli, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also after Ctrl-C, and only with what was measured of the same benchmarks on this class of machine."""
     passes: list[list[str]] = []

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_optimizers import Hold, wait_until
+from fake_optimizers import Hold
 from shell import DATA, DATASET, TINY, Answer, Cli, finish, rows_of, start
+from waiting import wait_until
 
 from pdadmm_bench.core.rows import FIXED
 
@@ -27,6 +28,7 @@ def two_at_once(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) ->
     return folder, first, second
 
 
+@pytest.mark.slow
 def test_two_optimizers_with_two_seeds(two_at_once: tuple[Path, Answer, Answer]) -> None:
     folder, answer, _ = two_at_once
     assert answer.code == 0, answer.err
@@ -48,6 +50,7 @@ def test_two_optimizers_with_two_seeds(two_at_once: tuple[Path, Answer, Answer])
     assert len({row["run_id"] for row in rows} | {row["mlflow_run_id"] for row in rows}) == 8
 
 
+@pytest.mark.slow
 def test_off_a_terminal_the_output_is_plain_lines(two_at_once: tuple[Path, Answer, Answer]) -> None:
     _, answer, _ = two_at_once
     lines = answer.err.splitlines()
@@ -59,6 +62,7 @@ def test_off_a_terminal_the_output_is_plain_lines(two_at_once: tuple[Path, Answe
     assert [line.split()[1] for line in answer.out.splitlines() if line.startswith("│")] == ["adam", "pdadmm"]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_leaves_the_others_alone(two_at_once: tuple[Path, Answer, Answer]) -> None:
     folder, _, answer = two_at_once
     assert answer.code == 1, answer.err
@@ -69,6 +73,7 @@ def test_a_run_that_diverges_leaves_the_others_alone(two_at_once: tuple[Path, An
     assert (other["optimizer_name"], other["status"]) == ("adagrad", "ok")
 
 
+@pytest.mark.slow
 def test_quiet_is_failures_and_the_table(two_at_once: tuple[Path, Answer, Answer]) -> None:
     _, _, answer = two_at_once
     (line,) = answer.err.splitlines()
@@ -76,6 +81,7 @@ def test_quiet_is_failures_and_the_table(two_at_once: tuple[Path, Answer, Answer
     assert "1 diverged" in answer.out
 
 
+@pytest.mark.slow
 def test_two_commands_share_a_fresh_folder(two_at_once: tuple[Path, Answer, Answer]) -> None:
     folder, _, _ = two_at_once
     from mlflow import MlflowClient
@@ -88,17 +94,19 @@ def test_two_commands_share_a_fresh_folder(two_at_once: tuple[Path, Answer, Answ
     assert {row["mlflow_run_id"] for row in written} < {run.info.run_id for run in runs}
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path, hold: Hold) -> None:
-    options = ("--iterations", "100", "--optimizer", "held", "--optimizer", "sgd", "--json", "rows.json")
+    options = ("--iterations", "2000", "--optimizer", "held", "--optimizer", "sgd", "--json", "rows.json")
     process = start(*TINY, *options, cwd=with_store, cache=shared_cache)
-    hold.wait()
+    hold.wait(process)
     process.send_signal(signal.SIGINT)
     answer = finish(process)
     assert answer.code == 130, answer.err
     assert "Traceback" not in answer.err
     assert "1 interrupted" in answer.out
     (row,) = rows_of(with_store / "rows.json")
-    assert (row["status"], row["optimizer_name"], row["iterations"]) == ("interrupted", "held", 2)
+    assert (row["status"], row["optimizer_name"]) == ("interrupted", "held")
+    assert 2 <= row["iterations"] < 2000
     assert row["acc_test_final"] is not None
     from mlflow import MlflowClient
 
@@ -110,29 +118,29 @@ def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path, hold:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_run_with_checkpoints_goes_on(
     with_store: Path, shared_cache: Path, hold: Hold, number: signal.Signals
 ) -> None:
     """Asked to stop, it ends its iteration, makes a checkpoint and says so. Killed, it goes on from the last one."""
-    run = (*TINY, "--iterations", "30", "--optimizer", "held", "--json", "rows.json")
+    run = (*TINY, "--iterations", "2000", "--optimizer", "held", "--json", "rows.json")
     command = (*run, "--checkpoint", "kept", "--checkpoint-every", "1e-9")
     process = start(*command, cwd=with_store, cache=shared_cache)
-    hold.wait()
+    hold.wait(process)
     process.send_signal(number)
-    hold.release()
     answer = finish(process)
-    done = 2
+    hold.release()
     if number is not signal.SIGKILL:
-        done = 3
         assert answer.code == 130, answer.err
         (row,) = rows_of(with_store / "rows.json")
-        assert (row["status"], row["iterations"]) == ("interrupted", done)
-        assert f"stopped by the user; iteration {done} is kept in kept/held-sbm-" in answer.err
+        assert row["status"] == "interrupted"
+        assert f"stopped by the user; iteration {row['iterations']} is kept in kept/held-sbm-" in answer.err
     again = finish(start(*command, cwd=with_store, cache=shared_cache))
     assert again.code == 0, again.err
     (row,) = rows_of(with_store / "rows.json")
-    assert row["env_continued_from"] == done
-    assert f"going on after iteration {done} of 30 of 2 layers, from the checkpoint in kept/held-sbm-" in again.err
+    done = row["env_continued_from"]
+    assert 2 <= done < 2000
+    assert f"going on after iteration {done} of 2000 of 2 layers, from the checkpoint in kept/held-sbm-" in again.err
     assert list((with_store / "kept").iterdir()) == []
     finish(start(*run, cwd=with_store, cache=shared_cache))
     (whole,) = rows_of(with_store / "rows.json")
@@ -367,7 +375,7 @@ def test_an_interrupt_before_training_is_quiet(
         f"import pathlib, time\ndef card():\n    pathlib.Path({str(reached)!r}).touch()\n    time.sleep(600)\n"
     )
     process = start(*TINY, "--dataset", "endless", cwd=with_store, cache=shared_cache)
-    wait_until(reached.exists)
+    wait_until(reached.exists, process)
     process.send_signal(signal.SIGTERM)
     answer = finish(process)
     assert answer.code == 130, answer.err

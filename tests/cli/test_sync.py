@@ -202,6 +202,7 @@ def test_a_failed_run_is_uploaded_as_one(with_store: Path, cli: Cli) -> None:
     assert run.data.tags["status_reason"]
 
 
+@pytest.mark.slow
 def test_a_suite_that_starts_again_sends_what_was_left(with_store: Path, cli: Cli) -> None:
     Path("mine.toml").write_text(SUITE)
     assert cli("suite", "mine.toml", "--quiet", "--filter", "optimizer=adam", *AWAY).code == 0

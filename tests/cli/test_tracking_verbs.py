@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 import typer
+from ports import answers, free_port
+from waiting import PATIENCE_S, wait_until
 
 from pdadmm_bench.cli.verbs.doctor import Finding, doctor, findings
 from pdadmm_bench.cli.verbs.ui import ui
@@ -54,31 +54,25 @@ def test_ui_of_a_server_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert "open http://tracker:5000" in capsys.readouterr().out
 
 
+@pytest.mark.server
 @pytest.mark.slow
-def test_ui_serves_and_ends_on_ctrl_c(busy_port: int) -> None:
+def test_ui_serves_and_ends_on_ctrl_c() -> None:
     Path("mlflow.db").touch()
-    port = busy_port + 1
+    port = free_port()
     code = f"from pdadmm_bench.cli.verbs.ui import ui; ui(port={port})"
     with Path("log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=log, stderr=log, start_new_session=True, text=True
+        )
     try:
-        assert _answers(f"http://127.0.0.1:{port}/health"), Path("log").read_text()
+        wait_until(lambda: server.poll() is not None or answers(f"http://127.0.0.1:{port}/health"))
+        assert server.poll() is None, Path("log").read_text()
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        code = server.wait(60)
+        code = server.wait(PATIENCE_S)
     assert code == 0, Path("log").read_text()
     with pytest.raises(ProcessLookupError):  # nothing outlives it
         os.killpg(server.pid, 0)
-
-
-def _answers(url: str) -> bool:
-    for _ in range(120):
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            time.sleep(0.5)
-    return False
 
 
 def found(**places: Path | str | None) -> dict[str, Finding]:

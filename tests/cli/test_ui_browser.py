@@ -13,6 +13,7 @@ from shell import DATA, Cli
 MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
 
 
+@pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
 def test_the_ui_compares_the_runs_of_one_invocation(

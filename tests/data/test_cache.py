@@ -114,6 +114,7 @@ def test_readable_cache_is_enough(tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.slow
 def test_a_hit_needs_neither_raw_files_nor_graph_libraries(tiny):
     made = tiny("cora")
     load_problem(DataSpec(dataset="cora", hops=1), data_root=made.root)

@@ -217,6 +217,7 @@ def test_interrupted_download_is_continued(upstream, cache):
     assert not kept & set(upstream.asked), "fetched again what was already there"
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_at_once(upstream, cora, cache):
     code = (
         "from pdadmm_bench.core.spec import DataSpec; from pdadmm_bench.data.load import load_problem\n"

@@ -103,6 +103,7 @@ def test_bf16_products_are_close_and_leave_the_type_alone():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.slow
 def test_a_bf16_step_goes_along_the_rounded_direction_that_was_multiplied(compiled):
     p, gap, r, W = (t.float() for t in random(0, (300, 20), (300, 20), (300, 10), (10, 20)))
     products = Products("bf16", compile=compiled)

@@ -6,12 +6,11 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dockerfile
 import pytest
 import yaml
-from dockerfile import ROOT
-from image import Image
+from installed import ROOT, Installed
+from ports import free_port
+from waiting import wait_until
 
 PROGRAMS = next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
 PASSWORD = "7fd1b0"
@@ -32,16 +31,12 @@ TINY = (
     "--layers", "2", "--hidden", "8", "--iterations", "4",
 )  # fmt: skip
 pytestmark = [
+    pytest.mark.server,
     pytest.mark.slow,
     pytest.mark.skipif(
         PROGRAMS is None, reason="needs the programs of PostgreSQL (Debian: apt-get install postgresql)"
     ),
 ]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +77,14 @@ def database(services: dict[str, Any]) -> Iterator[int]:
 class Server:
     """The service mlflow, on another port."""
 
-    image: Image
+    installed: Installed
     address: str
     health: list[str]
 
     def is_healthy(self, folder: Path) -> bool:
         """What the health check of the image says."""
         try:
-            self.image.run(*self.health, folder=folder)
+            self.installed.run(*self.health, folder=folder)
         except AssertionError:
             return False
         return True
@@ -107,33 +102,31 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(
-    image: Image, services: dict[str, Any], database: int, tmp_path_factory: pytest.TempPathFactory
+    installed: Installed, services: dict[str, Any], database: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """Started as compose.yaml says, with the addresses and folders of this machine."""
     service, port, folder = services["mlflow"], free_port(), tmp_path_factory.mktemp("server")
     command = [
-        dockerfile.below(word, image.root).replace("5000", str(port))
+        word.replace("5000", str(port)).replace("=/artifacts", f"={installed.root}/artifacts")
         for word in service["entrypoint"] + service["command"]
     ]
     settings = {
         name: value.replace("@database:5432", f"@127.0.0.1:{database}")
         for name, value in service["environment"].items()
     }
-    (text,) = (step.value for step in dockerfile.stage("ui") if step.word == "HEALTHCHECK")
-    health = json.loads(text[text.index("[") :])
+    (text,) = re.findall(r"HEALTHCHECK [^[]*CMD (\[.*\])", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    health = json.loads(text)
     health[-1] = health[-1].replace("5000", str(port))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [image.root / "opt/venv/bin" / command[0], *command[1:]],
-            cwd=folder, env=image.variables(folder, **settings), stdout=log, stderr=log, start_new_session=True,
+            [installed.programs / command[0], *command[1:]],
+            cwd=folder, env=installed.variables(folder, **settings), stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-    server = Server(image, f"http://127.0.0.1:{port}", health)
+    server = Server(installed, f"http://127.0.0.1:{port}", health)
     try:
         assert not server.is_healthy(folder)  # so soon, it cannot be
-        end = time.monotonic() + 120
-        while not server.is_healthy(folder):
-            assert process.poll() is None and time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(1)
+        wait_until(lambda: process.poll() is not None or server.is_healthy(folder))
+        assert process.poll() is None, (folder / "log").read_text()
         yield server
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -144,7 +137,7 @@ def server(
 def test_a_run_ends_up_on_the_server(server: Server, services: dict[str, Any], database: int, tmp_path: Path) -> None:
     variable = {"MLFLOW_TRACKING_URI": server.address}
     assert set(variable) == set(services["bench"]["environment"])
-    server.image.run("pdadmm-bench", "run", *TINY, folder=tmp_path, **variable)
+    server.installed.run("pdadmm-bench", "run", *TINY, folder=tmp_path, **variable)
     assert not list(tmp_path.glob("ml*"))  # nothing beside the server
 
     import psycopg2
@@ -153,8 +146,8 @@ def test_a_run_ends_up_on_the_server(server: Server, services: dict[str, Any], d
     with contextlib.closing(connection), connection.cursor() as cursor:
         cursor.execute("SELECT status, count(*) FROM runs GROUP BY status")
         assert cursor.fetchall() == [("FINISHED", 2)]  # the run and its parent
-    assert len(list((server.image.root / "artifacts").rglob("row.json"))) == 1
-    assert not server.image.network_log.exists(), server.image.network_log.read_text()
+    assert len(list((server.installed.root / "artifacts").rglob("row.json"))) == 1
+    assert not server.installed.network_log.exists(), server.installed.network_log.read_text()
 
 
 def test_the_server_answers_to_its_names_only(server: Server) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import typer
-from dockerfile import ROOT
+from installed import ROOT
 
 from pdadmm_bench.cli.main import app
 from pdadmm_bench.data.cards import Card
@@ -45,11 +45,13 @@ def text(page: Path) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_every_page_is_there(site: Path) -> None:
     pages = {path.name for path in site.glob("*.html")}
     assert pages == {"404.html", *(f"{path.stem}.html" for path in ROOT.glob("docs/*.md"))}
 
 
+@pytest.mark.slow
 def test_the_reference_of_the_command_has_every_verb_and_option(site: Path) -> None:
     page = text(site / "cli.html")
     group: Any = typer.main.get_command(app)
@@ -60,6 +62,7 @@ def test_the_reference_of_the_command_has_every_verb_and_option(site: Path) -> N
     assert "units of every hidden layer" in page  # from the models, which the verbs read when they are asked for help
 
 
+@pytest.mark.slow
 def test_the_reference_of_python_has_the_contracts(site: Path) -> None:
     page = (site / "api.html").read_text(encoding="utf-8")
     methods = {name for name, value in vars(Optimizer).items() if callable(value) and not name.startswith("_")}
@@ -69,6 +72,7 @@ def test_the_reference_of_python_has_the_contracts(site: Path) -> None:
     assert not re.search(r":(class|mod|func|meth|attr):", page)
 
 
+@pytest.mark.slow
 def test_guides_are_those_of_the_repository(site: Path) -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert "class RMSprop(GradientOptimizer):" in guide
@@ -78,12 +82,14 @@ def test_guides_are_those_of_the_repository(site: Path) -> None:
         assert path.read_text(encoding="utf-8").strip() in text(site / "machines.html")
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_another_server(site: Path) -> None:
     for page in site.glob("*.html"):
         tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text(encoding="utf-8"))
         assert not [tag for tag in tags if re.search(r'(?:src|href)="?(?:https?:)?//', tag)], page.name
 
 
+@pytest.mark.slow
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
     """So does a page that the navigation has not: what --strict is relied on for here."""
     (tmp_path / "docs").mkdir()

@@ -13,8 +13,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
-from dockerfile import ROOT
-from image import Image
+from installed import ROOT, Installed
 
 from pdadmm_bench import __version__
 from pdadmm_bench.core import resources
@@ -24,11 +23,13 @@ TINY = (
     "--layers", "2", "--hidden", "8", "--iterations", "4", "--json", "rows.json",
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
-def contents(image: Image) -> dict[str, bytes]:
+def contents(installed: Installed) -> dict[str, bytes]:
     """Every file in the wheel."""
-    with zipfile.ZipFile(image.wheel) as archive:
+    with zipfile.ZipFile(installed.wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
@@ -43,8 +44,10 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def test_the_package_and_its_data_are_in_the_wheel_and_nothing_else(image: Image, contents: dict[str, bytes]) -> None:
-    source = image.root / "src"
+def test_the_package_and_its_data_are_in_the_wheel_and_nothing_else(
+    installed: Installed, contents: dict[str, bytes]
+) -> None:
+    source = installed.source
     expected = {f"pdadmm_bench/{name}": data for name, data in files(source / "pdadmm_bench").items()}
     for folder in resources.FOLDERS:
         expected |= {f"pdadmm_bench/share/{folder}/{name}": data for name, data in files(source / folder).items()}
@@ -54,10 +57,10 @@ def test_the_package_and_its_data_are_in_the_wheel_and_nothing_else(image: Image
 
 
 def test_the_same_wheel_comes_from_the_source_distribution(
-    image: Image, contents: dict[str, bytes], tmp_path: Path
+    installed: Installed, contents: dict[str, bytes], tmp_path: Path
 ) -> None:
     """``python -m build`` makes both, the wheel from the files of the source distribution."""
-    shutil.copytree(image.root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    shutil.copytree(installed.source, tmp_path / "src", ignore=shutil.ignore_patterns("build", "*.egg-info"))
     for name in ("docs", "tests", "tools", "constraints.txt"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / "src" / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), "src"]
@@ -73,35 +76,42 @@ def test_the_same_wheel_comes_from_the_source_distribution(
 
 
 def test_the_installed_command_needs_no_source_tree_and_no_network(
-    image: Image, migrated: Path, tmp_path: Path
+    installed: Installed, migrated: Path, tmp_path: Path
 ) -> None:
     shutil.copy(migrated, tmp_path / "mlflow.db")
-    said = image.run("pdadmm-bench", "run", *TINY, folder=tmp_path)
+    said = installed.run("pdadmm-bench", "run", *TINY, folder=tmp_path)
     (row,) = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))
     assert (row["status"], row["env_version"], row["env_commit"]) == ("ok", __version__, None)
     assert "warning" not in said.lower()
-    where = image.run("python", "-c", "import pdadmm_bench; print(pdadmm_bench.__file__)", folder=tmp_path)
-    assert where.startswith(str(image.root / "opt/venv/lib"))
-    assert not image.network_log.exists(), image.network_log.read_text()
+    where = installed.run("python", "-c", "import pdadmm_bench; print(pdadmm_bench.__file__)", folder=tmp_path)
+    assert where.startswith(str(installed.packages))
+    assert not installed.network_log.exists(), installed.network_log.read_text()
 
 
-def test_the_network_would_have_been_missed(image: Image, tmp_path: Path) -> None:
+def test_the_network_would_have_been_missed(installed: Installed, tmp_path: Path) -> None:
     """What the tests here rely on: an attempt to reach another machine fails and leaves a trace."""
     attempt = (
         "import socket\ntry: socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError as error: print(error)"
     )
-    assert "no network here" in image.run("python", "-c", attempt, folder=tmp_path, NETWORK_LOG=str(tmp_path / "log"))
+    assert "no network here" in installed.run(
+        "python", "-c", attempt, folder=tmp_path, NETWORK_LOG=str(tmp_path / "log")
+    )
     assert "192.0.2.1" in (tmp_path / "log").read_text()
 
 
-def test_cards_suites_and_published_numbers_are_found(image: Image, tmp_path: Path) -> None:
-    listed = image.run("pdadmm-bench", "list", "datasets", folder=tmp_path).splitlines()[1:]
+def test_the_command_is_there_without_arguments(installed: Installed, tmp_path: Path) -> None:
+    assert "Usage: pdadmm-bench" in installed.run("pdadmm-bench", "--help", folder=tmp_path)
+    assert "--host" in installed.run("pdadmm-bench", "ui", "--help", folder=tmp_path)
+
+
+def test_cards_suites_and_published_numbers_are_found(installed: Installed, tmp_path: Path) -> None:
+    listed = installed.run("pdadmm-bench", "list", "datasets", folder=tmp_path).splitlines()[1:]
     assert {line.split()[0] for line in listed if line} >= {path.stem for path in ROOT.glob("datasets/*.toml")}
     look = (
         "from pdadmm_bench.core.resources import *; print(find('reports/published/accuracy.toml'), *names('runners'))"
     )
-    published, *suites = image.run("python", "-c", look, folder=tmp_path).split()
-    assert published.startswith(str(image.root / "opt/venv/lib"))
+    published, *suites = installed.run("python", "-c", look, folder=tmp_path).split()
+    assert published.startswith(str(installed.packages))
     assert suites == sorted(path.stem for path in ROOT.glob("runners/*.toml"))
 
 

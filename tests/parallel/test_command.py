@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from command import DATA, SAME, Commands, row_of_one_worker
+from ports import free_port
 
 from pdadmm_bench.cli.main import main
 
 pytestmark = pytest.mark.dist
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_torchrun_gives_the_weights_of_one_worker(commands: Commands, kept: Path) -> None:

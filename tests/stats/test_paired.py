@@ -194,6 +194,7 @@ def shown(found: Comparison) -> bool:
     return found.verdict in ("better", "worse")
 
 
+@pytest.mark.slow
 def test_a_null_is_called_a_difference_in_at_most_five_percent() -> None:
     """200 nulls: a rate of 5 % gives 10 ± 3.1. The plain test must err at about its level, or it would be useless."""
     rng = np.random.default_rng(4)
@@ -202,11 +203,13 @@ def test_a_null_is_called_a_difference_in_at_most_five_percent() -> None:
     assert 10 - 3 * 3.1 <= sum((comparison.p or 0.0) <= 0.05 for comparison in found) <= 10 + 3 * 3.1
 
 
+@pytest.mark.slow
 def test_a_table_of_nulls_seldom_has_any_difference() -> None:
     rng = np.random.default_rng(5)
     assert sum(any(map(shown, simulated(rng, 1.0, lines=5))) for _ in range(40)) <= 2 + 2 * 1.4
 
 
+@pytest.mark.slow
 def test_a_true_slowdown_is_found() -> None:
     """20 % under this noise, with ten pairs."""
     rng = np.random.default_rng(6)
@@ -215,6 +218,7 @@ def test_a_true_slowdown_is_found() -> None:
     assert "better" not in found
 
 
+@pytest.mark.slow
 def test_accuracies_with_ties_are_calibrated_too() -> None:
     """Test sets of 1000 nodes: accuracies are multiples of 0.001, and equal ones are common."""
     rng = np.random.default_rng(7)

@@ -280,6 +280,7 @@ def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
     assert len(drawn["speedup"].panels) == 3
 
 
+@pytest.mark.slow
 def test_the_shipped_suites_are_what_they_say() -> None:
     suites = {name: read(find(name)) for name in ("smoke", "accuracy", "scaling", "ci", "paper-g")}
     assert [name for name, suite in suites.items() if not suite.save] == ["smoke"]

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from waiting import PATIENCE_S
+
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.cache import CACHE_VARIABLE
 from pdadmm_bench.data.load import load_problem
@@ -32,7 +34,6 @@ PROBLEM = {
 DATA = tuple(part for name, value in PROBLEM.items() for part in (f"--{name.replace('_', '-')}", str(value)))
 SAME = ("weights_sha256", "weights_initial_sha256", "acc_test_final", "dataset_sha256")
 """What does not depend on the number of workers."""
-PATIENCE_S = 250
 
 
 def row_of_one_worker(kept: Path, optimizer: str) -> dict[str, Any]:

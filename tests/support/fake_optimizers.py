@@ -1,21 +1,24 @@
-"""Optimizers as a third party would register them: Adam that fails, that is refused, or that waits for the test."""
+"""Optimizers as a third party would register them: Adam that fails, that is refused, or that is slow on request."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from waiting import wait_until
+
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.gradient.adam import Adam
 
 HOLD_VARIABLE = "PDADMM_BENCH_TEST_HOLD"
 HELD_STEP = 5
-"""The call of ``step`` that waits: the third iteration, after two to warm up."""
-PATIENCE_S = 250
+"""The first call of ``step`` that is slow: the third iteration, after two to warm up."""
+HELD_STEP_S = 0.2
 
 
 class Scripted(Adam):
@@ -42,7 +45,7 @@ class Refused(Adam):
 
 
 class Held(Adam):
-    """Waits in its fifth step for as long as the file that :data:`HOLD_VARIABLE` names exists."""
+    """Slow from its fifth step on, for as long as the file that :data:`HOLD_VARIABLE` names exists."""
 
     summary = "waits for the test"
 
@@ -53,30 +56,22 @@ class Held(Adam):
     def step(self, state):
         self.calls += 1
         hold = Path(os.environ[HOLD_VARIABLE])
-        if self.calls == HELD_STEP and hold.exists():
+        if self.calls >= HELD_STEP and hold.exists():
             hold.with_suffix(".reached").touch()
-            wait_until(lambda: not hold.exists())
+            time.sleep(HELD_STEP_S)
         super().step(state)
 
 
 @dataclass(frozen=True)
 class Hold:
-    """The test's side of :class:`Held`."""
+    """The test's side of :class:`Held`. A run of 2000 iterations cannot end within six minutes while it is held."""
 
     file: Path
 
-    def wait(self) -> None:
-        """Return when an optimizer is waiting: it has made two iterations and is in its third."""
-        wait_until(self.file.with_suffix(".reached").exists)
+    def wait(self, process: subprocess.Popen[str]) -> None:
+        """Return when a run of ``process`` is held: it has made two iterations and is in its third."""
+        wait_until(self.file.with_suffix(".reached").exists, process)
 
     def release(self) -> None:
-        """Let every optimizer go on, now and from now on."""
+        """Let every run be as fast as it can, now and from now on."""
         self.file.unlink()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Return when ``condition`` holds; it fails the test only when nothing has happened for minutes."""
-    limit = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.02)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from waiting import PATIENCE_S
+
 from pdadmm_bench.data.cache import CACHE_VARIABLE
 
 DATASET = "sbm[nodes=300,classes=3,features=12]"
@@ -62,7 +64,7 @@ def start(*arguments: str, cwd: Path, cache: Path) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> Answer:
     """The answer of a process that was started."""
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return Answer(process.returncode, out, err)
 
 

@@ -17,6 +17,7 @@ from pdadmm_bench.timing.profile import allocations
 from pdadmm_bench.timing.subject import Subject
 
 
+@pytest.mark.slow
 def test_compiled_passes_stay_compiled_after_the_floor_has_watched_them() -> None:
     """Eager passes without buffers allocate several arrays per layer, which fused ones do not."""
     torch._dynamo.reset()

@@ -27,6 +27,7 @@ def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str, marked:
     )
 
 
+@pytest.mark.slow
 def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
     headline, kept = tool("headline"), tool("marked").kept
     page = tmp_path / "README.md"
