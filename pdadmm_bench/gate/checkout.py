@@ -1,27 +1,19 @@
-"""The two sides of the gate as processes: this checkout, and the tree of a revision beside it."""
+"""The code of the two sides of the gate: this tree, and that of a revision beside it."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import os
-import signal
 import subprocess
-import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.modules import origin
-
-PROBE = Path(__file__).with_name("probe.py")
-PACKAGE = "pdadmm_bench"
 
 
 @dataclass(frozen=True)
@@ -95,76 +87,3 @@ def _git(folder: Path, *arguments: str, text: bool = True) -> Any:
 
 def _shallow(folder: Path) -> bool:
     return _git(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
-
-
-class Probe:
-    """One process of a side; as a context manager it ends it. It starts at once; :meth:`check_code` waits for it."""
-
-    def __init__(self, checkout: Checkout):
-        self._checkout = checkout
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
-        path = [*map(str, checkout.roots), *filter(None, sys.path)]
-        # The same hashes in every process, so that no two differ by the order of a set.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONHASHSEED": "0"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(PROBE)], env=environment, text=True, encoding="utf-8",
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-        )  # fmt: skip
-        self.ask("where", modules=list(checkout.modules))
-
-    def ask(self, do: str, **request: Any) -> None:
-        """Send a request; :meth:`answer` waits for what comes of it."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended; so says the answer
-            self._process.stdin.write(json.dumps({"do": do, **request}) + "\n")
-            self._process.stdin.flush()
-
-    def answer(self, progress: Callable[[], None] = lambda: None) -> Any:
-        """The result of the request; raises :class:`CannotCompare` for one that failed."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said = json.loads(line)
-            if "progress" in said:
-                progress()
-            elif "error" in said:
-                raise CannotCompare(f"{self._checkout.name}: {said['error']}")
-            else:
-                return said["result"]
-        raise CannotCompare(f"{self._checkout.name}: the benchmarks' process ended: {self._last_words()}")
-
-    def call(self, do: str, **request: Any) -> Any:
-        """Request and result."""
-        self.ask(do, **request)
-        return self.answer()
-
-    def check_code(self) -> None:
-        """Make sure that the code is the checkout's: comparing a tree with itself would always pass."""
-        for module, file in self.answer().items():
-            if not any(Path(file).resolve().is_relative_to(root.resolve()) for root in self._checkout.roots):
-                raise CannotCompare(f"{self._checkout.name}: {module} came from {file} instead of the revision")
-
-    def _last_words(self) -> str:
-        code = self._process.wait(10)
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return lines[-1] if lines else killed
-
-    def __enter__(self) -> Probe:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        if kind is not None:
-            self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-        self._log.close()

@@ -19,7 +19,8 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import look_for
-from pdadmm_bench.gate.checkout import HEAD, CannotCompare, Checkout, Probe
+from pdadmm_bench.gate.benchmark_process import BenchmarkProcess
+from pdadmm_bench.gate.checkout import HEAD, CannotCompare, Checkout
 from pdadmm_bench.gate.evidence import Benchmark, asked, data_of, names, run_of, seed_of, setting_of
 from pdadmm_bench.gate.thresholds import SuiteThresholds, Thresholds
 from pdadmm_bench.parallel.group import launched
@@ -93,10 +94,10 @@ def collect(suite: GateSuite, sides: Sequence[Checkout], output: Output, tell: T
     specs = [asked(flat) for flats in suite.runs.values() for flat in flats]
     tell(f"{len(specs)} runs" + (f" of each of {len(sides)} sides" if len(sides) > 1 else ""))
     with ExitStack() as stack:
-        probes = [stack.enter_context(Probe(side)) for side in sides]
+        probes = [stack.enter_context(BenchmarkProcess(side)) for side in sides]
         # In processes apart, since what it takes to make features would count as peak memory of a run.
         for side in () if _in_cache(suite, output) else sides:
-            with Probe(side) as probe:
+            with BenchmarkProcess(side) as probe:
                 probe.check_code()
                 probe.call("prepare", specs=specs, output=_options(output))
         for probe in probes:
@@ -131,7 +132,7 @@ def record_times(suite: GateSuite, side: Checkout, output: Output, tell: Tell) -
     stopwatch = _Stopwatch(suite, output)
     for number in range(RECORDED_ROUNDS):
         tell(f"times, round {number + 1} of {RECORDED_ROUNDS}: {len(found)} benchmarks")
-        with Probe(side) as probe:
+        with BenchmarkProcess(side) as probe:
             probe.check_code()
             for name, seconds in found.items():
                 stopwatch.warm(name, [probe])
@@ -150,7 +151,7 @@ def time_in_turn(
         if not left:
             break
         tell(f"times in turn, round {number + 1}: {len(left)} benchmarks")
-        with Probe(base) as first, Probe(HEAD) as second:
+        with BenchmarkProcess(base) as first, BenchmarkProcess(HEAD) as second:
             for probe in (first, second):
                 probe.check_code()
             for name in left:
@@ -159,7 +160,9 @@ def time_in_turn(
     return pairs
 
 
-def _pair(stopwatch: _Stopwatch, name: str, base: Probe, head: Probe, turn: int) -> tuple[float, float]:
+def _pair(
+    stopwatch: _Stopwatch, name: str, base: BenchmarkProcess, head: BenchmarkProcess, turn: int
+) -> tuple[float, float]:
     """One measurement of each, on the same core; which comes first, and the core, change from turn to turn."""
     order = (base, head) if turn % 2 == 0 else (head, base)
     seconds = {id(probe): stopwatch.seconds(name, probe, turn // 2) for probe in order}
@@ -173,7 +176,7 @@ class _Stopwatch:
         self._suite, self._options = suite, _options(output)
         self._iterations: dict[str, int] = {}
 
-    def warm(self, name: str, probes: Sequence[Probe]) -> None:
+    def warm(self, name: str, probes: Sequence[BenchmarkProcess]) -> None:
         """One measurement of each that does not count."""
         for probe in probes:
             seconds = self._ask(name, probe, LEAST_ITERATIONS, None)
@@ -181,12 +184,12 @@ class _Stopwatch:
                 wanted = round(MEASUREMENT_S / seconds) if seconds else MOST_ITERATIONS
                 self._iterations[name] = min(MOST_ITERATIONS, max(LEAST_ITERATIONS, wanted))
 
-    def seconds(self, name: str, probe: Probe, core: int) -> float:
+    def seconds(self, name: str, probe: BenchmarkProcess, core: int) -> float:
         """Seconds of an iteration, on the ``core``-th core where one thread is all it has."""
         spec = self._suite.runs[name][0]
         return self._ask(name, probe, self._iterations[name], core if spec["threads"] == 1 else None)
 
-    def _ask(self, name: str, probe: Probe, iterations: int, core: int | None) -> float:
+    def _ask(self, name: str, probe: BenchmarkProcess, iterations: int, core: int | None) -> float:
         spec = self._suite.runs[name][0]
         seconds: float = probe.call("time", spec=asked(spec), iterations=iterations, core=core, output=self._options)
         return seconds

@@ -1,19 +1,37 @@
 """A process that runs benchmarks of one side of the gate, started as a file with that side's checkout on the path.
 
-The gate's own process is of the head; this one runs whatever ``pdadmm_bench`` it finds, so it uses little of it and
-only what has been there for long. It reads a request per line from stdin and answers each on what was its stdout, as
-JSON; what anything prints meanwhile goes to stderr.
+The gate's own process is of the head; this one runs whatever ``pdadmm_bench`` it finds. So it uses little of it, and
+what had another name in a revision before this one it finds there too (:func:`_find`). It reads a request per line from
+stdin and answers each on what was its stdout, as JSON; what anything prints meanwhile goes to stderr.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import queue
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 Tell = Callable[[dict[str, Any]], None]
+
+
+def _find(name: str, *modules: str) -> Any:
+    """What ``name`` is in the first of the ``modules`` that has it: its home now, then those of older revisions."""
+    for module in modules:
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ModuleNotFoundError, AttributeError):
+            continue
+    raise ImportError(f"no {name} in {' or '.join(modules)}")
+
+
+def _output(settings: dict[str, Any]) -> Any:
+    """Where runs take their data from."""
+    return _find("Output", "pdadmm_bench.core.options", "pdadmm_bench.cli.options")(**settings)
 
 
 class Side:
@@ -25,15 +43,12 @@ class Side:
 
     def where(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
         """Files of the modules asked for: proof of whose code this is."""
-        import importlib
-
-        importlib.import_module("pdadmm_bench.training.run")  # takes seconds, in which the other side starts too
+        importlib.import_module("pdadmm_bench.runner")  # takes seconds, in which the other side starts too
         return {name: importlib.import_module(name).__file__ for name in request["modules"]}
 
     def prepare(self, request: dict[str, Any], tell: Tell) -> None:
         """Fetch and compute the rows, so that they are in the cache."""
         from pdadmm_bench.core.errors import UserError
-        from pdadmm_bench.core.options import Output
         from pdadmm_bench.core.spec import run_spec
 
         for flat in request["specs"]:
@@ -41,16 +56,15 @@ class Side:
                 spec = run_spec(flat)
             except UserError:
                 continue  # told when it is to be run
-            self._problem(spec, Output(**request["output"]))
+            self._problem(spec, _output(request["output"]))
 
     def run(self, request: dict[str, Any], tell: Tell) -> list[dict[str, Any]]:
         """Row and history of every run; of a run that this side does not know, only why."""
         from pdadmm_bench.core.errors import UserError
-        from pdadmm_bench.core.options import Output
         from pdadmm_bench.core.spec import run_spec
         from pdadmm_bench.runner import make_optimizer, run
 
-        output = Output(**request["output"])
+        output = _output(request["output"])
         found: list[dict[str, Any]] = [{} for _ in request["specs"]]
         teams: dict[str, list[tuple[int, Any]]] = {}
         for place, flat in enumerate(request["specs"]):
@@ -76,19 +90,19 @@ class Side:
 
         What else the machine does can only add to a time, so the fastest one has least of it.
         """
-        from pdadmm_bench.core.options import Output
         from pdadmm_bench.core.spec import run_spec
-        from pdadmm_bench.timing.stopwatch import timed
-        from pdadmm_bench.timing.subject import Subject
 
+        make_subject = _find(
+            "Subject", "pdadmm_bench.timing.subject", "pdadmm_bench.timing.profile", "pdadmm_bench.profiling"
+        )
         spec = run_spec(request["spec"])
-        problem = self._problem(spec, Output(**request["output"]))
+        problem = self._problem(spec, _output(request["output"]))
         if self._cores and request["core"] is not None:
             os.sched_setaffinity(0, {self._cores[request["core"] % len(self._cores)]})
         try:
-            subject = Subject(spec, problem)
+            subject = make_subject(spec, problem)
             subject()
-            return min(timed(subject, subject.device) for _ in range(request["iterations"]))
+            return min(_seconds(subject) for _ in range(request["iterations"]))
         finally:
             if self._cores:
                 os.sched_setaffinity(0, self._cores)
@@ -104,6 +118,18 @@ class Side:
                 spec.data, data_root=output.data_root, cache=output.cache, offline=output.offline
             )
         return self._problems[key]
+
+
+def _seconds(subject: Any) -> float:
+    """The time of one iteration."""
+    import torch
+
+    from pdadmm_bench.core.clock import Clock
+
+    clock = Clock(synchronize=torch.cuda.synchronize if subject.device.type == "cuda" else lambda: None)
+    with clock.measure("iteration"):
+        subject()
+    return clock.last
 
 
 class _Recorder:
@@ -138,15 +164,14 @@ class _Recorder:
 
 def _in_workers(specs: list[Any], output: Any, tell: Tell) -> list[dict[str, Any]]:
     """The same for runs over several workers, which are started once."""
-    from pdadmm_bench.training.in_workers import run_in_workers
-
+    run_in_workers = _find("run_in_workers", "pdadmm_bench.training.in_workers", "pdadmm_bench.cli.workers")
     found: list[dict[str, Any]] = []
     run_in_workers(specs, output, lambda: [_Recorder(found.append)], lambda row: tell({"progress": len(found)}))
     return found
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the gate has no more, or has ended."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -155,18 +180,24 @@ def main() -> None:
         answers.flush()
 
     side = Side()
-    try:
-        for line in sys.stdin:
-            request = json.loads(line)
-            try:
-                tell({"result": getattr(side, request["do"])(request, tell)})
-            except Exception as error:
-                if os.environ.get("PDADMM_BENCH_DEBUG"):
-                    raise
-                user = "UserError" in {kind.__name__ for kind in type(error).__mro__}
-                tell({"error": str(error) if user else f"{type(error).__name__}: {error}"})
-    except KeyboardInterrupt:
-        os._exit(130)  # the gate was told too
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=[requests], daemon=True).start()
+    while True:
+        request = json.loads(requests.get())
+        try:
+            tell({"result": getattr(side, request["do"])(request, tell)})
+        except Exception as error:
+            if os.environ.get("PDADMM_BENCH_DEBUG"):
+                raise
+            user = "UserError" in {kind.__name__ for kind in type(error).__mro__}
+            tell({"error": str(error) if user else f"{type(error).__name__}: {error}"})
+
+
+def _read(requests: queue.SimpleQueue[str]) -> None:
+    """Pass requests on; end with the gate, even in the middle of a run."""
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":

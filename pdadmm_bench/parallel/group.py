@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from pdadmm_bench.core.child import is_child
 from pdadmm_bench.core.errors import Unreachable, UserError
 from pdadmm_bench.core.signals import STOPS, handlers_kept
 
@@ -115,7 +116,8 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     except RuntimeError as error:
         if not _of_exchange(error):
             raise
-        time.sleep(_PRECEDENCE_S)  # whoever watches the workers is to see the end of the other one first
+        if not is_child():
+            time.sleep(_PRECEDENCE_S)  # torchrun blames the worker that ends first, and this one is not the cause
         raise Unreachable(_sentence(error)) from error
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,34 +1,30 @@
-"""Starts workers on this machine through torch's elastic launcher, and says which of them failed and why.
+"""Starts the workers of a run on this machine, waits for them, and says which of them failed and why.
 
-Every launch has a rendezvous of its own on a free port, so launches at the same time do not meet. Worker 0 keeps the
-terminal; the output of the others goes to files.
+Every launch has a rendezvous of its own: a store in this process, on a free port. So two launches at the same time do
+not meet. Worker 0 prints to the terminal; what the others print is kept for the case that they fail.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import multiprocessing
+import contextlib
 import os
-import shutil
 import signal
-import sys
-import tempfile
 import threading
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partialmethod
-from multiprocessing import resource_tracker
+import time
+from collections.abc import Callable, Collection, Mapping
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from pdadmm_bench.core.errors import Unreachable
+from pdadmm_bench.core.child import Child, Failure, Returned
 from pdadmm_bench.core.signals import STOPS, handlers_kept
 
-_SHUTDOWN_S = 1
+GRACE_S = 1.0
 """Workers that do not end by themselves within this time after Ctrl-C, or after another one failed, are killed."""
-_SETTINGS = {"PYTHONSAFEPATH": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_SHUTDOWN_S)}
+_EXIT_S = 60.0
+"""How long a worker that has returned may take to put its own things in order."""
+_POLL_S = 0.2
+_ENDS = (*STOPS, signal.SIGHUP, signal.SIGQUIT)
 
 
 class WorkerFailure(Exception):
@@ -43,179 +39,174 @@ class Interrupted(Exception):
     """The launch was stopped by a signal."""
 
 
-def launch(workers: int, function: Callable[..., Any], *arguments: Any) -> Any:
+def launch(
+    workers: int, function: Callable[..., Any], *arguments: Any, on_event: Callable[[str, Any], None] | None = None
+) -> Any:
     """Run ``function(*arguments)`` in ``workers`` processes, wait for them, and return what it returned in worker 0.
 
-    ``function`` must be importable; its arguments and what it returns are pickled. Raises :class:`WorkerFailure` for
-    the first worker that fails, when all others are gone, and :class:`Interrupted` after Ctrl-C.
+    Args:
+        workers: how many processes; :func:`pdadmm_bench.parallel.group.joined` makes a process group of them.
+        function: must be importable; its arguments and what it returns are pickled.
+        on_event: is given every ``(event, content)`` that a worker sends to :func:`pdadmm_bench.core.child.parent`. The
+            worker gets an answer, None, when that is over.
+
+    Raises :class:`WorkerFailure` for the first worker that fails, when all others are gone, and :class:`Interrupted`
+    after Ctrl-C. A second Ctrl-C is a ``KeyboardInterrupt``.
     """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed import TCPStore
 
-    with (
-        tempfile.TemporaryDirectory(prefix="pdadmm-bench-") as folder,
-        _environment(), _signals_kept(), _interrupts_held(), _impatience(), _silence(),
-    ):  # fmt: skip
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=workers,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0",
-            local_addr="127.0.0.1",
-            max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=folder, redirects=dict.fromkeys(range(1, workers), Std.ALL)),
-        )
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    crew = _Crew(workers)
+
+    def stop(number: int, frame: object) -> None:
+        if crew.stopped:
+            raise KeyboardInterrupt
+        crew.stop()
+
+    with _handled(stop):
         try:
-            return elastic_launch(config, _run)(Path(folder), function, *arguments)[0]
-        except ChildFailedError as error:
-            rank, failure = error.get_first_failure()
-            if failure.exitcode == -signal.SIGINT:  # seen before this process was told of the same Ctrl-C
-                raise Interrupted from None
-            rank, reason = _culprit(Path(folder), workers, rank, failure)
-            raise WorkerFailure(rank, reason, _log(Path(folder), rank) or reason) from None
-        except (SignalException, KeyboardInterrupt):
-            raise Interrupted from None
+            crew.start(store.port, function, *arguments)
+            crew.wait(on_event)
+        finally:
+            crew.end()
+    if crew.stopped or any(failure.signal == signal.SIGINT for failure in crew.failures.values()):
+        raise Interrupted
+    if crew.failures:
+        rank, reason = failed_worker(crew.failures, workers)
+        raise WorkerFailure(rank, reason, crew.logs[rank] or reason)
+    return crew.returned[0]
 
 
-def _run(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
-    """A worker's life, which ends with that of the process that started it."""
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+class _Crew:
+    """The workers of one launch."""
 
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+    def __init__(self, size: int):
+        self.size = size
+        self.returned: dict[int, Any] = {}
+        self.failures: dict[int, Failure] = {}
+        """By rank, in the order in which they were reported."""
+        self.logs: list[str] = []
+        """What every worker printed, when all have ended."""
+        self.stopped = False
+        self._children: list[Child] = []
+        self._interrupted: set[int] = set()
+        self._patience: threading.Timer | None = None
 
-    def outlived() -> None:
-        parent.join()
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(1)
+    def start(self, port: int, function: Callable[..., Any], *arguments: Any) -> None:
+        for rank in range(self.size):
+            if self.stopped:
+                raise Interrupted
+            environment = _environment(rank, self.size, port)
+            child = Child(function, *arguments, environment=environment, terminal=rank == 0)
+            self._children.append(child)
 
-    def interrupted(number: int, frame: object) -> None:
-        if parent.is_alive():  # Ctrl-C; torch has the system send the same when the parent is gone
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+    def stop(self) -> None:
+        """Ctrl-C for every worker, once. Those that are left soon after are killed, whatever is done here meanwhile."""
+        self.stopped = True
+        if self._patience is None:
+            self._patience = threading.Timer(GRACE_S, self._kill, [[]])
+            self._patience.start()
+        for rank in set(range(len(self._children))) - self._interrupted:
+            self._interrupted.add(rank)
+            self._children[rank].interrupt()
 
-    threading.Thread(target=outlived, daemon=True).start()
-    signal.signal(signal.SIGINT, interrupted)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    try:
-        return function(*arguments)
-    except Exception as error:
-        get_error_handler().record_exception(error)
-        sys.exit(1)  # torch would write the exception down again, in a temporary file that nobody removes
+    def wait(self, on_event: Callable[[str, Any], None] | None) -> None:
+        """Until every worker has returned or failed; those that take too long after a failure are given up.
+
+        The time in which an event is dealt with is none that the workers take.
+        """
+        if self.stopped:
+            self.stop()  # for one that was starting at that moment
+        deadline = None
+        while self._pending():
+            for rank in self._ready():
+                began = time.monotonic()
+                message = self._children[rank].receive()
+                if isinstance(message, Returned):
+                    self.returned[rank] = message.value
+                elif isinstance(message, Failure):
+                    self.failures[rank] = message
+                    deadline = time.monotonic() + GRACE_S  # those that lost this one need time to say so
+                else:
+                    if on_event:
+                        on_event(*message)
+                    self._children[rank].send(None)
+                    deadline = deadline and deadline + time.monotonic() - began
+            if deadline and time.monotonic() > deadline:
+                return
+
+    def _pending(self) -> list[int]:
+        return [rank for rank in range(self.size) if rank not in self.returned and rank not in self.failures]
+
+    def _ready(self) -> list[int]:
+        """The workers that have sent something, or have ended."""
+        pending = {self._children[rank].connection: rank for rank in self._pending()}
+        ended = [rank for rank in pending.values() if not self._children[rank].running]
+        ready = wait(list(pending), 0 if ended else _POLL_S)
+        # A process that a worker forked may keep the pipe open after the worker's end.
+        return sorted({rank for connection, rank in pending.items() if connection in ready} | set(ended))
+
+    def _kill(self, spared: Collection[int]) -> None:
+        for rank, child in enumerate(self._children):
+            if rank not in spared:
+                child.kill()
+
+    def end(self) -> None:
+        """End every worker: those that have returned by themselves, the others at once."""
+        self._kill(self.returned)
+        for rank, child in enumerate(self._children):
+            if rank in self.returned:
+                child.join(_EXIT_S)
+        if self._patience:
+            self._patience.cancel()
+        self.logs = [child.printed() for child in self._children]
+        for child in self._children:
+            child.end()
 
 
-def _culprit(folder: Path, workers: int, rank: int, failure: Any) -> tuple[int, str]:
+def failed_worker(failures: Mapping[int, Failure], workers: int) -> tuple[int, str]:
     """The worker to blame, and one line about what happened to it.
 
-    torch names the first that ended. Where that one only could not reach another, the cause is the one that failed for
-    a reason of its own, else the one that left no error behind.
+    Args:
+        failures: by rank, in the order in which they were reported; at least one.
+        workers: how many there were.
+
+    That is the first that failed for a reason of its own. Where all that failed only lost another, it is one of which
+    nothing was heard.
     """
-    reason = _reason(failure)
-    consequence = f"{Unreachable.__name__}: "
-    if not reason.startswith(consequence):
-        return rank, reason
-    paths = sorted(folder.rglob("error.json"), key=lambda path: path.stat().st_mtime_ns)
-    reasons = {int(path.parent.name): _first_line(_error(path)["message"]) for path in paths}
-    for other, own in reasons.items():
-        if not own.startswith(consequence):
-            return other, own
-    silent = [other for other in range(workers) if other not in reasons]
-    noticed = reason.removeprefix(consequence)
+    for rank, failure in failures.items():
+        if not failure.unreachable:
+            return rank, failure.reason
+    rank, failure = next(iter(failures.items()))
+    silent = [other for other in range(workers) if other not in failures]
     if not silent:
-        return rank, noticed
-    what = "does not answer" if "timed out" in noticed.lower() else "ended without an error"
-    return silent[0], f"{what} (worker {rank}: {noticed})"
+        return rank, failure.reason
+    what = "does not answer" if "timed out" in failure.reason.lower() else "ended without an error"
+    return silent[0], f"{what} (worker {rank}: {failure.reason})"
 
 
-def _reason(failure: Any) -> str:
-    """One line about a failed process: its exception, or the signal that killed it."""
-    if failure.exitcode < 0:
-        name = signal.Signals(-failure.exitcode).name
-        hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
-        return f"killed by {name}{hint}"
-    message = failure.message
-    text = message.get("message", str(message)) if isinstance(message, dict) else str(message)
-    return _first_line(text) or f"exit code {failure.exitcode}"
-
-
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[0]
-
-
-def _error(path: Path) -> dict[str, Any]:
-    """What torch wrote down about an exception."""
-    return json.loads(path.read_text())["message"]
-
-
-def _log(folder: Path, rank: int) -> str:
-    """What a worker printed, and the traceback of its error."""
-    parts = [path.read_text(errors="replace") for path in sorted(folder.rglob(f"{rank}/std*.log"))]
-    parts += [_error(path)["extraInfo"]["py_callstack"] for path in folder.rglob(f"{rank}/error.json")]
-    return "\n".join(part for part in parts if part)
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Settings the workers inherit, where the user has set none; what torch adds to them goes again too."""
-    settings = dict(_SETTINGS)
+def _environment(rank: int, size: int, port: int) -> dict[str, str]:
+    """The variables of a worker: those of torchrun, and settings where the user has made none."""
+    settings = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}  # as torchrun has it
     if Path("/sys/class/net/lo").exists():
         settings["GLOO_SOCKET_IFNAME"] = "lo"  # all workers are here, and a host name may not resolve
-    before = set(os.environ)
-    os.environ.update({name: value for name, value in settings.items() if name not in before})
-    try:
+    return {name: value for name, value in settings.items() if name not in os.environ} | {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is in the process that starts the workers
+    }
+
+
+@contextlib.contextmanager
+def _handled(stop: Callable[[int, Any], None]) -> Any:
+    """In the block, what would end this process is ``stop``'s, except signals that this process ignores."""
+    if threading.current_thread() is not threading.main_thread():
         yield
-    finally:
-        for name in set(os.environ) - before:
-            del os.environ[name]
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """The launcher replaces the handlers of these signals and does not put them back."""
-    with handlers_kept(*STOPS, signal.SIGHUP, signal.SIGQUIT):
+        return
+    numbers = [number for number in _ENDS if signal.getsignal(number) != signal.SIG_IGN]
+    with handlers_kept(*numbers, handler=stop):
         yield
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C is a signal to the whole process group: to this process, and to workers that may still be importing.
-
-    They inherit that it is blocked and let it in later, so that none of them dies with a traceback on the terminal.
-    Here a thread lets it in, and Python runs the handler in the main thread.
-    """
-    resource_tracker.ensure_running()  # as it starts, it unblocks the signal
-    over = threading.Event()
-    threading.Thread(target=over.wait, daemon=True).start()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        over.set()
-
-
-@contextmanager
-def _impatience() -> Iterator[None]:
-    """When a worker fails, torch gives a stopped one 30 s to follow it; here all have the same short time."""
-    from torch.multiprocessing.spawn import ProcessContext
-
-    patient = ProcessContext.join
-    setattr(ProcessContext, "join", partialmethod(patient, grace_period=_SHUTDOWN_S))  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(ProcessContext, "join", patient)  # noqa: B010
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """What torch logs about workers that end is said once, by whoever started them."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

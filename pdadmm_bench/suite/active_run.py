@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pdadmm_bench.core.rows import Row, first_values, make_row
@@ -38,22 +38,22 @@ class ActiveRun:
         self._history: list[Step] = []
         self._observer: TrackedRun | None = None
 
-    def handle(self, event: str, content: Any) -> None:
-        """Deal with an event of the process that makes the run (:mod:`pdadmm_bench.suite.worker`)."""
-        if event == "report":
-            self._progress.report(content)
+    def handle(self, event: str, content: Sequence[Any]) -> None:
+        """Deal with what the :class:`~pdadmm_bench.training.relay.Relay` of the run tells."""
+        if event == "on_message":
+            self._progress.report(*content)
         elif event == "started":
-            self._started(content)
+            self._started(*content)
         elif event == "on_warm_start_step":
-            layers, iteration = content
+            layers, step = content
             total = dict(self.planned.spec.stages())[layers]
-            self._progress.stepped(self.planned.key, iteration, total, f"warm start, {layers} layers")
+            self._progress.stepped(self.planned.key, int(step["iteration"]), total, f"warm start, {layers} layers")
         elif event == "stepped":
-            self._stepped(content)
+            self._stepped(*content)
         elif event == "attach":
             self.attach(*content)
         elif event == "finished":
-            self._keep(content)
+            self._keep(*content)
 
     def attach(self, name: str, text: str) -> None:
         """Keep a log beside the tracked run."""

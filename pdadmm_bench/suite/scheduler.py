@@ -16,12 +16,12 @@ from pdadmm_bench.suite.active_run import ActiveRun
 from pdadmm_bench.suite.estimate import EtaEstimate
 from pdadmm_bench.suite.labels import RunLabels, runs
 from pdadmm_bench.suite.plan import Plan, PlannedRun
-from pdadmm_bench.suite.pool import DONE, GONE, Pool, Slot
+from pdadmm_bench.suite.pool import DONE, GONE, Pool, WorkerProcess
 from pdadmm_bench.suite.progress import SuiteProgress
 from pdadmm_bench.suite.results import Results
 from pdadmm_bench.suite.row_keeper import RowKeeper
 from pdadmm_bench.suite.unsynced import kept_run
-from pdadmm_bench.suite.worker import Make, Prepare
+from pdadmm_bench.suite.worker import Make, Prepare, work
 from pdadmm_bench.tracking.suite import SuiteTracker
 from pdadmm_bench.training.code_version import code_version
 
@@ -64,7 +64,7 @@ class Scheduler:
             if planned.action == "skip":
                 self._keeper.skip(planned, "skipped", planned.reason or "")
         self._adopt()
-        with Pool(self._jobs, "pdadmm_bench.suite.worker") as pool, self._stopping(pool):
+        with Pool(self._jobs, work) as pool, self._stopping(pool):
             self._prepare(pool)
             self._pending = [run for run in self._plan.to_make() if run.key not in self.rows]
             self._jobs = max(1, min(self._jobs, len(self._pending)))
@@ -103,8 +103,8 @@ class Scheduler:
         for data, members in waiting.items():
             if self._stops:
                 return
-            slot = pool.slots[0]
-            slot.give(Prepare(data, self._output))
+            worker = pool.workers[0]
+            worker.give(Prepare(data, self._output))
             outcome = self._prepared(pool)
             if outcome is None:
                 found = look_for(data, data_root=self._output.data_root, cache=self._output.cache)
@@ -123,21 +123,21 @@ class Scheduler:
     def _prepared(self, pool: Pool) -> tuple[str, str] | None:
         """Wait for the data; status and reason where they cannot be had."""
         while True:
-            for slot, event, content in pool.events(POLL_S):
+            for worker, event, content in pool.events(POLL_S):
                 if event == GONE:
-                    slot.end()
+                    worker.end()
                     content = ("error", f"preparing the data: {content}")
                 if event in (DONE, GONE):
-                    slot.task = None
+                    worker.task = None
                     return content
-                if event == "report":
-                    self._progress.report(content)
-                slot.acknowledge()
+                if event == "on_message":
+                    self._progress.report(*content)
+                worker.acknowledge()
 
     # The runs.
 
     def _make_all(self, pool: Pool) -> None:
-        active: dict[Slot, ActiveRun] = {}
+        active: dict[WorkerProcess, ActiveRun] = {}
         deadline = None
         while True:
             if self._stops or self._halted:
@@ -154,30 +154,30 @@ class Scheduler:
                 if waiting:
                     time.sleep(POLL_S)
                 continue
-            for slot, event, content in pool.events(POLL_S):
+            for worker, event, content in pool.events(POLL_S):
                 if event == DONE:
-                    self._over(slot, active.pop(slot), content)
+                    self._over(worker, active.pop(worker), content)
                 elif event == GONE:
-                    self._gone(slot, active.pop(slot), content)
+                    self._gone(worker, active.pop(worker), content)
                 else:
-                    active[slot].handle(event, content)
-                    slot.acknowledge()
+                    active[worker].handle(event, content)
+                    worker.acknowledge()
             if deadline is not None and time.monotonic() > deadline:
-                for slot in list(active):
-                    self._gone(slot, active.pop(slot), "")
+                for worker in list(active):
+                    self._gone(worker, active.pop(worker), "")
 
-    def _dispatch(self, pool: Pool, active: dict[Slot, ActiveRun]) -> bool:
+    def _dispatch(self, pool: Pool, active: dict[WorkerProcess, ActiveRun]) -> bool:
         """Give runs to free processes; returns whether other processes make all those that are left."""
         elsewhere = 0
-        for slot in pool.free:
+        for worker in pool.free:
             run, elsewhere = self._next()
             if run is None:
                 break
-            active[slot] = run
+            active[worker] = run
             planned = run.planned
             self._progress.started(planned.key, self._labels.full(planned), planned.spec.iterations)
             checkpoint = self._results.checkpoints(planned.key, planned.threads)
-            slot.give(Make(planned.spec, planned.threads, self._output.model_copy(update={"checkpoint": checkpoint})))
+            worker.give(Make(planned.spec, planned.threads, self._output.model_copy(update={"checkpoint": checkpoint})))
         at_once = len(active) + elsewhere
         for run in active.values():
             run.concurrency = max(run.concurrency, at_once)
@@ -221,21 +221,21 @@ class Scheduler:
             f"{runs(len(self._pending) + 1)} not made; start the suite again"
         )
 
-    def _over(self, slot: Slot, run: ActiveRun, outcome: tuple[str, str] | None) -> None:
+    def _over(self, worker: WorkerProcess, run: ActiveRun, outcome: tuple[str, str] | None) -> None:
         """The process is free again."""
-        slot.task = None
+        worker.task = None
         if run.row is None:
             run.fail(*(outcome or ("error", "the run ended without a row")))
         assert run.row is not None
         if status_of(run.row).crashed:
-            slot.end()  # what is left of a failure must not reach the next run
+            worker.end()  # what is left of a failure must not reach the next run
         self._settle(run)
 
-    def _gone(self, slot: Slot, run: ActiveRun, reason: str) -> None:
+    def _gone(self, worker: WorkerProcess, run: ActiveRun, reason: str) -> None:
         """The process has ended, or has to be ended."""
-        said = "" if self._stops else slot.said()
-        slot.end()
-        slot.task = None
+        said = "" if self._stops else worker.printed()
+        worker.end()
+        worker.task = None
         if run.row is None:
             run.ensure_started()
             if said:
@@ -261,8 +261,8 @@ class Scheduler:
             self._stops += 1
             if self._stops > 1:
                 raise KeyboardInterrupt
-            for slot in pool.busy:
-                slot.interrupt()
+            for worker in pool.busy:
+                worker.interrupt()
 
         with handlers_kept(*STOPS, handler=stop):
             yield

@@ -7,15 +7,9 @@ processes on the loopback through Gloo, so for workers on other machines or on G
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -25,6 +19,8 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.elementwise import Z_Q_U_PASSES, z_q_u
 from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine
+from pdadmm_bench.parallel.group import joined
+from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
 
 BUDGET_S = 1.0
 """Time of one measurement, as far as three repeats fit into it."""
@@ -35,7 +31,7 @@ MAX_ARRAY_BYTES = 16 * 2**20
 LAYERS = 3
 MAX_MESSAGE_BYTES = 64 * 2**20
 SMALL_MESSAGES = 200
-TIMEOUT_S = 60
+TIMEOUT_S = 60.0
 
 
 def measure(
@@ -82,40 +78,25 @@ def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget
 
 def link_rate(num_bytes: int) -> tuple[float, float]:
     """Bytes per second of messages of ``num_bytes``, and seconds of latency, between two processes on the loopback."""
-    num_bytes = max(1, min(num_bytes, MAX_MESSAGE_BYTES))
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", __name__, str(Path(folder) / "store"), str(num_bytes)]
-        # A worker of the same package, whatever the current folder holds.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        workers = [
-            subprocess.Popen(
-                [*command, rank], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-            )
-            for rank in ("0", "1")
-        ]
-        try:
-            (answer, errors), _ = [worker.communicate(timeout=2 * TIMEOUT_S) for worker in workers]
-        except subprocess.TimeoutExpired:
-            raise UserError(
-                "the link between two processes could not be measured in time; give --bandwidth and --latency"
-            ) from None
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.communicate()
-    if any(worker.returncode for worker in workers):
-        reason = (errors.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"the link between two processes cannot be measured ({reason}); give --bandwidth and --latency")
-    bandwidth, latency = map(float, answer.split())
-    return bandwidth, latency
+    try:
+        rates: tuple[float, float] = launch(2, _measure_link, max(1, min(num_bytes, MAX_MESSAGE_BYTES)))
+    except WorkerFailure as failure:
+        raise UserError(
+            f"the link between two processes cannot be measured ({failure}); give --bandwidth and --latency"
+        ) from None
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    return rates
 
 
-def _worker(store: str, num_bytes: int, rank: int) -> None:
-    """One end of the link: echoes messages, and on rank 0 prints bandwidth and latency."""
-    timeout = timedelta(seconds=TIMEOUT_S)
+def _measure_link(num_bytes: int) -> tuple[float, float]:
+    """One end of the link: both exchange messages and measure bandwidth and latency."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timeout)
+    with joined("cpu", TIMEOUT_S) as group:
+        return _link_rates(group.rank, num_bytes)
 
+
+def _link_rates(rank: int, num_bytes: int) -> tuple[float, float]:
     def round_trip(message: torch.Tensor) -> float:
         start = time.perf_counter()
         for sender in (0, 1):
@@ -133,10 +114,8 @@ def _worker(store: str, num_bytes: int, rank: int) -> None:
     latency = one_way(1, SMALL_MESSAGES)
     # The number of repeats must be the same at both ends, so it comes from the size alone: about 2 GiB in all.
     seconds = one_way(num_bytes, max(MIN_REPEATS, min(MAX_REPEATS, 2**30 // num_bytes)))
-    if rank == 0:
-        # The latency stays in: on a busy machine its median can exceed the time of a large message.
-        print(num_bytes / seconds, latency)
-    dist.destroy_process_group()
+    # The latency stays in: on a busy machine its median can exceed the time of a large message.
+    return num_bytes / seconds, latency
 
 
 def _seconds(operation: Callable[[], object], threads: int, device: str, budget: float) -> float:
@@ -166,7 +145,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-if __name__ == "__main__":
-    _worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

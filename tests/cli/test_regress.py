@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from shell import Cli, tiny_suite
 
 from pdadmm_bench.gate import baseline
 from pdadmm_bench.gate import measure as gate
-from pdadmm_bench.gate.checkout import HEAD, CannotCompare, Probe
+from pdadmm_bench.gate.benchmark_process import BenchmarkProcess
+from pdadmm_bench.gate.checkout import HEAD, CannotCompare
 
 SUITE = tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 2\n')
 MINE = ("--suite", "mine.toml")
@@ -116,8 +119,8 @@ def test_a_failure_of_the_gate_itself_is_not_called_worse(
 
 
 def test_benchmarks_whose_process_is_killed_cannot_be_compared() -> None:
-    with Probe(HEAD) as probe:
-        probe._process.kill()
+    with BenchmarkProcess(HEAD) as probe:
+        os.kill(probe.pid, signal.SIGKILL)
         with pytest.raises(CannotCompare, match="this tree: the benchmarks' process ended: killed by SIGKILL"):
             probe.check_code()
 

@@ -1,4 +1,4 @@
-"""The command as a process with a process group of its own, as a shell starts it, and what is left of the group."""
+"""The command as a process with a session of its own, and what is left of the session."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ class Command:
     process: subprocess.Popen[str]
 
     def members(self) -> list[int]:
-        """The processes of its group that are alive."""
+        """The processes of its session that are alive: itself and what it started, whatever their process group."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
-                state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+                state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
             except OSError:
                 continue
-            if int(group) == self.process.pid and state not in "ZX":
+            if int(session) == self.process.pid and state not in "ZX":
                 found.append(int(stat.parent.name))
         return found
 
     def workers(self) -> list[int]:
-        """Those of them that were spawned as workers."""
-        return [pid for pid in self.members() if "spawn_main" in _command_line(pid)]
+        """Those of them that were started as workers."""
+        return [pid for pid in self.members() if "pdadmm_bench.core.child" in _command_line(pid)]
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = PATIENCE_S) -> float:
         """Seconds until ``condition`` holds."""

@@ -1,0 +1,265 @@
+"""The one way to start a process that works for this one.
+
+A :class:`Child` is a fresh interpreter that calls one function and has a pipe to this process. It has these properties:
+
+- It never runs the program of its parent again. That is why it is not made by :mod:`multiprocessing`: there, a child
+  imports the parent's main script, and a script without an ``if __name__ == "__main__"`` would start itself anew.
+- It has a process group of its own, so that Ctrl-C on the terminal reaches only the parent. The parent passes it on
+  with :meth:`Child.interrupt`.
+- It ends when its parent does, however that ends: the parent holds one end of the child's standard input and never
+  writes to it, and the child ends itself when that end is closed.
+- What it prints goes to a file without a name, of which nothing can be left behind, or to the terminal.
+
+``python -m pdadmm_bench.core.child FD`` is the child: it inherits one end of the pipe as file descriptor FD.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from pdadmm_bench.core.errors import Unreachable
+
+POLL_S = 0.2
+EXIT_S = 5.0
+"""At most so many seconds pass between the end of a child's pipe and the end of the child itself."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """The function of a child returned ``value``."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A child ended without a result."""
+
+    reason: str
+    """What happened, in one line."""
+    trace: str = ""
+    """The traceback of the exception; empty where there was none."""
+    unreachable: bool = False
+    """Whether it only lost another process, so that the cause is to be found there."""
+    signal: int = 0
+    """The signal that killed it; 0 where none did."""
+
+
+class Child:
+    """A process that calls ``function(*arguments)``; as a context manager, it is ended with the block.
+
+    Args:
+        function: importable in another process. It reads from :func:`parent` what this process sends over
+            ``connection``, and what it sends there, this process gets from :meth:`receive`.
+        arguments: picklable.
+        environment: variables for the child, on top of those of this process.
+        terminal: whether the child prints to where this process does.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        environment: Mapping[str, str] | None = None,
+        terminal: bool = False,
+    ):
+        task = pickle.dumps((function, arguments))  # not Connection.send: torch has it share the memory of tensors
+        self.failure: Failure | None = None
+        """How it ended, once :meth:`receive` has returned that."""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
+        self.connection, theirs = Pipe()
+        output = None if terminal else self._log
+        with theirs:
+            self._process = start_python(
+                ["-m", __name__, str(theirs.fileno())],
+                environment=environment, stdout=output, stderr=output, descriptors=[theirs.fileno()],
+            )  # fmt: skip
+        with contextlib.suppress(OSError):  # it has ended already, which the next message says
+            self.connection.send_bytes(task)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._process.poll() is None
+
+    def send(self, message: Any) -> None:
+        """Send what the function receives from :func:`parent`; nothing where the process has ended."""
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def receive(self) -> Any:
+        """The next message, for which it waits: :class:`Returned`, :class:`Failure`, or what the function sent."""
+        try:
+            while not self.connection.poll(POLL_S):
+                # A process that the child forked may keep the pipe open after the child's end.
+                if not self.running and not self.connection.poll():
+                    raise EOFError
+            message = self.connection.recv()
+        except (EOFError, OSError):
+            message = self._ended()
+        if isinstance(message, Failure):
+            self.failure = message
+        return message
+
+    def interrupt(self) -> None:
+        """What Ctrl-C is to a process on the terminal."""
+        if self.running:
+            self._process.send_signal(signal.SIGINT)
+
+    def printed(self) -> str:
+        """What it printed so far, if that is not on the terminal, and the traceback of its failure."""
+        return "\n".join(filter(None, [read_log(self._log), self.failure.trace if self.failure else ""]))
+
+    def join(self, timeout: float) -> None:
+        """Wait until it has ended, at most ``timeout`` seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended; the children of its own notice that and end too."""
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """:meth:`kill` it and forget what it printed."""
+        self.kill()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self.connection.close()
+        self._log.close()
+
+    def _ended(self) -> Failure:
+        try:
+            code = self._process.wait(EXIT_S)
+        except subprocess.TimeoutExpired:
+            return Failure("the process does not answer")
+        return Failure(exit_reason(code, self.printed()), signal=max(0, -code))
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+
+def start_python(
+    arguments: Sequence[str],
+    *,
+    roots: Sequence[Path] = (),
+    environment: Mapping[str, str] | None = None,
+    descriptors: Sequence[int] = (),
+    stdout: IO[bytes] | int | None = None,
+    stderr: IO[bytes] | int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start this interpreter with ``arguments`` and the modules of this process, whatever the working folder holds.
+
+    Its standard input is a pipe from here. Ctrl-C is blocked until the process unblocks it, so that none ends with a
+    traceback while it still imports.
+
+    Args:
+        roots: folders to import from before any other.
+        environment: variables on top of those of this process.
+        descriptors: file descriptors that the process inherits.
+    """
+    path = os.pathsep.join([*map(str, roots), *filter(None, sys.path)])
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", *arguments],
+            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", **(environment or {})},
+            pass_fds=descriptors, process_group=0, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr,
+        )  # fmt: skip
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def exit_reason(code: int, printed: str = "") -> str:
+    """How a process ended, in one line: the signal that killed it, or its exit ``code`` and the last it ``printed``."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + ("; the system may have run out of memory" if name == "SIGKILL" else "")
+    last = printed.strip().splitlines()
+    return f"the process ended with exit code {code}" + (f": {last[-1]}" if last else "")
+
+
+def read_log(log: IO[bytes]) -> str:
+    """What a process wrote to ``log`` so far; where it goes on writing stays as it is."""
+    return os.pread(log.fileno(), os.fstat(log.fileno()).st_size, 0).decode(errors="replace")
+
+
+_parent: Connection | None = None
+
+
+def parent() -> Connection:
+    """The pipe to the process that started this one as its :class:`Child`."""
+    if _parent is None:
+        raise RuntimeError("this process was not started as a child")
+    return _parent
+
+
+def is_child() -> bool:
+    """Whether this process is the :class:`Child` of another."""
+    return _parent is not None
+
+
+def end_with_parent() -> None:
+    """From now on, end this process when the one that holds the other end of its standard input has ended."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(descriptor: int) -> None:
+    """The life of a child."""
+    global _parent
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it without a word, unless the function decides otherwise
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(
+        signal.SIGTTOU, signal.SIG_IGN
+    )  # it may print on the terminal, whatever that allows in the background
+    os.set_inheritable(descriptor, False)
+    _parent = Connection(descriptor)
+    task = _parent.recv_bytes()
+    try:
+        function, arguments = pickle.loads(task)
+        answer = pickle.dumps(Returned(function(*arguments)))
+    except Exception as error:
+        answer = pickle.dumps(_failure(error))
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    _parent.send_bytes(answer)
+
+
+def _failure(error: Exception) -> Failure:
+    unreachable = isinstance(error, Unreachable)
+    text = str(error) if unreachable else f"{type(error).__name__}: {error}"
+    return Failure((text.strip().splitlines() or [""])[0], traceback.format_exc(), unreachable)
+
+
+if __name__ == "__main__":
+    # Under the name __main__, the classes and the pipe here would be others than those that the function imports.
+    from pdadmm_bench.core.child import main as run_function
+
+    run_function(int(sys.argv[1]))
