@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from pdadmm_bench.core.child import Failure
 from pdadmm_bench.parallel.group import joined
-from pdadmm_bench.parallel.launch import WorkerFailure, launch
+from pdadmm_bench.parallel.launch import WorkerFailure, failed_worker, launch
 
 pytestmark = pytest.mark.dist
 
@@ -43,3 +44,14 @@ def test_of_several_the_one_that_hangs_is_named() -> None:
     assert failure.value.reason.startswith("does not answer (worker ")
     assert "\n" not in str(failure.value)
     assert state_of_this_process() == before
+
+
+def test_who_is_to_blame() -> None:
+    """A worker that only lost another never is, where the cause is known; else one that said nothing."""
+    lost, slow = Failure("Connection closed by peer", unreachable=True), Failure("Timed out waiting", unreachable=True)
+    own = Failure("ValueError: no")
+    assert failed_worker({0: lost, 2: own}, 3) == (2, "ValueError: no")
+    assert failed_worker({1: own, 0: Failure("killed by SIGKILL")}, 3) == (1, "ValueError: no")
+    assert failed_worker({0: lost, 2: lost}, 3) == (1, "ended without an error (worker 0: Connection closed by peer)")
+    assert failed_worker({2: slow, 0: lost}, 3) == (1, "does not answer (worker 2: Timed out waiting)")
+    assert failed_worker({1: lost, 0: lost}, 2) == (1, "Connection closed by peer")
