@@ -24,7 +24,7 @@ def show(*tables: Table, console: Console | None = None) -> None:
         if place:
             console.print()
         whole = table.plain and not console.is_terminal
-        console.print(render.terminal(table), width=_LONGEST_LINE if whole else None)
+        (Console(file=console.file, width=_LONGEST_LINE) if whole else console).print(render.terminal(table))
 
 
 _LONGEST_LINE = 10_000
