@@ -5,8 +5,8 @@
     python tools/docs/ablation.py                     # writes it
     python tools/docs/ablation.py --check             # fails where the page has other numbers than the rows
 
-Best validation accuracy, mean over seeds; of a variant, the mean difference to the run as it is, seed by seed. And the
-training seconds to 99 % of a run's own best, median over seeds.
+The first table has the best validation accuracy: the mean over seeds of the run as it is, and for each variant the mean
+difference to it within a seed. The second has the training seconds to 99 % of a run's own best, as medians over seeds.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PAGES = (ROOT / "docs" / "accuracy.md",)
 TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAGES)
 SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
 REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", PAGES)
-"""What was built, brought nothing and is gone, so that its rows cannot be made again; with the defaults of its time."""
+"""Variants that improved nothing and were removed. Their rows have the defaults of then and cannot be made again."""
 APART = ("dataset", "seed")
 SETTINGS = {"hidden": 500, "iterations": 100, "eval_every": 10, "threads": 1}
-"""What all runs of the suite have."""
+"""Settings of all runs of the suite."""
 BASE = "as it is"
 
 
 def variant(row: Row) -> str:
-    """What a run changes, as settings; :data:`BASE` for nothing."""
+    """The settings that a run changes, in words; :data:`BASE` for none."""
     spec, base = json.loads(row["spec"]), {**RunSpec().flat(), **SETTINGS}
     changed = {name: value for name, value in spec.items() if name not in APART and value != base[name]}
     changed |= changed.pop("set", {})

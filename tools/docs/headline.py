@@ -4,8 +4,8 @@
     python tools/docs/headline.py                     # writes it
     python tools/docs/headline.py --check             # fails where a page has other numbers than the rows
 
-Mean test accuracy at the best validation accuracy, with the 95 % bootstrap interval and n; in bold is what the paired
-test over seeds shows to be better than every other optimizer.
+Mean test accuracy at the best validation accuracy, with its 95 % bootstrap interval and n. Bold is an optimizer that
+the paired test over seeds shows to be better than every other one.
 """
 
 from __future__ import annotations

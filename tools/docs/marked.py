@@ -27,15 +27,15 @@ class Marked:
     pages: Sequence[Path]
 
     def load(self) -> list[Row]:
-        """The rows, from a compressed file of JSON."""
+        """Read the rows, from a compressed file of JSON."""
         rows: list[Row] = json.loads(gzip.decompress(self.rows.read_bytes()))
         return rows
 
     def take(self, folders: Sequence[Path]) -> None:
-        """Keep the rows of results folders, by problem, without what only their machine knows.
+        """Keep the rows of results folders, without columns that mean nothing on another machine.
 
-        A run that was stopped by hand is made again another time, and no result. Of a run in several folders, the row
-        of the last one counts.
+        Runs that were stopped by hand are no results and are left out. Where several folders have a run, the row of the
+        last folder counts.
         """
         found = {row["spec"]: row for folder in folders for row in Results(folder).every_row()}
         rows = [
@@ -62,7 +62,7 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int 
 
 
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
-    """Take, write or check a table as ``words`` of the command line say; 1 where a page has another one."""
+    """Take rows, write a table or check it, as ``words`` of the command line say; 1 where a page has other numbers."""
     if folders := [Path(word) for word in words if word != "--check"]:
         marked.take(folders)
     shown, wrong = table(marked.load()), 0

@@ -1,4 +1,4 @@
-"""Draw what the convergence theorem of pdADMM says on real graphs: the objective, and the residual against 1/k.
+"""Draw the objective of pdADMM on real graphs, and its residual beside 1/k, of which the convergence theorem speaks.
 
     python tools/docs/plot_convergence.py docs/images/convergence.png
 

@@ -92,7 +92,7 @@ class Browser:
         return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
 
     def point_at(self, x: float, y: float) -> None:
-        """Move the mouse to a place in the window, as a hand does: on the way there, too."""
+        """Move the mouse to a place in the window, with a stop on the way, as a hand does."""
         steps = [{"type": "pointerMove", "duration": 50, "x": int(x) + away, "y": int(y)} for away in (-9, 0)]
         self.call("POST", "/actions", actions=[{"type": "pointer", "id": "mouse", "actions": steps}])
 
@@ -131,7 +131,7 @@ def browser(width: int, height: int) -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def ui(store: Path) -> Iterator[str]:
-    """The address of ``pdadmm-bench ui`` on a SQLite store, until the block ends."""
+    """Run ``pdadmm-bench ui`` on a SQLite store; gives its address, and ends with the block."""
     port = free_port()
     command = [sys.executable, "-m", "pdadmm_bench", "ui", "--tracking-uri", f"sqlite:///{store}", "--port", str(port)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -1,4 +1,4 @@
-"""What mkdocs needs a hand with for the site (mkdocs.yml): the reference of the command, references in docstrings."""
+"""Hooks of mkdocs for the site (mkdocs.yml): they write the reference of the command, and references in docstrings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROLE = re.compile(r":\w+:<code>~?(?:[\w.]*\.)?(\w+)</code>")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """A link out of docs/ becomes the name of the file, and cli.md gets the help of every verb, as it is printed."""
+    """Replace links to files outside docs/ by the names of the files, and add the help of every verb to cli.md."""
     markdown = OUTSIDE.sub(r"\1 in `\2`", markdown)
     return markdown + "\n".join(reference()) if page.file.src_uri == "cli.md" else markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """A reference in a docstring becomes the last part of its name."""
+    """Replace a reference in a docstring by the last part of its name."""
     return ROLE.sub(r"<code>\1</code>", html)
 
 

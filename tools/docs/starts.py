@@ -4,8 +4,9 @@
     python tools/docs/starts.py                   # writes it
     python tools/docs/starts.py --check           # fails where the page has other numbers than the rows
 
-Ten layers, mean test accuracy at the best validation accuracy from each starting point, over the seeds and splits that
-all of an optimizer's starts on a graph have. Bold is the start with the highest mean validation accuracy.
+Ten layers; mean test accuracy at the best validation accuracy from each starting point. The means are over the seeds
+and splits that an optimizer has from all starts on a graph. Bold is the start with the highest mean validation
+accuracy.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _cell(rows: list[Row]) -> str:
-    """Mean test accuracy, or what became of a run that did not end well."""
+    """Mean test accuracy, or the statuses of runs that failed."""
     failed = sorted({row["status"] for row in rows if row["status"] != "ok"})
     return ", ".join(failed) or f"{mean(row['acc_test_at_best_val'] for row in rows):.1%}"
 

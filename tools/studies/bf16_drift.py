@@ -1,9 +1,9 @@
-"""How far bf16 products let the carried residual drift, by the period of exact ones; printed as a table.
+"""Print how far the carried residual drifts with bf16 products, by the period of exact residuals.
 
     python tools/studies/bf16_drift.py cora pubmed
 
-pdADMM with its default preset, 2 × 500 from he and 10 × 500 from identity layers, one seed. Drift is that of the worst
-layer, ‖r − (p Wᵀ + b − z)‖ over ‖r‖, just before exact residuals are due.
+pdADMM with its default preset and one seed, on 2 × 500 from he and 10 × 500 from identity layers. The drift of a layer
+is ‖r − (p Wᵀ + b − z)‖ / ‖r‖ just before an exact residual is computed; the table has that of the worst layer.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How often the statistics err: coverage of intervals, false alarms and detections of verdicts, as Markdown tables.
+"""Measure how often the statistics err: coverage of intervals, false alarms and detections of verdicts.
 
     python tools/studies/calibrate_statistics.py coverage times accuracies measured [--repetitions 200] [--pairs 10]
 
-``measured`` takes real iteration times of this machine: one small run is repeated again and again, and its times are
-dealt to two sides that therefore are the same, in turn or one side after the other. A slowdown is planted by
-multiplying the times of one side. The rest is simulated.
+The results are Markdown tables. ``measured`` takes real iteration times of this machine: one small run is repeated many
+times, and its times are given to two sides in turn, or to one side after the other. So the sides are the same code. A
+slowdown is planted by multiplying the times of one side. All else is simulated.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ NOISES: tuple[tuple[str, Draw], ...] = (
 
 
 def bootstrap(values: np.ndarray, statistic: Callable[..., Any], method: str) -> tuple[float, float]:
-    """scipy's own interval, for comparison; BCa has none, and says so, where a median does not move."""
+    """The interval of scipy, for comparison. BCa warns and has none where no resample changes the median."""
     warnings.simplefilter("ignore")
     found = stats.bootstrap((values,), statistic, method=method, n_resamples=2000, rng=np.random.default_rng(0))
     return found.confidence_interval.low, found.confidence_interval.high
@@ -104,7 +104,7 @@ def shares(sides: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[str]:
 
 
 def judged(sides: Sequence[tuple[np.ndarray, np.ndarray]], of: Metric = TIME) -> list[Comparison]:
-    """Each pair of sides as a table of its own."""
+    """The verdict on each pair of sides, as if each were a whole table."""
     return [judge([compare(a.tolist(), b.tolist(), of)])[0] for a, b in sides]
 
 
