@@ -25,9 +25,9 @@ class Products:
         self._low = precision == "bf16"
         self.scratch = Scratch()
         """The buffers of the products and of all updates."""
-        self._passes = (
-            {each: compile_elementwise(each) for each in (weighted_sum, moved)} if self._low and compile else None
-        )
+        self.compiled = self._low and compile
+        """Whether the elementwise passes of bf16 are compiled; the other precisions have none."""
+        self._passes = {each: compile_elementwise(each) for each in (weighted_sum, moved)} if self.compiled else None
 
     def factor(self, name: str, x: Tensor) -> Tensor:
         """``x`` in the type of the products, for use in several; valid until the next ``factor`` of that name."""
