@@ -11,7 +11,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -95,15 +95,17 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
         device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
         timeout: seconds after which a stalled exchange is an error.
 
-    Raises :class:`Unreachable` when an exchange with another worker failed.
+    Raises :class:`UserError` when another worker is on another kind of device, and :class:`Unreachable` when an
+    exchange with another worker failed.
     """
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     limit = timedelta(seconds=timeout)
     store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_START_S)))
-    store.set(f"here/{rank}", "yes")
-    store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=_START_S))
+    store.set(f"device/{rank}", device)
+    store.wait([f"device/{other}" for other in range(size)], timedelta(seconds=_START_S))
+    _check_devices([store.get(f"device/{other}").decode() for other in range(size)])
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     workers = Workers(size, limit)
 
@@ -150,6 +152,16 @@ def _of_exchange(error: RuntimeError) -> bool:
 def _sentence(error: RuntimeError) -> str:
     """What happened, without the line of Gloo's source and without advice."""
     return re.sub(r"^\[\S*\] ", "", str(error)).split(". ")[0]
+
+
+def _check_devices(devices: Sequence[str]) -> None:
+    """Every machine chooses its device by itself, and a group of several kinds would wait for each other for ever."""
+    for rank, device in enumerate(devices):
+        if device != devices[0]:
+            raise UserError(
+                f"worker {rank} is on {device} and worker 0 on {devices[0]}: all workers of a run need the same kind "
+                "of device; give --device cpu, or --device cuda where every machine has enough of them"
+            )
 
 
 def check_world(gpus: int) -> int:

@@ -27,6 +27,12 @@ def hang_in_the_middle(rank: int) -> None:
             group.follow()
 
 
+def choose_differently() -> None:
+    """Worker 1 finds another kind of device than worker 0, as on another machine."""
+    with joined("cuda" if os.environ["RANK"] == "1" else "cpu", 60.0):
+        pass
+
+
 def state_of_this_process() -> tuple[object, ...]:
     return (
         [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)],
@@ -44,6 +50,12 @@ def test_of_several_the_one_that_hangs_is_named() -> None:
     assert failure.value.reason.startswith("does not answer (worker ")
     assert "\n" not in str(failure.value)
     assert state_of_this_process() == before
+
+
+def test_workers_on_different_kinds_of_devices_are_refused() -> None:
+    """Before they wait for each other in a group that can never be."""
+    with pytest.raises(WorkerFailure, match="worker 1 is on cuda and worker 0 on cpu: all workers of a run need"):
+        launch(2, choose_differently)
 
 
 def test_who_is_to_blame() -> None:
