@@ -1,4 +1,4 @@
-"""Where the rows come from that ``report`` reads: rows files, results folders, suites, and MLflow."""
+"""Where the rows come from that ``compare`` and ``report`` read: rows files, results folders, suites, and MLflow."""
 
 from __future__ import annotations
 
@@ -10,10 +10,37 @@ from typing import Any
 
 from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import TrackingError, UserError
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import Row, read_rows
 from pdadmm_bench.suite.results import Results, default_folder, own_store, trial_folder
-from pdadmm_bench.tracking.read import read_source
-from pdadmm_bench.tracking.report import histories
+from pdadmm_bench.tracking.read import histories, read_rows_of
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of one source, under the name that the user gave."""
+
+    name: str
+    rows: list[Row]
+    without_row: list[str] = field(default_factory=list)
+    """Ids of training runs in MLflow that left no row: they are running still, or were killed."""
+
+
+def read_source(name: str, tracking_uri: str | None = None) -> Source:
+    """The rows of ``name``: the path of a rows file, the id of a run in MLflow, or the name of an experiment.
+
+    Raises :class:`UserError` for a name that is none of them, for a source without rows, and for rows that this program
+    cannot read; :class:`TrackingError` for a store that cannot be used.
+    """
+    path = Path(name)
+    if path.is_file():
+        rows = read_rows(path)
+        if not rows:
+            raise UserError(f"{path} has no rows")
+        return Source(name, rows)
+    if path.suffix == ".json" or path.exists():
+        raise UserError(f"no such rows file: {path}")
+    tracked = read_rows_of(name, tracking_uri)
+    return Source(name, tracked.rows, tracked.without_row)
 
 
 @dataclass

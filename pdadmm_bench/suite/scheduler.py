@@ -20,7 +20,6 @@ from pdadmm_bench.suite.pool import DONE, GONE, Pool, WorkerProcess
 from pdadmm_bench.suite.progress import SuiteProgress
 from pdadmm_bench.suite.results import Results
 from pdadmm_bench.suite.row_keeper import RowKeeper
-from pdadmm_bench.suite.unsynced import kept_run
 from pdadmm_bench.suite.worker import Make, Prepare, work
 from pdadmm_bench.tracking.suite import SuiteTracker
 from pdadmm_bench.training.code_version import code_version
@@ -89,9 +88,7 @@ class Scheduler:
                 if claim is None:
                     continue
                 if claim.left_behind and planned.row:
-                    kept = kept_run(self._results, planned.key, planned.row, claim.left_behind)
-                    self._tracker.adopt(claim.left_behind, planned.key, kept)
-                    self._results.write(planned.key, planned.row)
+                    self._tracker.abandon(claim.left_behind, planned.key, but=planned.row["run_id"])
                 claim.release()
 
     def _prepare(self, pool: Pool) -> None:

@@ -15,10 +15,9 @@ disk, as rows with their histories. It is sent again when the command ends, and 
 ``gate``       the verdicts of a regression gate as a run
 ``kept``       a finished run on disk: row, history, logs
 ``unsent``     the folder for runs that have no other place on disk
-``former``     records that earlier versions wrote there
 ``sync``       uploads what MLflow lacks
-``read``       rows back from MLflow
-``report``     what a report reads from MLflow, and puts there
+``read``       rows and histories back from MLflow
+``report``     where the files of a report go in MLflow
 =============  =========================================================================================
 
 Names, stable for searches such as ``params.optimizer = 'pdadmm' and tags.dataset = 'cora'``:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ class KeptRun:
         history: the file with its steps, which need not exist.
         logs: the folder with its logs, which need not exist.
         files: files with its row; those are told the ids in MLflow.
-        steps: its steps, where they are in no file of their own.
     """
 
     row: Row
@@ -34,7 +33,6 @@ class KeptRun:
     history: Path | None = None
     logs: Path | None = None
     files: Sequence[Path] = ()
-    steps: Sequence[Mapping[str, float]] = field(default=(), repr=False)
 
     @property
     def run_id(self) -> str:
@@ -52,7 +50,6 @@ class KeptRun:
         Raises :class:`UserError` for a row whose settings cannot be read.
         """
         run = run_of_row(self.row)
-        run.steps = [dict(step) for step in self.steps]
         if self.history is not None and self.history.is_file():
             try:
                 run.steps = history.read(self.history, run.id)

@@ -1,53 +1,49 @@
-"""Result rows back from where runs went: a rows file, an MLflow run, or an MLflow experiment."""
+"""Rows and histories back from MLflow."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pdadmm_bench.core.errors import TrackingError, UserError, unknown
-from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, read_rows
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row
 from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.upload import PARENT
+from pdadmm_bench.tracking.upload import PARENT, find_run
 
 ARTIFACT = "row.json"
+
+#: The metrics of a step that pictures are drawn from.
+DRAWN = ("train_seconds", "acc_val", "objective", "primal_residual", "loss_train", "loss")
+
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _PAGE = 1000
 
 
 @dataclass(frozen=True)
-class Source:
-    """Rows under the name they were asked for by."""
+class TrackedRows:
+    """The rows of some runs in MLflow."""
 
-    name: str
     rows: list[Row]
-    without_row: list[str] = field(default_factory=list)
+    without_row: list[str]
     """Ids of training runs that left no row: they are running still, or were killed."""
 
 
-def read_source(name: str, tracking_uri: str | None = None) -> Source:
-    """The rows of ``name``: the path of a rows file, the id of a run or of an invocation, or an experiment.
+def read_rows_of(name: str, tracking_uri: str | None = None) -> TrackedRows:
+    """The rows of ``name``: the id of a training run or of the parent of some, or the name of an experiment.
 
-    Raises :class:`UserError` for a name that is none of them, for a source without rows, and for rows that this program
+    Raises :class:`UserError` for a name that is none of them, for runs without any row, and for rows that this program
     cannot read; :class:`TrackingError` for a store that cannot be used.
     """
-    path = Path(name)
-    if path.is_file():
-        rows = read_rows(path)
-        if not rows:
-            raise UserError(f"{path} has no rows")
-        return Source(name, rows)
-    if path.suffix == ".json" or path.exists():
-        raise UserError(f"no such rows file: {path}")
     uri = store.uri_or_default(tracking_uri)
-    with _client(uri, name) as client:
-        runs = _runs(client, name)
+    with store.existing(uri) as client:
+        if client is None:
+            raise TrackingError(
+                f"{name!r} is no rows file, and there is no MLflow store {store.database(uri)} to look for it in"
+            )
+        runs = _training_runs(client, name)
         found = [(run.info.run_id, _row(client, run)) for run in runs]
     rows = [row for _, row in found if row is not None]
     if not rows:
@@ -55,7 +51,7 @@ def read_source(name: str, tracking_uri: str | None = None) -> Source:
             f"{name!r} in the MLflow store {store.public(uri)} has {len(runs)} training runs and not one result row; "
             "give an experiment or a run that pdadmm-bench made and finished"
         )
-    return Source(name, rows, [run_id for run_id, row in found if row is None])
+    return TrackedRows(rows, [run_id for run_id, row in found if row is None])
 
 
 def read_run(run_id: str, tracking_uri: str | None = None) -> Row | None:
@@ -63,54 +59,47 @@ def read_run(run_id: str, tracking_uri: str | None = None) -> Row | None:
 
     Raises :class:`UserError` for a run without a row, :class:`TrackingError` for a store that cannot be used.
     """
-    uri = store.uri_or_default(tracking_uri)
-    file = store.database(uri)
-    if file is not None and not file.exists():
-        return None
-    with _client(uri, run_id) as client:
-        if (run := _run(client, run_id)) is None:
+    with store.existing(store.uri_or_default(tracking_uri)) as client:
+        if client is None or (run := _run(client, run_id)) is None:
             return None
         if (row := _row(client, run)) is None:
             raise UserError(f"the MLflow run {run_id} has no result row")
         return row
 
 
-@contextlib.contextmanager
-def _client(uri: str, name: str) -> Iterator[Any]:
-    """A client of a store that exists; what MLflow fails on becomes a :class:`TrackingError`."""
-    file = store.database(uri)
-    if file is not None and not file.exists():
-        raise TrackingError(f"{name!r} is no rows file, and there is no MLflow store {file} to look for it in")
-    store.check(uri)
-    store.quiet()
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for each row
-    try:
-        with store.alone(file):
-            client = store.client(uri)
-            client.search_experiments(max_results=1)  # a store of an older MLflow is migrated here, alone
-        yield client
-    except UserError:
-        raise
-    except Exception as error:
-        raise store.unusable(uri, error) from error
+def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str, list[dict[str, float]]]:
+    """The steps of ``rows`` by ``run_id``, with what pictures are drawn from; a row without a run there has none.
+
+    Raises :class:`TrackingError` for a store that cannot be used.
+    """
+    ids = {row["run_id"]: row["mlflow_run_id"] for row in rows if row.get("mlflow_run_id")}
+    found: dict[str, list[dict[str, float]]] = {}
+    if not ids:
+        return found
+    with store.existing(store.uri_or_default(tracking_uri)) as client:
+        if client is None:
+            return found
+        for run_id, there in ids.items():
+            run = find_run(client, there)
+            steps: dict[int, dict[str, float]] = {}
+            for key in sorted(set(run.data.metrics).intersection(DRAWN)) if run else ():
+                for point in client.get_metric_history(there, key):
+                    steps.setdefault(point.step, {"iteration": point.step})[key] = point.value
+            if steps:
+                found[run_id] = [steps[step] for step in sorted(steps)]
+    return found
 
 
 def _run(client: Any, name: str) -> Any | None:
-    """The run with the id ``name``, None if there is none."""
-    from mlflow.exceptions import MlflowException
-
-    if _RUN_ID.fullmatch(name):
-        with contextlib.suppress(MlflowException):  # no such run; an experiment may be called so
-            return client.get_run(name)
-    return None
+    """The run with the id ``name``, None if there is none; an experiment may have a name like an id."""
+    return find_run(client, name) if _RUN_ID.fullmatch(name) else None
 
 
-def _runs(client: Any, name: str) -> list[Any]:
-    """The training runs of a run, of an invocation, or of an experiment; the oldest first."""
+def _training_runs(client: Any, name: str) -> list[Any]:
+    """The training runs of a run, of a parent, or of an experiment; the oldest first."""
     if (run := _run(client, name)) is not None:
         is_child = PARENT in run.data.tags
-        children = f"tags.{PARENT} = '{name}'"
-        return [run] if is_child else _search(client, run.info.experiment_id, children)
+        return [run] if is_child else _search(client, run.info.experiment_id, f"tags.{PARENT} = '{name}'")
     experiments = {experiment.name: experiment for experiment in client.search_experiments()}
     if name not in experiments:
         raise unknown("rows file, run or experiment", name, experiments)

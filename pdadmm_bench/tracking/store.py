@@ -1,4 +1,4 @@
-"""Where the runs go: which MLflow store, whether it can be written, and the parts of it that are created once."""
+"""The MLflow store: which one, whether it can be used, and what is created in it once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdadmm_bench.core.errors import TrackingError
+from pdadmm_bench.core.errors import TrackingError, UserError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -26,6 +26,7 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # an offline machine must not wait for it
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # there would be a bar for each row
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # MLflow's own 7 retries of 120 s would look like a hang
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -92,18 +93,33 @@ def check(uri: str) -> None:
 def describe(uri: str) -> str:
     """What the store at ``uri`` holds; raises :class:`TrackingError` when it cannot be used, and creates none."""
     check(uri)
+    with existing(uri) as found:
+        if found is None:
+            return "will be made by the first run"
+        return f"reachable, {len(found.search_experiments())} experiments"
+
+
+@contextlib.contextmanager
+def existing(uri: str) -> Iterator[Any | None]:
+    """MLflow's client of the store at ``uri``; None where there is no such file, and none is made.
+
+    What MLflow fails on becomes a :class:`TrackingError`.
+    """
     file = database(uri)
     if file is not None and not file.exists():
-        return "will be made by the first run"
+        yield None
+        return
+    check(uri)
     quiet()
     try:
         with alone(file):
-            count = len(client(uri).search_experiments())
-    except TrackingError:
+            found = client(uri)
+            found.search_experiments(max_results=1)  # a store of an older MLflow is migrated here, alone
+        yield found
+    except UserError:
         raise
     except Exception as error:
         raise unusable(uri, error) from error
-    return f"reachable, {count} experiments"
 
 
 def _check_file(file: Path) -> None:

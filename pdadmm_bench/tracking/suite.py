@@ -43,8 +43,9 @@ class SuiteTracker(Tracker):
 
         Raises :class:`TrackingError` when the store cannot be used; a server that is away is only warned about.
         """
-        unsent = results / FOLDER
-        tracker = cls._new(uri, experiment, name, config, environment, unsent, (), warn, known_as=parent)
+        tracker = cls(
+            uri, experiment, name, config, environment, unsent=results / FOLDER, warn=warn, known_as=parent
+        )  # fmt: skip
         if parent and tracker._done():
             tracker.parent.id, tracker.parent.tried = uuid.uuid4().hex, False
         tracker.child_tags = dict(tags)
@@ -92,48 +93,24 @@ class SuiteTracker(Tracker):
         self._children = [child for child in self._children if not child.sent and not _on_disk(child)]
         return self._add({**self.child_tags, KEY: key}, files)
 
-    def abandon(self, parent: str, key: str) -> None:
-        """End the child of ``parent`` that a killed process left running when it made the run ``key``."""
+    def abandon(self, parent: str, key: str, *, but: str | None = None) -> None:
+        """End the children of ``parent`` that a killed process left running when it made the run ``key``.
 
-        def end() -> None:
-            for run in self._left_running(parent, key):
-                self._kill(run.info.run_id)
-
-        self.sender.attempt("ending a run", end)
-
-    def adopt(self, parent: str, key: str, kept: KeptRun) -> None:
-        """Bring such a child to its end where ``kept`` is its run, written just before the process was killed.
-
-        The row of ``kept`` learns its ids.
+        Args:
+            but: the ``run_id`` of one that left a row; it is completed when the tracker is closed.
         """
 
         def end() -> None:
-            for found in self._left_running(parent, key):
-                if found.data.tags.get(RECORD) == kept.run_id:
-                    self._complete(kept, found.info.run_id, found.data.tags[PARENT])
-                else:
-                    self._kill(found.info.run_id)
+            for found in self.upload.find(parent):
+                condition = f"tags.`{PARENT}` = '{found.info.run_id}' AND tags.{KEY} = '{key}'"
+                condition += " AND attributes.status = 'RUNNING'"
+                for run in self.client.search_runs([self.experiment_id], condition):
+                    if run.data.tags.get(RECORD) != but:
+                        why = {"status": "interrupted", "status_reason": "the process that made it was killed"}
+                        self.upload.tag(run.info.run_id, why)
+                        self.client.set_terminated(run.info.run_id, "KILLED")
 
         self.sender.attempt("ending a run", end)
-
-    def _complete(self, kept: KeptRun, run_id: str | None, parent_run_id: str) -> None:
-        run = kept.load(self.warn)
-        run.run_id, run.parent_run_id = run_id, parent_run_id
-        self.upload.finish(run, ended(kept.row), self.warn)
-        kept.row.update(run.row or {})
-
-    def _left_running(self, parent: str, key: str) -> list[Any]:
-        runs = []
-        for found in self.upload.find(parent):
-            condition = (
-                f"tags.`{PARENT}` = '{found.info.run_id}' AND tags.{KEY} = '{key}' AND attributes.status = 'RUNNING'"
-            )
-            runs += self.client.search_runs([self.experiment_id], condition)
-        return runs
-
-    def _kill(self, run_id: str) -> None:
-        self.upload.tag(run_id, {"status": "interrupted", "status_reason": "the process that made it was killed"})
-        self.client.set_terminated(run_id, "KILLED")
 
     def _send_what_is_left(self) -> int:
         """Send the runs that do not name their run in MLflow, those of earlier starts too."""
@@ -153,7 +130,10 @@ class SuiteTracker(Tracker):
         try:
             with self.unsent.alone():
                 for kept in left:
-                    self._complete(kept, None, parent_run_id)
+                    run = kept.load(self.warn)
+                    run.parent_run_id = parent_run_id
+                    self.upload.finish(run, ended(kept.row), self.warn)
+                    kept.row.update(run.row or {})
                     self.unsent.drop_run(kept.run_id)
                     for file in kept.files:
                         told.setdefault(file, []).append(kept.row)

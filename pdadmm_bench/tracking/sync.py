@@ -16,9 +16,9 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.described import ParentRun, TrainingRun, ended, now, parent_end
 from pdadmm_bench.tracking.kept import KeptRun, tell
-from pdadmm_bench.tracking.report import histories
+from pdadmm_bench.tracking.read import histories
 from pdadmm_bench.tracking.unsent import Unsent
-from pdadmm_bench.tracking.upload import PARENT, Upload
+from pdadmm_bench.tracking.upload import PARENT, Upload, find_run
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Sync:
         known = self._parents.get(one.parent)
         upload = self._upload(known.experiment if known else self._experiment)
         named = one.row.get("mlflow_run_id")
-        found = upload.get(named) if named else None
+        found = find_run(upload.client, named) if named else None
         if found is None:
             alike = upload.find(one.run_id, deleted=True)
             found = min(alike, key=lambda run: run.info.lifecycle_stage == "deleted", default=None)
@@ -143,7 +143,7 @@ class Sync:
         """The id in MLflow of the parent of ``run``, which is created where it is not there."""
         named = one.row.get("mlflow_parent_run_id")
         name = named or one.parent
-        if name not in self._parents and named and upload.get(named) is not None:
+        if name not in self._parents and named and find_run(upload.client, named) is not None:
             return str(named)  # it is there, and it knows this run already
         parent = self._parents.setdefault(name, self._bare(name, one, run, upload.experiment))
         upload.open(parent)

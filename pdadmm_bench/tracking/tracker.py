@@ -35,44 +35,26 @@ class Tracker:
     not take is kept in the folder ``unsent``, sent once more at the end, and else left for ``pdadmm-bench sync``.
 
     Args:
-        asked: the store as the user named it, for the command that uploads what is left.
+        uri: the store as the user named it; None for the default.
+        name: of the parent run.
+        config: what was asked for, an artifact of the parent.
+        environment: code, versions and machine, as ``env_*``.
+        unsent: the folder for what MLflow could not take.
         files: where the rows of these runs are kept; the rows there learn the ids in MLflow.
+        known_as: the id of a parent that may be in the store already.
     """
 
     keep_rows = True
     """Whether rows and histories are kept while MLflow lacks them; a suite does that by itself."""
 
     def __init__(
-        self, upload: Upload, parent: ParentRun, unsent: Unsent, environment: Mapping[str, Any],
-        *, asked: str | None = None, files: Sequence[Path] = (), warn: Callable[[str], None] = warn_on_stderr,
-    ):  # fmt: skip
-        self.upload, self.parent, self.unsent, self.warn = upload, parent, unsent, warn
-        self.sender = Sender(upload, parent, unsent, str(self.kept_in), self.keep_rows, warn)
-        self.files = list(files)
-        self._environment, self._asked = dict(environment), asked
-        self._children: list[TrackedRun] = []
-        self._closed = False
-
-    @classmethod
-    def open(
-        cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
+        self, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
         *, unsent: Path = Path(FOLDER), files: Sequence[Path] = (), warn: Callable[[str], None] = warn_on_stderr,
-    ) -> Self:  # fmt: skip
-        """Create store, experiment and parent run.
-
-        Raises :class:`TrackingError` when any of it cannot be written; a server that does not answer costs a warning.
-        """
-        tracker = cls._new(uri, experiment, name, config, environment, unsent, files, warn)
-        tracker._begin()
-        return tracker
-
-    @classmethod
-    def _new(
-        cls, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
-        unsent: Path, files: Sequence[Path], warn: Callable[[str], None], *, known_as: str | None = None,
-    ) -> Self:  # fmt: skip
-        used, folder = store.uri_or_default(uri), Unsent(unsent)
-        parent = ParentRun(
+        known_as: str | None = None,
+    ):  # fmt: skip
+        used = store.uri_or_default(uri)
+        self.unsent, self.files, self.warn = Unsent(unsent), list(files), warn
+        self.parent = ParentRun(
             id=known_as or uuid.uuid4().hex,
             tried=known_as is not None,
             store=store.public(used),
@@ -81,9 +63,23 @@ class Tracker:
             began=now(),
             tags=code_tags(environment),
             texts={"config.json": store.public(dump(dict(config))), "environment.json": dump(dict(environment))},
-            files=folder.relative(files),
+            files=self.unsent.relative(files),
         )
-        return cls(Upload(used, experiment), parent, folder, environment, asked=uri, files=files, warn=warn)
+        self.upload = Upload(used, experiment)
+        self.sender = Sender(self.upload, self.parent, self.unsent, str(self.kept_in), self.keep_rows, warn)
+        self._environment, self._asked = dict(environment), uri
+        self._children: list[TrackedRun] = []
+        self._closed = False
+
+    @classmethod
+    def open(cls, *arguments: Any, **options: Any) -> Self:
+        """A tracker whose store, experiment and parent run exist; the arguments are those of the class.
+
+        Raises :class:`TrackingError` when any of it cannot be written; a server that does not answer costs a warning.
+        """
+        tracker = cls(*arguments, **options)
+        tracker._begin()
+        return tracker
 
     def _begin(self) -> None:
         try:

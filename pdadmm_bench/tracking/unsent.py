@@ -30,7 +30,6 @@ from filelock import FileLock, Timeout
 from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import TrackingError
 from pdadmm_bench.core.files import write_atomic
-from pdadmm_bench.tracking import former
 from pdadmm_bench.tracking.described import ParentRun, TrainingRun
 from pdadmm_bench.tracking.kept import KeptRun, no_record, read_record
 
@@ -78,19 +77,18 @@ class Unsent:
 
     def drop_run(self, run_id: str) -> None:
         """All of the run ``run_id`` is in MLflow."""
-        for path in (*self.folder.glob(f"*/{run_id}.*"), *self.folder.glob(f"{run_id}.json")):
+        for path in self.folder.glob(f"*/{run_id}.*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def drop_parent(self, parent_id: str) -> None:
         """All of the parent ``parent_id`` is in MLflow; it stays as long as one of its runs is here."""
         if not self._rows(self.folder / parent_id):
             shutil.rmtree(self.folder / parent_id, ignore_errors=True)
-            (self.folder / f"{parent_id}.json").unlink(missing_ok=True)
 
     def parents(self) -> list[ParentRun]:
         """All parents, the oldest first; raises :class:`UserError` for a file that is none."""
-        files = [*self.folder.glob(f"*/{_PARENT}"), *(path for path in self._former() if former.is_parent(path))]
-        return sorted((self._parent(path) for path in files), key=lambda parent: parent.began)
+        self._refuse_earlier_records()
+        return sorted(map(self._parent, self.folder.glob(f"*/{_PARENT}")), key=lambda parent: parent.began)
 
     def runs(self) -> list[KeptRun]:
         """All runs, the oldest first; raises :class:`UserError` for a file that is none."""
@@ -107,9 +105,6 @@ class Unsent:
                 found.append(
                     KeptRun(row=row, parent=parent.id, title=parent.name, history=steps, logs=logs, files=files)
                 )
-        for path in self._former():
-            if not former.is_parent(path):
-                found.append(former.run(path, self.folder))
         return sorted(found, key=lambda kept: str(kept.row.get("created")))
 
     def logs(self, run_id: str) -> Path | None:
@@ -149,8 +144,12 @@ class Unsent:
     def _rows(self, folder: Path) -> list[Path]:
         return sorted(path for path in folder.glob("*.json") if path.name != _PARENT)
 
-    def _former(self) -> list[Path]:
-        return sorted(self.folder.glob("*.json"))
+    def _refuse_earlier_records(self) -> None:
+        """Raise :class:`UserError` for a flat file, as earlier versions of this program wrote them."""
+        for path in self.folder.glob("*.json"):
+            if "steps" in read_record(path):
+                raise no_record(path, "an earlier version of pdadmm-bench wrote it, and its sync uploads it")
+            raise no_record(path, "it lies outside the folder of a parent run")
 
     def _parent(self, path: Path) -> ParentRun:
         content, names = read_record(path), {f.name for f in fields(ParentRun)} - set(_NOT_KEPT)

@@ -74,17 +74,6 @@ class Upload:
             )
         )
 
-    def get(self, run_id: str) -> Any | None:
-        """The run ``run_id``, None if the store has none."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self.client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-
     def open(self, run: Run) -> bool:
         """Create ``run`` and describe it, as far as that is still to do; returns whether it was created now."""
         from mlflow.entities import Param
@@ -95,7 +84,9 @@ class Upload:
             created = not found
             run.tried = True
             run.run_id = str(found[0].info.run_id) if found else self._create(run)
-            if created and isinstance(run, TrainingRun):
+            if found:
+                run.parent_run_id = found[0].data.tags.get(PARENT, run.parent_run_id)
+            elif isinstance(run, TrainingRun):
                 run.arrived = set()
             for twin in found[1:]:  # an answer was lost, and MLflow's client asked again
                 self.client.delete_run(twin.info.run_id)
@@ -215,6 +206,18 @@ class Upload:
                 warn(f"{name} of {run.name} could not be drawn ({store.sentence(error)})")
             else:
                 self.client.log_artifact(run.run_id, str(path))
+
+
+def find_run(client: Any, run_id: str) -> Any | None:
+    """The run ``run_id``, None if the store has none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def _batches(run: TrainingRun, arrived: Collection[int]) -> Iterator[tuple[set[int], list[Any]]]:

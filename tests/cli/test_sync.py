@@ -220,6 +220,9 @@ def test_what_cannot_be_read_is_told(with_store: Path, cli: Cli) -> None:
     Path("mlflow-unsent/a.json").write_text('{"id": "a"')
     assert "mlflow-unsent/a.json is not the record of a run" in cli("sync").error
     assert Path("mlflow-unsent/a.json").exists()
+    Path("mlflow-unsent/a.json").write_text('{"id": "a", "store": "sqlite:///mlflow.db", "steps": []}')
+    refused = cli("sync").error
+    assert "an earlier version of pdadmm-bench wrote it, and its sync uploads it" in refused
     Path("mlflow-unsent/a.json").unlink()
     Path("mlflow-unsent/b").mkdir()
     Path("mlflow-unsent/b/parent.json").write_text("[]")

@@ -72,13 +72,13 @@ class CompareOptions:
 
 def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Path | None) -> None:
     """Print the comparison and write it to ``json_file``, if given; raises :class:`UserError` for bad input."""
+    from pdadmm_bench.cli.sources import read_source
     from pdadmm_bench.cli.views.console import show
     from pdadmm_bench.core.files import check_writable, write_atomic
     from pdadmm_bench.report.tables.comparison import comparison_tables, count, decision_rule, remarks
     from pdadmm_bench.stats.comparison import compare_rows, values_for_json
     from pdadmm_bench.stats.metrics import DEFAULT, TARGET, metric, present
     from pdadmm_bench.stats.pairing import rows_with, setting_name
-    from pdadmm_bench.tracking.read import read_source
 
     smallest = (options.smallest_difference, options.smallest_factor)
     metrics = [metric(name, *smallest) for name in dict.fromkeys(options.metrics)]
