@@ -16,6 +16,7 @@ import torch
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import idle_settings
+from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.training.setup import resolve
 
 
@@ -33,7 +34,7 @@ def effective(spec: RunSpec) -> RunSpec:
         idle |= {"warm_start": defaults.warm_start}
     if spec.gpus == 1:
         idle |= {"partition": defaults.partition}
-    if spec.gpus == 1 or not resolve(spec).pipelined:
+    if spec.gpus == 1 or create_optimizer(spec).cost_profile.parallelism != "pipeline":
         idle |= {"schedule": defaults.schedule, "microbatches": defaults.microbatches}
     plain = DataSpec()
     others = idle_settings(_own_split(spec.data.dataset) if spec.data.split == "auto" else spec.data.split)
@@ -52,7 +53,7 @@ def configuration(spec: RunSpec) -> str:
     Raises :class:`~pdadmm_bench.core.errors.UserError` for hyperparameters that the optimizer does not take.
     """
     settings = {name: value for name, value in effective(spec).flat().items() if name not in ("preset", "set")}
-    settings["hyperparameters"] = resolve(spec).optimizer.hyperparameters.model_dump()
+    settings["hyperparameters"] = create_optimizer(spec).hyperparameters.model_dump()
     return json.dumps(settings, sort_keys=True, ensure_ascii=False)
 
 
