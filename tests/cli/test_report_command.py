@@ -12,6 +12,8 @@ from types import ModuleType
 import pytest
 from shell import DATA, Cli, finish, rows_of, start
 
+from pdadmm_bench.core import history
+
 MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
 SMALL = ("run", *DATA, "--layers", "2", "--hidden", "8", "--iterations", "4", "--quiet", "--seeds", "2")
 BOTH = ("--optimizer", "adam", "--optimizer", "pdadmm", "--target", "0.2")
@@ -77,6 +79,18 @@ def test_curves_come_from_beside_the_rows_without_any_store(
     assert "no convergence curves" not in without.out
     (name,) = (path.name for path in (measured / "with").glob("convergence-*"))
     assert "pdadmm" in (measured / "without" / name).read_text()
+
+
+def test_steps_are_kept_of_a_run_that_fails_and_those_of_replaced_rows_go(cli: Cli, with_store: Path) -> None:
+    assert cli(*SMALL, "--optimizer", "adam", "--json", "rows.json").code == 0
+    broken = cli(*SMALL, "--optimizer", "sgd", "--set", "lr=1e30", "--json", "rows.json")
+    assert broken.code == 1
+    rows = rows_of(with_store / "rows.json")
+    assert [row["status"] for row in rows] == ["diverged"] * 2
+    assert {path.name for path in (with_store / "rows.steps").iterdir()} == {f"{row['run_id']}.json.gz" for row in rows}
+    steps = history.read(with_store / "rows.steps" / f"{rows[0]['run_id']}.json.gz", rows[0]["run_id"])
+    assert len(steps) == rows[0]["iterations"] + 1
+    assert steps[-1]["train_seconds"] == rows[0]["time_train_s"]
 
 
 def test_a_damaged_history_is_told_with_its_path(cli: Cli, measured: Path, once: Path) -> None:
