@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
@@ -80,7 +80,7 @@ def find(name: str) -> Path:
     if path.is_file():
         return path
     shipped = name.removeprefix(f"{FOLDER}/").removesuffix(".toml")
-    if found := share.find(f"{FOLDER}/{shipped}.toml"):
+    if found := resources.find(f"{FOLDER}/{shipped}.toml"):
         return found
     if "/" in shipped and not shipped.startswith(TUNING):
         raise UserError(f"no such suite file: {name}")
@@ -89,8 +89,8 @@ def find(name: str) -> Path:
 
 def names() -> list[str]:
     """The shipped suites; what else lies beside them has entries with names, for ``profile``."""
-    files = [*share.names(FOLDER), *(f"{TUNING}{name}" for name in share.names(f"{FOLDER}/{TUNING}"))]
-    found = {name: share.find(f"{FOLDER}/{name}.toml") for name in files}
+    files = [*resources.names(FOLDER), *(f"{TUNING}{name}" for name in resources.names(f"{FOLDER}/{TUNING}"))]
+    found = {name: resources.find(f"{FOLDER}/{name}.toml") for name in files}
     return [name for name, path in found.items() if path and not _of_profile(read_toml(path))]
 
 

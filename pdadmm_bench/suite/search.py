@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import Typed, build, read_toml
 
@@ -78,7 +78,7 @@ def draw(optimizer: str, search: Search) -> list[dict[str, Any]]:
 
 
 def _space(optimizer: str) -> dict[str, Dimension]:
-    path = share.find(f"{FOLDER}/{optimizer}.toml")
+    path = resources.find(f"{FOLDER}/{optimizer}.toml")
     if path is None:
         raise UserError(f"there is no space of hyperparameters for {optimizer!r}; declare {FOLDER}/{optimizer}.toml")
     space = {}

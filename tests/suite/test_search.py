@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite.file import find, read
@@ -98,7 +98,7 @@ def test_a_search_that_cannot_be_is_refused(tmp_path: Path, line: str, message: 
 
 
 def test_the_shipped_search_gives_every_optimizer_the_same_budget() -> None:
-    assert share.find("runners/tuning/search.toml")
+    assert resources.find("runners/tuning/search.toml")
     specs = list(read(find("runners/tuning/search.toml")).specs.values())
     counts = {(s.optimizer, s.model.init, s.stages() != [], s.data.dataset): 0 for s in specs}
     for s in specs:

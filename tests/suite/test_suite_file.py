@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pdadmm_bench.core import resources as share
+from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.protocol import protocol
 from pdadmm_bench.core.rows import first_values, make_row
@@ -233,9 +233,9 @@ def test_what_a_suite_cannot_mean_is_one_sentence(text: str, suite: Any) -> None
 
 def test_a_suite_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shipped = share.find("runners/smoke.toml")
+    shipped = resources.find("runners/smoke.toml")
     assert find("smoke") == find("smoke.toml") == find("runners/smoke.toml") == shipped
-    assert find("tuning/search") == share.find("runners/tuning/search.toml")
+    assert find("tuning/search") == resources.find("runners/tuning/search.toml")
     Path("smoke.toml").touch()
     assert find("smoke.toml") == Path("smoke.toml")
     with pytest.raises(UserError, match="unknown suite 'smok': did you mean smoke"):
