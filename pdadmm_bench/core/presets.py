@@ -21,7 +21,7 @@ NONE = "none"
 NAMES = ("default", "published", NONE)
 
 
-class Entry(Typed):
+class PresetEntry(Typed):
     """Values for some datasets, depths and widths."""
 
     datasets: list[str] = []
@@ -42,7 +42,7 @@ class Preset(Typed):
     """One file."""
 
     source: str = Field(description="where the values come from")
-    entry: list[Entry] = []
+    entry: list[PresetEntry] = []
 
 
 def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict[str, Any]:

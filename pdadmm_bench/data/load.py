@@ -84,7 +84,7 @@ def _load(spec: DataSpec, card: Card, places: Places, report: Callable[[str], No
 
 
 @dataclass(frozen=True)
-class Found:
+class DataStatus:
     """What is known about the rows of a :class:`DataSpec` before anything is fetched or computed."""
 
     key: str | None
@@ -95,7 +95,7 @@ class Found:
     """Paths of the files that are not on this machine; empty where the rows are ready."""
 
 
-def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | None = None) -> Found:
+def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | None = None) -> DataStatus:
     """Look for the rows of ``spec`` without fetching, computing or loading. Raises what :func:`load_problem` raises."""
     card = load_card(spec.dataset)
     places = places_for(data_root, cache, offline=True, report=_to_stderr)
@@ -104,7 +104,7 @@ def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | Non
     path = None if digests is None else _features_path(places.cache, card, choice, digests)
     ready = path is not None and path.is_file()
     missing = () if ready else tuple(file.path for file in card.files if places.find(file) is None)
-    return Found(key=path.stem if path else None, ready=ready, missing=missing)
+    return DataStatus(key=path.stem if path else None, ready=ready, missing=missing)
 
 
 def places_for(data_root: Path | None, cache: Path | None, offline: bool, report: Callable[[str], None]) -> Places:

@@ -24,7 +24,7 @@ PROCESS_BYTES = 400 * 2**20
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """One run, on all its workers together."""
 
     seconds: float
@@ -33,7 +33,7 @@ class Estimate:
     """Of each worker: the partition."""
 
 
-def estimate(spec: RunSpec, threads: int) -> Estimate:
+def estimate(spec: RunSpec, threads: int) -> RunEstimate:
     """What ``spec`` takes with ``threads`` threads per worker; an upper bound where it may stop at a target."""
     resolved, rows, widths = resolve(spec), planned_rows(spec.data), planned_widths(spec)
     machine = planning_machine(rows["train"], spec.model.hidden, threads, resolved.device.type)
@@ -45,7 +45,7 @@ def estimate(spec: RunSpec, threads: int) -> Estimate:
     state = sum(worker.state_bytes + worker.scratch_bytes for worker in prediction.workers)
     # The rows, and the input and output of a layer in an evaluation.
     data = FLOAT_BYTES * sum(rows.values()) * (widths[0] + 2 * max(widths[1:]))
-    return Estimate(
+    return RunEstimate(
         seconds=min(training, spec.time_limit or training) + evaluating + around,
         num_bytes=state + data + (spec.gpus + (spec.gpus > 1)) * PROCESS_BYTES,
         layers=tuple(len(worker.block) for worker in prediction.workers),

@@ -12,8 +12,8 @@ from pdadmm_bench.core.env import cores, threads_per_worker
 from pdadmm_bench.core.errors import DataError, UserError, unknown
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import DataSpec, RunSpec
-from pdadmm_bench.data.load import Found, look_for, places_for
-from pdadmm_bench.suite.estimate import Estimate, estimate
+from pdadmm_bench.data.load import DataStatus, look_for, places_for
+from pdadmm_bench.suite.estimate import RunEstimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
 from pdadmm_bench.suite.identity import run_key
 from pdadmm_bench.suite.results import Results
@@ -45,14 +45,14 @@ class PlannedRun:
     code: str
     threads: int
     """Per worker."""
-    found: Found
+    found: DataStatus
     key: str = ""
     row: Row | None = None
     """What is on file of this very run."""
     action: Action = "make"
     reason: str | None = None
     """Why it is skipped, or why it is made though there are rows of it."""
-    estimate: Estimate | None = None
+    estimate: RunEstimate | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -97,13 +97,13 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
     chosen = _filtered(suite.specs, options.filters)
     earlier = _by_spec(results.every_row())
     codes: dict[str, str] = {}
-    found: dict[DataSpec, Found | DataError] = {}
+    found: dict[DataSpec, DataStatus | DataError] = {}
     plan = Plan(suite)
     for settings, spec in suite.specs.items():
         rows = found.get(spec.data)
         if rows is None:
             rows = found[spec.data] = _look_for(spec.data, options)
-        if isinstance(rows, Found) and rows.missing and spec.data.dataset in suite.local_only:
+        if isinstance(rows, DataStatus) and rows.missing and spec.data.dataset in suite.local_only:
             if settings in chosen:
                 plan.left_out[spec.data.dataset] = plan.left_out.get(spec.data.dataset, 0) + 1
             continue
@@ -114,7 +114,7 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
             settings=settings,
             code=codes[spec.optimizer],
             threads=threads_per_worker(spec.threads, spec.gpus * options.jobs),
-            found=rows if isinstance(rows, Found) else Found(None, False, ()),
+            found=rows if isinstance(rows, DataStatus) else DataStatus(None, False, ()),
         )
         run.look(results, report)
         plan.every.append(run)
@@ -123,7 +123,7 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
             _decide(run, rows, options, earlier)
             plan.runs.append(run)
     _check_cores(plan.to_make(), options.jobs)
-    estimates: dict[str, Estimate] = {}
+    estimates: dict[str, RunEstimate] = {}
     for run in plan.to_make():
         alike = run.spec.model_copy(update={"seed": 0}).model_dump_json()
         if alike not in estimates:
@@ -132,14 +132,14 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
     return plan
 
 
-def _look_for(data: DataSpec, options: PlanOptions) -> Found | DataError:
+def _look_for(data: DataSpec, options: PlanOptions) -> DataStatus | DataError:
     try:
         return look_for(data, data_root=options.data_root, cache=options.cache)
     except DataError as error:
         return error
 
 
-def _decide(run: PlannedRun, rows: Found | DataError, options: PlanOptions, earlier: Mapping[str, Row]) -> None:
+def _decide(run: PlannedRun, rows: DataStatus | DataError, options: PlanOptions, earlier: Mapping[str, Row]) -> None:
     if run.finished and not options.force:
         run.action = "finished"
         return
@@ -154,7 +154,7 @@ def _decide(run: PlannedRun, rows: Found | DataError, options: PlanOptions, earl
         run.reason = _changed(run, other)
 
 
-def _cannot(run: PlannedRun, rows: Found | DataError, options: PlanOptions) -> str | None:
+def _cannot(run: PlannedRun, rows: DataStatus | DataError, options: PlanOptions) -> str | None:
     """Why the run cannot be made on this machine, as far as that is known without trying."""
     spec = run.spec
     if isinstance(rows, DataError):

@@ -67,7 +67,7 @@ class Floor:
     """
 
     def __init__(self, step: Callable[[], object]):
-        recorder = _Recorder()
+        recorder = _ProductRecorder()
         # Compiled passes have no products, and one that is first met while being watched would stay eager ever after.
         with torch.compiler.set_stance("force_eager"), recorder:
             step()
@@ -93,7 +93,7 @@ class Floor:
         return [{**asdict(p), "count": count, "flops": count * p.flops} for p, count in counts.items()]
 
 
-class _Recorder(TorchDispatchMode):
+class _ProductRecorder(TorchDispatchMode):
     """Keeps the tensors of every product, so that no two of them ever share an address by chance."""
 
     def __init__(self) -> None:

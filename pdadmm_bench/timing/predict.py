@@ -43,7 +43,7 @@ def _measured(rows: int, width: int, threads: int, device: str) -> Machine:
 
 
 @dataclass(frozen=True)
-class Preset:
+class MachinePreset:
     """A machine by data sheet: rates, memory per worker, and where they come from."""
 
     machine: Machine
@@ -54,7 +54,7 @@ class Preset:
 ACHIEVED_FLOPS, ACHIEVED_MEMORY = 0.6, 0.75
 """Assumed share of a GPU's peak that matrix products and elementwise operations reach; no measurement of ours."""
 PRESETS = {
-    "k80": Preset(
+    "k80": MachinePreset(
         Machine(
             flops_per_s=ACHIEVED_FLOPS * 8.74e12 / 2,
             memory_bytes_per_s=ACHIEVED_MEMORY * 480e9 / 2,
@@ -121,7 +121,7 @@ class Predicted:
 
     rows: list[dict[str, Any]]
     machine: Machine
-    preset: Preset | None
+    preset: MachinePreset | None
     """Of the machine, where it is not this one."""
 
 

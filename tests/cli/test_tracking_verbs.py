@@ -14,7 +14,7 @@ import typer
 from ports import answers, free_port
 from waiting import PATIENCE_S, wait_until
 
-from pdadmm_bench.cli.verbs.doctor import Finding, doctor, findings
+from pdadmm_bench.cli.verbs.doctor import Diagnosis, doctor, findings
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.data.catalog import load_card
@@ -75,7 +75,7 @@ def test_ui_serves_and_ends_on_ctrl_c() -> None:
         os.killpg(server.pid, 0)
 
 
-def found(**places: Path | str | None) -> dict[str, Finding]:
+def found(**places: Path | str | None) -> dict[str, Diagnosis]:
     values = {"data_root": None, "tracking_uri": None, "cache": None, **places}
     return {finding.subject: finding for finding in findings(**values)}
 

@@ -21,7 +21,7 @@ from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.speed import figure_text, iteration_tables, target_table, verdicts
 from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file import kinds
-from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
+from pdadmm_bench.timing.speed_file.entry import Bench, SpeedEntry, Target
 from pdadmm_bench.timing.speed_file.file import find, measured, read, single
 
 SMALL = {"rows": 40, "features": 8, "classes": 3, "layers": 3, "hidden": 8, "threads": 1, "device": "cpu"}
@@ -35,7 +35,7 @@ def toml(values: dict[str, Any]) -> str:
     return "{ " + ", ".join(pairs) + " }"
 
 
-def file(path: Path, *entries: dict[str, Any]) -> list[Entry]:
+def file(path: Path, *entries: dict[str, Any]) -> list[SpeedEntry]:
     path.write_text("entry = [\n" + ",\n".join(map(toml, entries)) + "\n]\n")
     return read(path)
 
@@ -201,11 +201,11 @@ def test_every_kind_makes_a_flat_row_with_verdicts(more: dict[str, Any]) -> None
 
 def test_what_goes_wrong_is_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(error: BaseException) -> Any:
-        def broken(self: Entry, bench: Bench, found: Samples) -> None:
+        def broken(self: SpeedEntry, bench: Bench, found: Samples) -> None:
             found.add(iteration_s=1.0, ratio_to_floor=1.1)
             raise error
 
-        monkeypatch.setattr(kinds.Profile, "measure", broken)
+        monkeypatch.setattr(kinds.ProfileEntry, "measure", broken)
         return measured(single({**SMALL, "targets": {"ratio_to_floor": {"most": 1.2}, "adam_s": {"most": 1}}}), bench())
 
     for error, status in ((MemoryError("full"), "oom"), (RuntimeError("broken"), "error")):

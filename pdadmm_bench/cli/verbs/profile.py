@@ -10,7 +10,7 @@ import typer
 from pdadmm_bench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from pdadmm_bench.timing.speed_file.entry import Entry
+    from pdadmm_bench.timing.speed_file.entry import SpeedEntry
 
 SHAPE = ("dataset", "rows", "features", "classes", "layers", "hidden", "init", "optimizer", "preset", "precision",
          "threads", "device", "compile", "cuda_graphs", "deterministic", "adam", "reference")  # fmt: skip
@@ -61,7 +61,7 @@ def profile(
     # First of all, while the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if name in SHAPE and value is not None}
 
-    from pdadmm_bench.cli.views.profile import Session
+    from pdadmm_bench.cli.views.profile import ProfileSession
     from pdadmm_bench.core.options import assignments
     from pdadmm_bench.timing.speed_file.file import find, read, single
 
@@ -76,11 +76,11 @@ def profile(
         entries = _chosen(read(find(file)), only or [])
     if repeats is not None:
         entries = [entry.model_copy(update={"repeats": repeats}) for entry in entries]
-    session = Session(entries, budget, data_root, cache, offline, json_file, plot)
+    session = ProfileSession(entries, budget, data_root, cache, offline, json_file, plot)
     raise typer.Exit(session.run(detailed=file is None))
 
 
-def _chosen(entries: list[Entry], names: list[str]) -> list[Entry]:
+def _chosen(entries: list[SpeedEntry], names: list[str]) -> list[SpeedEntry]:
     """The entries called ``names``, in the order of the file; all, if none is named."""
     known = [entry.name for entry in entries]
     for name in names:

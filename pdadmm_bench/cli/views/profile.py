@@ -20,17 +20,17 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.report.figures.speed import speed_figure
 from pdadmm_bench.report.tables.speed import iteration_tables, target_table
-from pdadmm_bench.timing.speed_file.entry import Bench, Entry
+from pdadmm_bench.timing.speed_file.entry import Bench, SpeedEntry
 from pdadmm_bench.timing.speed_file.file import measured
 
 PICTURES = (".png", ".svg", ".pdf")
 
 
 @dataclass
-class Session:
+class ProfileSession:
     """One invocation: where data comes from and results go, and the rows so far."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[SpeedEntry]
     budget_s: float
     data_root: Path | None = None
     cache: Path | None = None

@@ -54,7 +54,7 @@ class Target(Typed):
         return f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}"
 
 
-class Entry(Typed):
+class SpeedEntry(Typed):
     """What every kind of entry has: a network on the rows of a dataset, or on generated ones, and how it is trained."""
 
     figures: ClassVar[tuple[str, ...]]
@@ -81,7 +81,7 @@ class Entry(Typed):
     targets: dict[str, Target] = {}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Entry:
+    def _consistent(self) -> SpeedEntry:
         if (self.dataset is None) == (self.rows is None):
             raise ValueError("give either dataset, or rows (with features and classes) for generated data")
         for figure in self.targets:

@@ -17,7 +17,7 @@ from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
 from pdadmm_bench.core.typed import Typed, build, read_toml
 from pdadmm_bench.timing.samples import Samples
-from pdadmm_bench.timing.speed_file.entry import Bench, Entry, Target
+from pdadmm_bench.timing.speed_file.entry import Bench, SpeedEntry, Target
 from pdadmm_bench.timing.speed_file.kinds import KINDS
 from pdadmm_bench.timing.subject import Unsupported
 from pdadmm_bench.training.row import failed
@@ -41,7 +41,7 @@ def find(name: str) -> Path:
     return found
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[SpeedEntry]:
     """The entries of a speed file; raises :class:`UserError` for what cannot be measured as it stands."""
     tables = build(SpeedFile, read_toml(path), f"key of {path.name}:").entry
     entries = [
@@ -54,7 +54,7 @@ def read(path: Path) -> list[Entry]:
     return entries
 
 
-def _entry(table: dict[str, Any], what: str) -> Entry:
+def _entry(table: dict[str, Any], what: str) -> SpeedEntry:
     kind = table.get("kind", "profile")
     if kind not in KINDS:
         raise unknown(f"{what}: kind", str(kind), KINDS)
@@ -64,12 +64,12 @@ def _entry(table: dict[str, Any], what: str) -> Entry:
     return entry
 
 
-def single(options: dict[str, Any]) -> Entry:
+def single(options: dict[str, Any]) -> SpeedEntry:
     """The entry that options of the command line stand for."""
     return _entry({"name": "profile", **options}, "option")
 
 
-def measured(entry: Entry, bench: Bench) -> tuple[Row, BaseException | None]:
+def measured(entry: SpeedEntry, bench: Bench) -> tuple[Row, BaseException | None]:
     """The row of one entry and what ended it early, if anything did; the row then has what was measured before."""
     found, status = Samples(), "ok"
     error: BaseException | None = None

@@ -18,12 +18,12 @@ from pdadmm_bench.timing.isolated import Task, run_alone
 from pdadmm_bench.timing.matmul_floor import Floor
 from pdadmm_bench.timing.profile import REFERENCE, profile, subject_facts
 from pdadmm_bench.timing.samples import Samples
-from pdadmm_bench.timing.speed_file.entry import Bench, Entry
+from pdadmm_bench.timing.speed_file.entry import Bench, SpeedEntry
 from pdadmm_bench.timing.subject import Subject, Unsupported
 from pdadmm_bench.training.run import run
 
 
-class Profile(Entry):
+class ProfileEntry(SpeedEntry):
     """An iteration beside its products, Adam and the literal reference (:mod:`pdadmm_bench.timing.profile`)."""
 
     figures = ("iteration_s", "floor_s", "ratio_to_floor", "gflops_per_s", "floor_gflops_per_s", "adam_s",
@@ -39,7 +39,7 @@ class Profile(Entry):
         )  # fmt: skip
 
 
-class Versus(Entry):
+class VersusEntry(SpeedEntry):
     """An iteration in turn with one of the same run under other settings, such as another precision."""
 
     figures = ("iteration_s", "ratio_to_floor", "other_s", "other_ratio_to_floor", "speedup")
@@ -69,7 +69,7 @@ class Versus(Entry):
             bench.on_progress("iteration in turn with the other", done, self.repeats)
 
 
-class Linear(Entry):
+class LinearEntry(SpeedEntry):
     """How an iteration grows with the number of rows or layers.
 
     The states do not fit into memory side by side, so a repetition starts every size anew.
@@ -124,7 +124,7 @@ def growth(sizes: Sequence[float], seconds: Sequence[float]) -> dict[str, float]
     return found
 
 
-class Accuracy(Entry):
+class AccuracyEntry(SpeedEntry):
     """Training seconds until the validation accuracy that the literal reference ends at, and the reference's own.
 
     For both, the first time counts; the reference may have been there before it ended. A run that never gets there is
@@ -140,7 +140,7 @@ class Accuracy(Entry):
     """Settings of the reference's run, by their flat names; unless on_progress otherwise, those its authors chose."""
 
     @model_validator(mode="after")
-    def _has_validation_rows(self) -> Accuracy:
+    def _has_validation_rows(self) -> AccuracyEntry:
         if self.dataset is None:
             raise ValueError("an accuracy entry needs a dataset: generated rows have nothing to learn")
         return self
@@ -190,7 +190,7 @@ def _reached(steps: Sequence[dict[str, float]], accuracy: float) -> float:
     return next((step["train_seconds"] for step in steps if step["acc_val"] >= accuracy), math.inf)
 
 
-class Memory(Entry):
+class MemoryEntry(SpeedEntry):
     """Peak memory of a whole run on generated rows, evaluation included, in a process of its own."""
 
     figures = ("memory_peak_bytes", "memory_state_bytes", "iteration_s")
@@ -199,7 +199,7 @@ class Memory(Entry):
     repeats: int = Field(1, ge=1)
 
     @model_validator(mode="after")
-    def _generated(self) -> Memory:
+    def _generated(self) -> MemoryEntry:
         if self.rows is None:
             raise ValueError("a memory entry needs rows: it makes them in the process that it watches")
         return self
@@ -221,6 +221,7 @@ class Memory(Entry):
             )
 
 
-KINDS: dict[str, type[Entry]] = {
-    "profile": Profile, "versus": Versus, "linear": Linear, "accuracy": Accuracy, "memory": Memory,
+KINDS: dict[str, type[SpeedEntry]] = {
+    "profile": ProfileEntry, "versus": VersusEntry, "linear": LinearEntry, "accuracy": AccuracyEntry,
+    "memory": MemoryEntry,
 }  # fmt: skip
