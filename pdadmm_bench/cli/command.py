@@ -8,10 +8,10 @@ from typer.core import TyperCommand
 
 
 class ModelCommand(TyperCommand):
-    """A command whose options take meaning, choices and default from the model field of their name.
+    """A command that takes meaning, choices and default of an option from the model field of the same name.
 
-    So help and checks cannot disagree. The models are imported when the help of the verb is asked for: building them
-    takes longer than everything else that happens at start.
+    So help and checks cannot disagree. The models are imported only when the help of the verb is asked for, because
+    building them takes longer than everything else that happens at the start.
     """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -24,7 +24,7 @@ class ModelCommand(TyperCommand):
             param.help = getattr(param, "help", None) or field.description  # type: ignore[attr-defined]
             if get_origin(field.annotation) is Literal:
                 param.metavar = "|".join(get_args(field.annotation))
-        # Nobody needs to be told that a switch is off; seeds are counted by the user and listed in the model.
+        # Not shown: that a switch is off, and the default of seeds, which the model lists and the user counts.
         shown = {name: field.default for name, field in FIELDS.items() if field.default is not False}
         ctx.default_map = {name: default for name, default in shown.items() if name != "seeds"}
         ctx.show_default = True

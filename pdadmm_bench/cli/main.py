@@ -1,4 +1,4 @@
-"""The ``pdadmm-bench`` command: registers the verbs, and turns user errors into one line and an exit code."""
+"""The ``pdadmm-bench`` command: registers the verbs, and turns an error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pdadmm_bench.core.errors import Unreachable, UserError
 
 DEBUG = "PDADMM_BENCH_DEBUG"
 
-# Plain help: as markup, sbm[nodes=2000] would lose its brackets, and rich takes as long to import as all the rest.
+# No markup in the help: sbm[nodes=2000] would lose its brackets, and importing rich would take half of the start.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
@@ -63,26 +63,26 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
 ) -> None:
     """Accuracy and speed of layer-parallel, gradient-free ADMM next to backpropagation on graph-augmented MLPs."""
-    # --debug is here for the help only: main takes it out, since it may stand after the verb as well.
+    # --debug is here for the help only. main removes it from the arguments, because it may also stand after the verb.
     if share_dir:
         os.environ[resources.VARIABLE] = share_dir
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Ctrl-C, or what ends a job on a cluster or a container and should leave the same records behind."""
+    """Handle Ctrl-C and SIGTERM alike: what ends a job on a cluster or a container leaves the same records behind."""
     if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
-        os._exit(130)  # nothing has begun; torch would swallow the exception, and go on with half of numpy
+        os._exit(130)  # no run has begun, and torch would catch the exception and go on with numpy half imported
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the command line in ``sys.argv``."""
-    if "RANK" not in os.environ:  # torchrun's workers are its own to end
+    if "RANK" not in os.environ:  # torchrun ends its workers itself
         signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants us to be deaf to it
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the parent process has it ignored
         signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # no result is lost because a locale has no ±
+        sys.stdout.reconfigure(errors="replace")  # a locale without ± must not lose a result
     if "--debug" in sys.argv:
         os.environ[DEBUG] = "1"
     try:

@@ -1,7 +1,7 @@
 """What one side showed of a benchmark: its runs over seeds, their loss curves, and times of an iteration.
 
-A benchmark is a setting of a suite without its seeds. Its name is what a reader calls it, its version a hash of
-everything that was asked for: the same name with another version, or on other data, is another benchmark.
+A benchmark is a setting of a suite without its seeds. It has a name for readers, and a version, which is a hash of
+every setting. The same name with another version, or on other data, is another benchmark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REPEATED = ("seed", "split_seed")
 CALLED = ("dataset", "layers", "hidden", "optimizer", "gpus")
 """What a benchmark is called by."""
 DEFAULTS = RunSpec().flat()
-"""Settings of this value are left out, so that a new option makes no other benchmark of the old ones."""
+"""Settings with this value are left out, so that a new option does not turn old benchmarks into others."""
 
 #: Columns of a row that are kept: what is judged, and what explains it.
 _KEPT = ("status", "status_reason", "iterations", "dist_sent_bytes")
@@ -74,7 +74,7 @@ def setting_of(flat: Mapping[str, Any]) -> Setting:
 
 
 def asked(flat: Mapping[str, Any]) -> Setting:
-    """Flat settings as far as they are no defaults: what another revision, without the newest options, understands."""
+    """The flat settings that are no defaults. So another revision, without the newest options, understands them."""
     return {name: value for name, value in flat.items() if name in CALLED or value != DEFAULTS[name]}
 
 

@@ -1,6 +1,6 @@
 """99 % intervals: of a mean by Student's t, of a median by order statistics, which assume nothing about the noise.
 
-A gate that is asked often must rarely be wrong, so the level is higher than that of a comparison.
+The level is higher than that of ``compare``: a gate is asked often, and so has to be wrong more rarely.
 """
 
 from __future__ import annotations

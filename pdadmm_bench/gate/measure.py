@@ -1,9 +1,9 @@
 """Measures what the regression gate judges: runs over seeds of one side or two, and times in turn.
 
-Runs of both sides are made side by side, since nothing of them is timed. Times are taken in rounds: each starts a fresh
-process per side, because a process may be fast or slow by the luck of its memory's layout, and measures pairs, base and
-head right after each other on the same core, in an order that changes from pair to pair. Rounds go on for benchmarks
-whose interval still holds the threshold.
+Runs of both sides are made at the same time, because nothing of them is timed. Times are taken in rounds. Each round
+starts a new process per side, because a process can be fast or slow by chance, through the layout of its memory. It
+measures pairs: base and head right after each other on the same core, in an order that changes from pair to pair.
+Rounds go on for those benchmarks whose interval still contains the threshold.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from pdadmm_bench.parallel.group import launched
 from pdadmm_bench.suite.file import Suite, find, read
 
 MEASUREMENT_S = 0.04
-"""A measurement is as many iterations as take about this long: shorter than most of a busy machine's interruptions."""
+"""A measurement has as many iterations as take about this long. Most interruptions on a busy machine are longer."""
 LEAST_ITERATIONS, MOST_ITERATIONS = 8, 60
 PAIRS, ROUNDS, MOST_ROUNDS = 12, 3, 10
-"""Pairs in a round, rounds for every benchmark, and rounds after which one that is not decided is given up."""
+"""Pairs in a round, rounds for every benchmark, and the most rounds for one that is not decided."""
 RECORDED_ROUNDS, RECORDED = 3, 5
 """For a baseline: processes, and measurements of each benchmark in each of them."""
 

@@ -1,4 +1,4 @@
-"""From which size on a change counts, per benchmark: the ``[gate]`` table of a suite file.
+"""The thresholds of the gate: the size from which on a change counts, in the ``[gate]`` table of a suite file.
 
 ::
 
@@ -36,7 +36,7 @@ class Thresholds(Typed):
 
 
 class SuiteThresholds:
-    """The thresholds of a suite; raises :class:`UserError` for a table that cannot be meant.
+    """The thresholds of the benchmarks of a suite; raises :class:`UserError` for a table that is not valid.
 
     Args:
         table: the ``[gate]`` table.
@@ -74,7 +74,7 @@ class SuiteThresholds:
         return Thresholds(**values)
 
     def check_used(self) -> None:
-        """Raise for a table that fits no benchmark: most likely one of its values is misspelt."""
+        """Raise :class:`UserError` for a table that fits no benchmark: most likely one of its values is misspelt."""
         for used, (where, _) in zip(self._used, self._special, strict=True):
             if not used:
                 raise UserError(f"{self._name}: [[gate.benchmark]] where {where} fits no benchmark")

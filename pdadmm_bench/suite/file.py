@@ -42,7 +42,7 @@ SETTINGS = tuple(
 COUNTED = {"seeds": "seed", "split_seeds": "split_seed"}
 #: Keys of an entry that are axes.
 AXES = (*(name for name in SETTINGS if name not in COUNTED.values()), *COUNTED)
-#: The axes that change slowest: runs on the same rows follow each other, and every setting has its first seed early.
+#: The axes that change slowest. So runs on the same data follow each other, and every setting has its first seed early.
 OUTER = ("dataset", "split_seed", "seed")
 
 
@@ -50,7 +50,7 @@ class SuiteFile(Typed):
     """The tables of a suite file, before they are expanded."""
 
     summary: str = Field(description="one line about the suite")
-    save: bool = Field(True, description="false: numbers are shown and never kept, in rows or in MLflow")
+    save: bool = Field(True, description="false: for trying out; rows and MLflow runs are kept apart")
     defaults: dict[str, Any] = {}
     entry: list[dict[str, Any]] = Field(min_length=1)
     exclude: list[dict[str, Any]] = []
@@ -181,7 +181,8 @@ class _Entry:
             settings = dict(zip(names, values, strict=True))
             for optimizer in self._optimizers:
                 spec = {**settings, "optimizer": optimizer}
-                # Every exclude is asked: one that takes away the same runs as another is used too.
+                # Every exclude is asked, not only the first that fits: two may take away the same run, and both count
+                # as used.
                 if True in {exclude.takes(spec) for exclude in (*self._excludes, *excludes)}:
                     continue
                 for chosen in self._grid(optimizer):
@@ -254,12 +255,12 @@ class _Exclude:
         return True
 
     def check_used(self) -> None:
-        """Raise for an exclude that no run matches: most likely one of its values is misspelt."""
+        """Raise for an exclude that matches no run: most likely one of its values is misspelt."""
         if not self._used:
             raise UserError(f"{self._what} {self._table} matches no run")
 
 
-#: What settings are where nobody gives them.
+#: The values of the settings that a suite file does not give.
 DEFAULTS = RunSpec().flat()
 
 
@@ -276,5 +277,5 @@ def _check_table(place: str, key: str, value: Any, example: str) -> None:
 
 
 def _graphs() -> list[str]:
-    """Every dataset that is a graph of the world, not a generated one."""
+    """Every dataset that has files, so not the generated ones."""
     return [name for name in card_names() if load_card(name).files]

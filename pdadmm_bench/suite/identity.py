@@ -21,7 +21,7 @@ from pdadmm_bench.training.setup import resolve
 
 
 def effective(spec: RunSpec) -> RunSpec:
-    """``spec`` with the settings that do nothing in it at their defaults, so that they do not tell runs apart.
+    """``spec`` with those settings at their defaults that have no effect in it, so that they do not tell runs apart.
 
     A public split has no seed and no counts, one worker no partition and no schedule, and a method without a pipeline
     no schedule either. A network of two layers has no warm start.

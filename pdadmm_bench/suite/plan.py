@@ -1,4 +1,4 @@
-"""What becomes of every run of a suite, decided before the first one starts: made, skipped, or finished already."""
+"""Decides before the first run what becomes of every run of a suite: made, skipped, or finished already."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Action = Literal["make", "finished", "skip"]
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What a user says about which runs are made, and with what."""
+    """Which runs are made, how many at once, and where their data come from."""
 
     jobs: int = 1
     force: bool = False
@@ -48,7 +48,7 @@ class PlannedRun:
     found: DataStatus
     key: str = ""
     row: Row | None = None
-    """What is on file of this very run."""
+    """The row that the results folder has of this run."""
     action: Action = "make"
     reason: str | None = None
     """Why it is skipped, or why it is made though there are rows of it."""
@@ -60,13 +60,13 @@ class PlannedRun:
         return {"env_run_key": self.key, "env_code": self.code, "dataset_key": self.found.key}
 
     def look(self, results: Results, report: Callable[[str], None]) -> None:
-        """Learn the key, and what is on file under it."""
+        """Set the key, and read the row that the results folder has under it."""
         self.key = run_key(self.spec, self.settings, self.found.key or "absent", self.code)
         self.row = results.read(self.key, report)
 
     @property
     def finished(self) -> bool:
-        """Whether there is a row of this very run that says it did all it was asked for."""
+        """Whether there is a row of this run that says it did all that it was asked for."""
         return self.row is not None and status_of(self.row).complete
 
 
@@ -93,7 +93,7 @@ def make_plan(suite: Suite, results: Results, options: PlanOptions, report: Call
     Raises :class:`UserError` for filters that match nothing, and where ``jobs`` runs side by side need more cores than
     there are.
     """
-    places_for(options.data_root, options.cache, options.offline, report)  # a wrong folder is no matter of single runs
+    places_for(options.data_root, options.cache, options.offline, report)  # raises for a folder that no run could use
     chosen = _filtered(suite.specs, options.filters)
     earlier = _by_spec(results.every_row())
     codes: dict[str, str] = {}

@@ -14,7 +14,8 @@ import typer
 from ports import answers, free_port
 from waiting import PATIENCE_S, wait_until
 
-from pdadmm_bench.cli.verbs.doctor import Diagnosis, doctor, findings
+from pdadmm_bench.cli.diagnoses import Diagnosis, diagnoses
+from pdadmm_bench.cli.verbs.doctor import doctor
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.data.catalog import load_card
@@ -77,7 +78,7 @@ def test_ui_serves_and_ends_on_ctrl_c() -> None:
 
 def found(**places: Path | str | None) -> dict[str, Diagnosis]:
     values = {"data_root": None, "tracking_uri": None, "cache": None, **places}
-    return {finding.subject: finding for finding in findings(**values)}
+    return {finding.subject: finding for finding in diagnoses(**values)}
 
 
 def test_doctor_on_a_working_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ def record(
 
     What is there is replaced. Nothing is written when a run fails.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
     from pdadmm_bench.cli.views.gate import show_recorded, teller

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.data.inventory import KINDS, entries, num_bytes, remove
 
-KINDS = {
-    "raw": "files of graphs, downloaded",
-    "features": "features and splits, computed from them",
-    "digests": "checksums of large files",
-    "trials": "last results of suites with save = false",
-    "tmp": "what killed processes left, older than a day",
-}
 ALL = "all"
 
 
@@ -45,33 +38,7 @@ def clean(
         lines.append((kind, f"{what}{removed}", sum(map(num_bytes, found[kind]))))
         if kind in chosen:
             for path in found[kind]:
-                _remove(path)
+                remove(path)
     show(cache_table(lines))
     if not chosen:
         typer.echo(f"in {folder}; 'pdadmm-bench clean features' removes those, 'clean {ALL}' everything", err=True)
-
-
-def entries(cache: Path, kind: str) -> list[Path]:
-    """The files and folders of one kind; of temporary ones those that nobody works with any more."""
-    from pdadmm_bench.data.cache import left_behind
-
-    folder = cache / kind
-    if not folder.is_dir():
-        return []
-    return sorted(left_behind(cache) if kind == "tmp" else folder.iterdir())
-
-
-def num_bytes(path: Path) -> int:
-    """Of a file, or of all files in a folder; links are not followed."""
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)
-    return sum(file.lstat().st_size for file in files if not file.is_dir())
-
-
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{error.filename or path} cannot be removed: {error.strerror}") from error

@@ -28,7 +28,7 @@ def prepare(
 
     A later run with the same options starts at once, offline too.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if value is not None}
 
     from pdadmm_bench.core.spec import DataSpec

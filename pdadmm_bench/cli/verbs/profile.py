@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from pdadmm_bench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from pdadmm_bench.core.rows import Row
     from pdadmm_bench.timing.speed_file.entry import SpeedEntry
 
 SHAPE = ("dataset", "rows", "features", "classes", "layers", "hidden", "init", "optimizer", "preset", "precision",
@@ -58,12 +60,15 @@ def profile(
 
     With a file, every entry of it, beside its targets. A missed target is reported; it fails nothing.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if name in SHAPE and value is not None}
 
-    from pdadmm_bench.cli.views.profile import ProfileSession
+    from pdadmm_bench.cli.views.profile import ProfileProgress, check_plot, show_profile
+    from pdadmm_bench.core.files import check_writable
     from pdadmm_bench.core.options import assignments
+    from pdadmm_bench.core.rows import exit_code, write_rows
     from pdadmm_bench.timing.speed_file.file import find, read, single
+    from pdadmm_bench.timing.speed_file.run import ProblemLoader, measure_entries
 
     if file is None:
         if only:
@@ -76,8 +81,20 @@ def profile(
         entries = _chosen(read(find(file)), only or [])
     if repeats is not None:
         entries = [entry.model_copy(update={"repeats": repeats}) for entry in entries]
-    session = ProfileSession(entries, budget, data_root, cache, offline, json_file, plot)
-    raise typer.Exit(session.run(detailed=file is None))
+    if plot:
+        check_plot(plot)
+    if json_file:
+        check_writable(json_file)
+
+    def keep(so_far: Sequence[Row]) -> None:
+        if json_file:
+            write_rows(json_file, so_far)
+
+    load = ProblemLoader(data_root, cache, offline)
+    with ProfileProgress(len(entries)) as progress:
+        found = measure_entries(entries, load, budget, progress, keep, strict=file is None)
+    show_profile(found, plot, detailed=file is None)
+    raise typer.Exit(exit_code(found))
 
 
 def _chosen(entries: list[SpeedEntry], names: list[str]) -> list[SpeedEntry]:

@@ -44,7 +44,7 @@ def regress(
     says ok, worse, better, new, missing or not comparable. Exit code 0: nothing got worse, 1: something did, 2:
     something could not be compared.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
     from pdadmm_bench.cli.views.gate import show_calibration, show_report, teller

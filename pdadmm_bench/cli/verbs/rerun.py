@@ -27,7 +27,7 @@ def rerun(
     The row is looked for in --rows, in --results, else in the results folders of suites here and in the MLflow store.
     Exit code 0: they agree, 1: they differ.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
     from functools import partial

@@ -66,7 +66,7 @@ def run(
     Precedence: command line, then --config, then the preset (hyperparameters only), then defaults. Every optimizer of a
     seed starts from the same weights.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if value is not None and name not in ("config", "set_")}
 
     from pdadmm_bench.core.options import assignments, config_file, overlay

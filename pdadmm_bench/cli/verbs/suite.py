@@ -33,7 +33,7 @@ def suite(
     A run that is finished (same configuration, data and code) is not made again: the same command goes on with a suite
     that was interrupted.
     """
-    # First of all, while the local names are the options and nothing else.
+    # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
     from pdadmm_bench.cli.views.suite import SuiteView
