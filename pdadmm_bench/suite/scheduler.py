@@ -234,10 +234,8 @@ class Scheduler:
         worker.end()
         worker.task = None
         if run.row is None:
-            run.ensure_started()
-            if said:
-                run.attach("process.log", said)
-            run.fail(*(("interrupted", "stopped by the user") if self._stops else ("error", reason)))
+            status, why = ("interrupted", "stopped by the user") if self._stops else ("error", reason)
+            run.fail(status, why, {"process.log": said} if said else None)
         self._settle(run)
 
     def _settle(self, run: ActiveRun) -> None:
