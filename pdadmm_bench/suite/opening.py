@@ -108,6 +108,8 @@ def _make(
         finally:
             with results.alone():
                 file = results.gather(run.key for run in plan.every)
+                if tracker:  # again, because the folder may have been deleted meanwhile
+                    results.note_parent(plan.suite.version, tracker.parent_id)
     progress.summary([row for run in plan.runs if (row := results.read(run.key) or scheduler.rows.get(run.key))])
     made = Counter(row["status"] for row in scheduler.rows.values())
     progress.note(", ".join(f"{count} {status}" for status, count in made.items()) or "nothing was left to make")
