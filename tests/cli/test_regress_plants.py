@@ -25,7 +25,7 @@ SUITE = tiny_suite('[[entry]]\noptimizer = ["pdadmm", "sgd"]\nseeds = 3\n', laye
 WORKERS = SUITE.replace("[[entry]]", "[[entry]]\ngpus = 2").replace('["pdadmm", "sgd"]', '"pdadmm"')
 
 SIGN = (
-    "pdadmm_bench/optim/admm/pdadmm.py",
+    "pdadmm_bench/optim/admm/elementwise.py",
     "q_new = sub.q_minimiser(p, u_by_nu.add_(activation), nu, rho, out=u_by_nu)",
     "q_new = sub.q_minimiser(p, u_by_nu.neg_().add_(activation), nu, rho, out=u_by_nu)",
 )
