@@ -6,7 +6,7 @@ from typing import Any
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.history import History
-from pdadmm_bench.core.rows import Row, first_values, make_row
+from pdadmm_bench.core.rows import Row, first_values, make_row, status_of
 from pdadmm_bench.suite.plan import Plan, PlannedRun
 from pdadmm_bench.suite.progress import SuiteProgress
 from pdadmm_bench.suite.results import Results
@@ -76,4 +76,4 @@ class RowKeeper:
 
 def _earlier_row_stays(planned: PlannedRun, row: Row) -> bool:
     """Whether the finished row of an earlier start stays, because the new one has no result."""
-    return planned.finished and row["status"] in ("interrupted", "skipped")
+    return planned.finished and not status_of(row).tried
