@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from shell import DATA, Answer, Cli, finish, rows_of, start
 
+pytestmark = pytest.mark.slow  # every test looks at runs that were made for it
+
 RUN = ("run", *DATA, "--layers", "2", "--hidden", "8", "--init", "he", "--iterations", "5", "--quiet")
 OPTIMIZERS = ("--optimizer", "adam", "--optimizer", "sgd")
 

@@ -14,6 +14,8 @@ from shell import DATA, Cli, finish, rows_of, start
 
 from pdadmm_bench.core import history
 
+pytestmark = pytest.mark.slow  # every test looks at runs that were made for it
+
 MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
 SMALL = ("run", *DATA, "--layers", "2", "--hidden", "8", "--iterations", "4", "--quiet", "--seeds", "2")
 BOTH = ("--optimizer", "adam", "--optimizer", "pdadmm", "--target", "0.2")
@@ -174,7 +176,6 @@ def test_bad_input_gets_a_sentence(cli: Cli, measured: Path, arguments: tuple[st
     assert words in cli("report", *arguments).error
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
 def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[str], ModuleType]) -> None:
     """Sorting by a click, a label under the pointer, a quiet console, and nothing asked for but the file itself."""

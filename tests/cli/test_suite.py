@@ -306,6 +306,7 @@ def test_data_that_cannot_be_had_skips_its_runs(with_store: Path, cli: Cli) -> N
     assert "1 run skipped: lost is not here" in offline.out
 
 
+@pytest.mark.slow
 def test_code_that_changes_meanwhile_stops_the_suite(
     with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +343,7 @@ def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, c
         assert "another process tries smoke out" in cli("suite", "smoke", *few).err
 
 
+@pytest.mark.slow
 def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, migrated: Path) -> None:
     (folder / "there").mkdir()
     shutil.copy(migrated, folder / "there" / "mlflow.db")
@@ -386,6 +388,7 @@ def test_a_folder_that_is_deleted_under_a_suite_costs_no_row(
     assert {run.info.run_id for run in children} == {row["mlflow_run_id"] for row in rows_of(there / "rows.json")[2:]}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_costs_no_row(
     with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

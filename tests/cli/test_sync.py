@@ -13,6 +13,8 @@ from shell import DATA, DATASET, TINY, Cli, rows_of, tiny_suite
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.upload import Upload
 
+pytestmark = pytest.mark.slow  # every test looks at runs that were made for it
+
 AWAY = ("--tracking-uri", "http://127.0.0.1:9")
 HERE = ("--tracking-uri", "sqlite:///mlflow.db")
 TWO = (*TINY, "--optimizer", "adam", "--optimizer", "sgd", "--quiet", "--json", "rows.json")
@@ -202,7 +204,6 @@ def test_a_failed_run_is_uploaded_as_one(with_store: Path, cli: Cli) -> None:
     assert run.data.tags["status_reason"]
 
 
-@pytest.mark.slow
 def test_a_suite_that_starts_again_sends_what_was_left(with_store: Path, cli: Cli) -> None:
     Path("mine.toml").write_text(SUITE)
     assert cli("suite", "mine.toml", "--quiet", "--filter", "optimizer=adam", *AWAY).code == 0

@@ -205,6 +205,7 @@ def test_batches_of_equal_layers_take_the_same_steps(size, decay):
         torch.testing.assert_close(values, single.report(alone)[name])
 
 
+@pytest.mark.slow
 def test_compiled_passes_take_the_eager_iterates_to_rounding():
     optimizer, state = start("pdadmm", rho=0.05, nu=0.01)
     compiling, compiled = start("pdadmm", compile=True, rho=0.05, nu=0.01)

@@ -184,6 +184,7 @@ def bench() -> Bench:
     ],
     ids=["profile", "versus", "rows", "layers", "memory"],
 )
+@pytest.mark.slow
 def test_every_kind_makes_a_flat_row_with_verdicts(more: dict[str, Any]) -> None:
     kind = more.get("kind", "profile")
     shape = {key: value for key, value in SMALL.items() if key != "rows" or more.get("vary") != "rows"}

@@ -19,6 +19,7 @@ TABLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "marked", "table"), TABLES)
 def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str, marked: str, table: str) -> None:
     module = tool(name)
