@@ -12,7 +12,7 @@ from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.stats.differences import compared, in_turn, other_differences
 from pdadmm_bench.stats.metrics import Metric
 from pdadmm_bench.stats.paired import ALPHA, Comparison, compare, judge
-from pdadmm_bench.stats.pairing import PairGroup, machine_class, pair, repetition, settings
+from pdadmm_bench.stats.pairing import PairGroup, device_class, pair, repetition, settings
 
 Pair = tuple[Row, Row]
 
@@ -128,8 +128,8 @@ def _once(pairs: Sequence[Pair]) -> tuple[list[Pair], Counter[str]]:
 def _not_comparable(a: Row, b: Row, metric: Metric) -> str | None:
     if a.get("dataset_sha256") and b.get("dataset_sha256") and a["dataset_sha256"] != b["dataset_sha256"]:
         return f"different data: {a['dataset_name']} has another dataset_sha256"
-    if metric.kind == "time" and machine_class(a) != machine_class(b):
-        return f"different machine class: {machine_class(a)} / {machine_class(b)}"
+    if metric.kind == "time" and device_class(a) != device_class(b):
+        return f"different machine class: {device_class(a)} / {device_class(b)}"
     if metric.kind == "time" and (shared(a) or shared(b)):
         return "made side by side with other runs (env_concurrency > 1), which is no timing"
     if metric.of_target and a.get("time_target_accuracy") != b.get("time_target_accuracy"):

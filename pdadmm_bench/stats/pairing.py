@@ -129,8 +129,12 @@ def repetition(row: Row) -> tuple[Any, ...]:
     return row.get("dataset_split_seed"), row["seed"]
 
 
-def machine_class(row: Row) -> str:
-    """The class of machine, within which times may be compared: processor, cores, device used and accelerator."""
+def device_class(row: Row) -> str:
+    """What a row's times were measured on, as a reader names it: processor, cores, device used and accelerator.
+
+    Times may be compared within it. The gate is stricter (:func:`pdadmm_bench.core.env.machine_class`): it compares with
+    seconds of another day, so the build of torch counts too.
+    """
     device = row.get("dist_device")
     text = f"{row.get('env_cpu')}, {row.get('env_cores')} cores, {device}"
     return f"{text} {row.get('env_gpu_count')} × {row.get('env_gpu')}" if device == "cuda" else text

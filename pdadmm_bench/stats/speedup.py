@@ -18,7 +18,7 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.differences import in_turn
 from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
 from pdadmm_bench.stats.metrics import metric
-from pdadmm_bench.stats.pairing import PairGroup, machine_class, pair, settings
+from pdadmm_bench.stats.pairing import PairGroup, device_class, pair, settings
 
 TIME = "time_iteration_median_s"
 
@@ -94,8 +94,8 @@ def _speedup(group: PairGroup, column: str) -> Speedup:
     pairs = []
     for one, other in group.pairs:
         before, after = measured.value(one), measured.value(other)
-        if machine_class(one) != machine_class(other):
-            left_out[f"different machine class: {machine_class(one)} / {machine_class(other)}"] += 1
+        if device_class(one) != device_class(other):
+            left_out[f"different machine class: {device_class(one)} / {device_class(other)}"] += 1
         elif before is None or after is None:
             left_out[f"no {column} (reference {one['status']}, run {other['status']})"] += 1
         else:

@@ -16,7 +16,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.comparison import ComparedSides, ComparisonLine, compare_rows
 from pdadmm_bench.stats.metrics import Metric, metric, present
-from pdadmm_bench.stats.pairing import machine_class, pair, setting_name, settings
+from pdadmm_bench.stats.pairing import device_class, pair, setting_name, settings
 
 ACCURACY = "acc_test_at_best_val"
 SECONDS = "time_iteration_median_s"
@@ -354,5 +354,5 @@ def test_a_metric_is_present_where_a_run_tried() -> None:
 
 
 def test_machine_class_names_what_times_depend_on() -> None:
-    assert machine_class(a_row()) == "AMD EPYC, 2 cores, cpu"
+    assert device_class(a_row()) == "AMD EPYC, 2 cores, cpu"
     assert json.loads(a_row()["spec"])["device"] == "auto"  # what was asked for does not matter

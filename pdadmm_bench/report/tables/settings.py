@@ -10,7 +10,7 @@ from typing import Any
 
 from pdadmm_bench.core.rows import Row, shared, status_of
 from pdadmm_bench.report.table import Cell, Column
-from pdadmm_bench.stats.pairing import machine_class, repetition, settings
+from pdadmm_bench.stats.pairing import device_class, repetition, settings
 
 #: The settings that have a column of their own.
 OWN = ("dataset", "layers", "hidden", "gpus", "optimizer")
@@ -92,7 +92,7 @@ def by_machine(rows: Iterable[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.get("dist_device") is not None:
-            found.setdefault(machine_class(row), []).append(row)
+            found.setdefault(device_class(row), []).append(row)
     return found
 
 

@@ -16,7 +16,7 @@ from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.report.table import Cell, Column, Table, cell, flag_note, numbered
 from pdadmm_bench.report.tables.settings import by_machine, label
 from pdadmm_bench.stats.estimate import Estimate
-from pdadmm_bench.stats.pairing import machine_class, settings
+from pdadmm_bench.stats.pairing import device_class, settings
 from pdadmm_bench.stats.speedup import efficiency, speedups
 
 #: The quantities that speedups are shown by, and their names.
@@ -91,7 +91,7 @@ def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = N
         raise unknown("reference optimizer", optimizer, names)
     points = []
     for row in rows:
-        machine = machine_class(dict(row))
+        machine = device_class(dict(row))
         ratio = Estimate(row["speedup"], row["speedup_low"], row["speedup_high"], row["n"])
         if optimizer not in (None, row["optimizer_name"]):
             single = singles.get((optimizer, *_scaled(row)))
@@ -107,7 +107,7 @@ def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = N
 
 def _scaled(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a row of ``scale`` and its reference have in common."""
-    return _data(row), row["model_layers"], row["model_hidden"], machine_class(dict(row))
+    return _data(row), row["model_layers"], row["model_hidden"], device_class(dict(row))
 
 
 def _data(row: Mapping[str, Any]) -> str:
