@@ -132,8 +132,8 @@ def repetition(row: Row) -> tuple[Any, ...]:
 def device_class(row: Row) -> str:
     """What a row's times were measured on, as a reader names it: processor, cores, device used and accelerator.
 
-    Times may be compared within it. The gate is stricter (:func:`pdadmm_bench.core.env.machine_class`): it compares with
-    seconds of another day, so the build of torch counts too.
+    Times may be compared within it. The gate's class (:func:`pdadmm_bench.core.env.machine_class`) is narrower: the
+    gate compares with seconds of another day, so the build of torch counts too.
     """
     device = row.get("dist_device")
     text = f"{row.get('env_cpu')}, {row.get('env_cores')} cores, {device}"
