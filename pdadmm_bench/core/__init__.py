@@ -1,1 +1,1 @@
-"""What every other package stands on; imports neither torch nor MLflow."""
+"""The foundation of every other package; it imports neither torch nor MLflow."""

@@ -2,13 +2,13 @@
 
 A :class:`Child` is a fresh interpreter that calls one function and has a pipe to this process. It has these properties:
 
-- It never runs the program of its parent again. That is why it is not made by :mod:`multiprocessing`: there, a child
-  imports the parent's main script, and a script without an ``if __name__ == "__main__"`` would start itself anew.
-- It has a process group of its own, so that Ctrl-C on the terminal reaches only the parent. The parent passes it on
-  with :meth:`Child.interrupt`.
-- It ends when its parent does, however that ends: the parent holds one end of the child's standard input and never
-  writes to it, and the child ends itself when that end is closed.
-- What it prints goes to a file without a name, of which nothing can be left behind, or to the terminal.
+- It never runs the program of its parent again. A child of :mod:`multiprocessing` imports the parent's main script, and
+  a script without an ``if __name__ == "__main__"`` would start itself again.
+- It has a process group of its own, so that Ctrl-C on the terminal reaches only the parent. The parent passes the
+  signal on with :meth:`Child.interrupt`.
+- It ends when its parent ends, for whatever reason. The parent holds one end of the child's standard input and never
+  writes to it; the child ends itself when that end is closed.
+- Its output goes to the terminal, or to a temporary file without a name, which the system removes.
 
 ``python -m pdadmm_bench.core.child FD`` is the child: it inherits one end of the pipe as file descriptor FD.
 """
@@ -36,7 +36,7 @@ from pdadmm_bench.core.errors import Unreachable
 
 POLL_S = 0.2
 EXIT_S = 5.0
-"""At most so many seconds pass between the end of a child's pipe and the end of the child itself."""
+"""Seconds to wait for the end of a child after its pipe was closed."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ class Failure:
     trace: str = ""
     """The traceback of the exception; empty where there was none."""
     unreachable: bool = False
-    """Whether it only lost another process, so that the cause is to be found there."""
+    """Whether the child failed only because it lost another process; that process then holds the cause."""
     signal: int = 0
     """The signal that killed it; 0 where none did."""
 
 
 class Child:
-    """A process that calls ``function(*arguments)``; as a context manager, it is ended with the block.
+    """A process that calls ``function(*arguments)``; as a context manager, it ends with the block.
 
     Args:
-        function: importable in another process. It reads from :func:`parent` what this process sends over
-            ``connection``, and what it sends there, this process gets from :meth:`receive`.
+        function: importable in another process. It exchanges messages through :func:`parent`, and this process
+            through :meth:`send` and :meth:`receive`.
         arguments: picklable.
         environment: variables for the child, on top of those of this process.
         terminal: whether the child prints to where this process does.
@@ -78,9 +78,9 @@ class Child:
         environment: Mapping[str, str] | None = None,
         terminal: bool = False,
     ):
-        task = pickle.dumps((function, arguments))  # not Connection.send: torch has it share the memory of tensors
+        task = pickle.dumps((function, arguments))  # not Connection.send: with torch, it shares the memory of tensors
         self.failure: Failure | None = None
-        """How it ended, once :meth:`receive` has returned that."""
+        """The failure that :meth:`receive` has returned, if any."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self.connection, theirs = Pipe()
         output = None if terminal else self._log
@@ -89,7 +89,7 @@ class Child:
                 ["-m", __name__, str(theirs.fileno())],
                 environment=environment, stdout=output, stderr=output, descriptors=[theirs.fileno()],
             )  # fmt: skip
-        with contextlib.suppress(OSError):  # it has ended already, which the next message says
+        with contextlib.suppress(OSError):  # the child has ended already; the next message reports it
             self.connection.send_bytes(task)
 
     @property
@@ -98,12 +98,12 @@ class Child:
         return self._process.poll() is None
 
     def send(self, message: Any) -> None:
-        """Send what the function receives from :func:`parent`; nothing where the process has ended."""
+        """Send ``message``, which the function receives from :func:`parent`; do nothing if the process has ended."""
         with contextlib.suppress(OSError):
             self.connection.send(message)
 
     def receive(self) -> Any:
-        """The next message, for which it waits: :class:`Returned`, :class:`Failure`, or what the function sent."""
+        """Wait for the next message: :class:`Returned`, :class:`Failure`, or what the function sent."""
         try:
             while not self.connection.poll(POLL_S):
                 # A process that the child forked may keep the pipe open after the child's end.
@@ -117,12 +117,12 @@ class Child:
         return message
 
     def interrupt(self) -> None:
-        """What Ctrl-C is to a process on the terminal."""
+        """Send the signal that Ctrl-C sends to a process on the terminal."""
         if self.running:
             self._process.send_signal(signal.SIGINT)
 
     def printed(self) -> str:
-        """What it printed so far, if that is not on the terminal, and the traceback of its failure."""
+        """What the child printed so far, unless it prints on the terminal, and the traceback of its failure."""
         return "\n".join(filter(None, [read_log(self._log), self.failure.trace if self.failure else ""]))
 
     def join(self, timeout: float) -> None:
@@ -131,7 +131,7 @@ class Child:
             self._process.wait(timeout)
 
     def kill(self) -> None:
-        """End it at once, if it has not ended; the children of its own notice that and end too."""
+        """End it at once, if it has not ended; its own children then end too."""
         self._process.kill()
         self._process.wait()
 
@@ -168,10 +168,10 @@ def start_python(
     stdout: IO[bytes] | int | None = None,
     stderr: IO[bytes] | int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start this interpreter with ``arguments`` and the modules of this process, whatever the working folder holds.
+    """Start this interpreter with ``arguments`` and the import path of this process, without the working folder.
 
-    Its standard input is a pipe from here. Ctrl-C is blocked until the process unblocks it, so that none ends with a
-    traceback while it still imports.
+    Its standard input is a pipe from this process. Ctrl-C is blocked until the new process unblocks it, so that Ctrl-C
+    during its imports gives no traceback.
 
     Args:
         roots: folders to import from before any other.
@@ -191,7 +191,7 @@ def start_python(
 
 
 def exit_reason(code: int, printed: str = "") -> str:
-    """How a process ended, in one line: the signal that killed it, or its exit ``code`` and the last it ``printed``."""
+    """How a process ended, in one line: the signal that killed it, or its exit ``code`` and last ``printed`` line."""
     if code < 0:
         name = signal.Signals(-code).name
         return f"killed by {name}" + ("; the system may have run out of memory" if name == "SIGKILL" else "")
@@ -200,7 +200,7 @@ def exit_reason(code: int, printed: str = "") -> str:
 
 
 def read_log(log: IO[bytes]) -> str:
-    """What a process wrote to ``log`` so far; where it goes on writing stays as it is."""
+    """What a process wrote to ``log`` so far; its position for further writes does not change."""
     return os.pread(log.fileno(), os.fstat(log.fileno()).st_size, 0).decode(errors="replace")
 
 
@@ -220,7 +220,7 @@ def is_child() -> bool:
 
 
 def end_with_parent() -> None:
-    """From now on, end this process when the one that holds the other end of its standard input has ended."""
+    """From now on, end this process when the process at the other end of its standard input has ended."""
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1):
@@ -231,14 +231,13 @@ def end_with_parent() -> None:
 
 
 def main(descriptor: int) -> None:
-    """The life of a child."""
+    """Run a child: receive the function over the pipe ``descriptor``, call it, and send its result or failure."""
     global _parent
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it without a word, unless the function decides otherwise
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it without a message, unless the function sets a handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(
-        signal.SIGTTOU, signal.SIG_IGN
-    )  # it may print on the terminal, whatever that allows in the background
+    # A terminal may be set to stop processes that print on it in the background.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
     _parent = Connection(descriptor)
     task = _parent.recv_bytes()
@@ -259,7 +258,7 @@ def _failure(error: Exception) -> Failure:
 
 
 if __name__ == "__main__":
-    # Under the name __main__, the classes and the pipe here would be others than those that the function imports.
+    # This module as __main__ has its own classes and pipe, other than those that the function imports.
     from pdadmm_bench.core.child import main as run_function
 
     run_function(int(sys.argv[1]))

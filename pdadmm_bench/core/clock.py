@@ -1,4 +1,4 @@
-"""The runner's clock: training, evaluation and logging accumulate apart, read only after the device is idle."""
+"""The runner's clock: separate times for training, evaluation and logging, read only when the device is idle."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def threads_per_worker(asked: int | None, workers: int) -> int:
 def environment() -> dict[str, str | int | bool | None]:
     """Flat ``env_*`` facts for every result row: code, interpreter, libraries, processor, accelerator.
 
-    The accelerator is known once torch was imported.
+    The accelerator is known only after torch was imported.
     """
     return {**_fixed(), **_accelerator()}
 
@@ -43,8 +43,8 @@ def environment() -> dict[str, str | int | bool | None]:
 def machine_class(facts: Mapping[str, Any]) -> str:
     """The class of the machine that ``facts`` (``env_*``) describe, as the name of a folder.
 
-    Processor model, number of cores, accelerator and build of torch: what has to be equal before seconds and peak
-    memory that were recorded another day may be compared with those of today.
+    It joins processor model, number of cores, accelerator and build of torch. Seconds and peak memory of two days may
+    be compared only where all of these are equal.
     """
     gpu = facts.get("env_gpu")
     parts = (

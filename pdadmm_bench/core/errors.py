@@ -1,7 +1,8 @@
 """Errors a user can act on.
 
 A :class:`UserError` carries one complete message: what was wrong, with the value, and what would be right. The
-command line prints it without a traceback and exits with its ``exit_code``; anything else is a defect of ours.
+command line prints it without a traceback and exits with its ``exit_code``. Any other exception is a defect of the
+program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what is wrong with those that are not."""
+"""Atomic writes of files, and why a file that was written otherwise is not valid JSON."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise as :func:`write_atomic` would for ``path``, and leave what is there alone."""
+    """Raise what :func:`write_atomic` would raise for ``path``, without changing the file there."""
     with _beside(path) as (handle, _):
         os.close(handle)
 
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[tuple[int, Path]]:
-    """An open temporary file in the folder of ``path``, gone afterwards; what goes wrong is told of ``path``."""
+    """An open temporary file in the folder of ``path``, removed afterwards; error messages name ``path``."""
     if path.exists() and not path.is_file():
-        # Also a matter of safety: renaming a file onto /dev/null would take it away from the whole machine.
+        # This also protects devices: renaming a file onto /dev/null would remove it for the whole machine.
         raise UserError(f"{path} cannot be written: it is not a regular file")
     target = path.resolve()
     try:
@@ -61,7 +61,7 @@ def _umask() -> int:
 
 
 def what_json_lacks(error: json.JSONDecodeError) -> str:
-    """Why a text is no JSON; one that is good as far as it goes was written in part only, or cut."""
+    """Why a text is not valid JSON; a text whose only fault is its end was written in part only, or cut."""
     if not error.doc.strip():
         return "it is empty"
     if not error.doc[error.pos :].strip() or error.msg.startswith("Unterminated string"):

@@ -1,8 +1,8 @@
-"""The steps of a run, in a file beside its row.
+"""The history of a run: its steps, in a file beside its row.
 
-A row says how a run ended. Its history says what every iteration gave: ``iteration``, ``iteration_seconds``,
+A row says how a run ended. Its history holds the values of every iteration: ``iteration``, ``iteration_seconds``,
 ``train_seconds`` and, where they were measured, ``objective``, ``primal_residual``, ``acc_*`` and ``loss_*``. Curves
-are drawn from it. Where it lies follows from where the row lies:
+are drawn from it. The file of the row determines the file of the history:
 
 * ``run --json rows.json`` writes ``rows.steps/RUN_ID.json.gz``, one file for each row of ``rows.json``;
 * a suite writes ``runs/KEY.steps.json.gz`` beside the row ``runs/KEY.json``.
@@ -61,7 +61,7 @@ def write(path: Path, run_id: str, steps: History) -> None:
 
 
 def keep(path: Path, run_id: str, steps: History, warn: Callable[[str], None]) -> None:
-    """As :func:`write`, but a full disk costs a warning: the row is worth more than its steps."""
+    """As :func:`write`, but a failure is only a warning, so that the row is kept even without its steps."""
     try:
         write(path, run_id, steps)
     except UserError as error:

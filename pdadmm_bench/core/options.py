@@ -1,4 +1,4 @@
-"""The options of ``run``: from the command line and a configuration file to the runs they ask for."""
+"""The options of ``run``, from the command line and from a configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_SEEDS = 10_000
 
 
 class Output(Typed):
-    """Where data comes from and results go: settings that do not change a result."""
+    """Options outside a :class:`RunSpec`: which runs are made, where data comes from, and where results go."""
 
     optimizer: list[str] = Field(["pdadmm"], min_length=1, description="repeatable; all for every one")
     seeds: list[int] = Field([0], description="how many (3 for 0, 1, 2), or which (0,100,200); one, if not given")
@@ -41,7 +41,7 @@ class Output(Typed):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
-        """``3`` means seeds 0, 1, 2; ``"0,100"`` and ``"7,"`` name them."""
+        """``3`` means seeds 0, 1, 2; ``"0,100"`` and ``"7,"`` list the seeds."""
         try:
             if isinstance(value, str):
                 value = [int(part) for part in value.split(",") if part.strip()] if "," in value else int(value)
@@ -94,7 +94,7 @@ def assignments(texts: list[str]) -> dict[str, Any]:
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two layers of ``set``: a value of ``above`` beats every value of that name below, for one optimizer or all."""
+    """Merge two sources of ``set``. A value of ``above`` for all optimizers also replaces those below for one."""
     common = {key for key, value in above.items() if not isinstance(value, dict)}
     merged: dict[str, Any] = {}
     for key, value in below.items():

@@ -1,8 +1,8 @@
 """Hyperparameter presets: ``runners/tuning/<preset>/<optimizer>.toml``.
 
-A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the depth and the width it names (any, where
-it names none); later entries override earlier ones key by key. ``published`` holds values
-from papers and the authors' code with their source, ``default`` ours, chosen on validation accuracy only.
+A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the depth and the width that it names, or to
+all where it names none; later entries override earlier ones key by key. ``published`` holds values from papers and the
+authors' code, with their source. ``default`` holds the project's values, chosen on validation accuracy only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PresetEntry(Typed):
     values: dict[str, Any]
 
     def applies(self, dataset: str, model: ModelSpec) -> bool:
-        """Whether the entry speaks of this network on this dataset (or on the one it is a twin of)."""
+        """Whether the entry applies to this network on this dataset; a generated twin counts as its original."""
         named = not self.datasets or dataset.removesuffix("-sbm") in self.datasets
         return named and self.layers in (None, model.layers) and self.hidden in (None, model.hidden)
 
@@ -39,14 +39,14 @@ class PresetEntry(Typed):
 
 
 class Preset(Typed):
-    """One file."""
+    """The content of one preset file."""
 
     source: str = Field(description="where the values come from")
     entry: list[PresetEntry] = []
 
 
 def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict[str, Any]:
-    """The preset's hyperparameter values; ``none`` gives an empty mapping, so the optimizer's own defaults.
+    """The preset's hyperparameter values; for ``none`` it is empty, so that the optimizer's own defaults apply.
 
     Raises :class:`UserError` for an unknown preset, and for ``published`` values that nobody published.
     """

@@ -1,4 +1,4 @@
-"""The protocol of the accuracy comparison, by its version, and what of a run departs from it (docs/protocol.md).
+"""The version of the accuracy protocol (docs/protocol.md), and the settings in which a run departs from it.
 
 The version is raised whenever a number made before is no longer comparable with one made after.
 """

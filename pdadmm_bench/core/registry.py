@@ -57,7 +57,7 @@ class Registry:
             raise UserError(f"{self.kind} {name!r} ({target}) cannot be loaded: {error}") from error
 
     def _targets(self) -> dict[str, str]:
-        """Every name with its target; entry points are searched again only after the path of modules has changed."""
+        """Every name with its target; entry points are searched again only after ``sys.path`` has changed."""
         path = tuple(sys.path)
         if path != self._searched:
             found = dict(self._builtin)

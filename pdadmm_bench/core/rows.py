@@ -1,4 +1,4 @@
-"""Result rows: one flat, versioned mapping per run, which tables, reports and gates read and nothing else.
+"""Result rows: one flat, versioned mapping per run. Tables, reports and gates read nothing else.
 
 Names carry the prefix of their subject. A row is JSON: strings, numbers, booleans and null only. ``status`` says how
 the run ended; a failed run is a row too, never a missing one.
@@ -47,21 +47,21 @@ class Status:
     exit_code: int
     """Exit code of the command that made the run: 0, 1 for a failure, 130 for a run that the user stopped."""
     ended: bool
-    """Whether nothing is left to do. The other runs can go on from a checkpoint, which is kept for them."""
+    """Whether the run is over. A run that is not can go on from its checkpoint, which is therefore kept."""
     complete: bool
     """Whether the run did all that was asked for: tables count it, and a suite does not make it again."""
     reproducible: bool
-    """Whether the numbers of the row are those that the same run gives again."""
+    """Whether the same run, made again, gives the same numbers."""
     tried: bool
-    """Whether the optimizer had its chance, so that a target that was not reached is its own failure."""
+    """Whether the optimizer was tried, so that a target that was not reached counts as its failure."""
     crashed: bool
     """Whether an exception ended the run in the middle: its process is not used for another run."""
     mlflow: str
-    """The end of the run in MLflow, which knows three."""
+    """The status of the ended run in MLflow, which has only three."""
 
     @property
     def failed(self) -> bool:
-        """Whether the run went wrong by itself."""
+        """Whether the run failed by itself; a run that the user stopped did not."""
         return self.exit_code == 1
 
 
@@ -86,7 +86,7 @@ STATUSES: Mapping[str, Status] = {
 
 
 def status_of(row: Row) -> Status:
-    """What the status of ``row`` means; raises :class:`UserError` for a status that is none."""
+    """What the status of ``row`` means; raises :class:`UserError` for an unknown status."""
     name = str(row.get("status"))
     if name not in STATUSES:
         raise unknown("status", name, STATUSES)
@@ -115,7 +115,7 @@ def make_row(values: Mapping[str, Any]) -> Row:
 
 
 def first_values(spec: RunSpec) -> dict[str, Any]:
-    """Row values of a new run before anything of it was tried: its id and time, what was asked for, and where."""
+    """Row values that are known before a run starts: its id and time, what was asked for, and where it runs."""
     from pdadmm_bench.core.protocol import protocol  # needs pydantic, which readers of rows do not
 
     return {
@@ -138,7 +138,7 @@ def first_values(spec: RunSpec) -> dict[str, Any]:
 
 
 def _in_one_order(dataset: str) -> str:
-    """``sbm[nodes=90, classes=3]`` as its card is called, ``sbm[classes=3,nodes=90]``; runs that fail early are too."""
+    """The card's name: ``sbm[classes=3,nodes=90]`` for ``sbm[nodes=90, classes=3]``, also for runs that fail early."""
     base, bracket, rest = dataset.strip().partition("[")
     if not bracket or not rest.endswith("]"):
         return dataset
@@ -147,7 +147,7 @@ def _in_one_order(dataset: str) -> str:
 
 
 def shared(row: Row) -> bool:
-    """Whether other runs were made at the same time, so that its times are no timings."""
+    """Whether other runs were made at the same time, so that the times of ``row`` are not measurements."""
     return (row.get("env_concurrency") or 1) > 1
 
 

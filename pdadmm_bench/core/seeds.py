@@ -1,4 +1,4 @@
-"""One seed per axis: the weights of layer 3 under seed 0 do not depend on how the nodes were split, or the reverse."""
+"""One seed per axis: the weights of layer 3 under seed 0 do not depend on the split of the nodes, or the reverse."""
 
 from __future__ import annotations
 

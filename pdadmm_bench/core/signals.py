@@ -1,4 +1,4 @@
-"""Signal handlers that hold for a while."""
+"""Signal handlers that are installed for one block of code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C, and what ends a job on a cluster or a container."""
+"""Ctrl-C, and the signal that ends a job on a cluster or a container."""
 
 
 @contextmanager
 def handlers_kept(*numbers: signal.Signals, handler: Callable[[int, Any], None] | None = None) -> Iterator[None]:
-    """``handler``, if there is one, is that of the signals in the block; those from before are put back at its end."""
+    """Install ``handler``, if given, for the signals within the block; restore the earlier handlers at its end."""
     before = {number: signal.getsignal(number) for number in numbers}
     try:
         for number in numbers if handler else ():

@@ -1,7 +1,7 @@
 """What one training run is: dataset × network × optimizer × workers × seed.
 
-:class:`RunSpec` is the unit everything else handles: the runner executes it, a result row carries it, a suite is a
-grid of them. Paths, tracking and display options are not part of it, since they do not change a result.
+:class:`RunSpec` is the unit of everything else: the runner executes it, a result row carries it, and a suite is a grid
+of such units. Paths, tracking and display options are not part of it, since they do not change a result.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class RunSpec(Typed):
         return [(int(layers), int(iterations)) for layers, iterations in pairs]
 
     def stages_text(self) -> str:
-        """The warm start as it is written down, never ``auto``."""
+        """The warm start as text, with ``auto`` resolved."""
         return ",".join(f"{layers}:{iterations}" for layers, iterations in self.stages()) or "none"
 
     def flat(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class RunSpec(Typed):
 
 
 EARLIER = {"feature_scale": "none", "warm_start": "none"}
-"""What runs did whose rows are older than the setting."""
+"""The values that were in effect before the setting existed, for rows that are older."""
 
 
 def recorded_spec(text: str) -> dict[str, Any]:

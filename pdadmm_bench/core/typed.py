@@ -1,7 +1,7 @@
 """Typed configuration: every set of options is a frozen pydantic model, built in one place with one kind of error.
 
-Used for run specifications, hyperparameters, dataset cards and configuration files alike, so an unknown key always
-names the valid ones and a bad value always says what is allowed.
+Run specifications, hyperparameters, dataset cards and configuration files all use it. So the error for an unknown key
+always names the valid keys, and the error for a bad value always says what is allowed.
 """
 
 from __future__ import annotations
