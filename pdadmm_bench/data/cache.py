@@ -1,6 +1,6 @@
 """The cache folder, and what is in it: raw files, the digests of large ones, and folders for work in progress.
 
-A file enters the cache whole and verified, or it does not enter it.
+A file enters the cache whole and verified, or not at all.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def left_behind(cache: Path) -> Iterator[Path]:
 def store(stream: IO[bytes], file: RawFile, cache: Path, *, expected: str, origin: str) -> None:
     """Write ``stream`` into the cache as ``file``, atomically, if its digest is ``expected``.
 
-    Where no digest is known, the digest of what came is written beside the file, in the format of ``sha256sum``. So a
-    later change of the file is noticed. Raises :class:`DataError` for another digest; ``origin`` names the source in
-    the message.
+    Where no digest is known, the digest of the received bytes is written beside the file, in the format of
+    ``sha256sum``. So a later change of the file is noticed. Raises :class:`DataError` for a different digest;
+    ``origin`` names the source in the message.
     """
     target = cache / "raw" / file.path
     with scratch(cache) as folder:
@@ -132,7 +132,7 @@ def store(stream: IO[bytes], file: RawFile, cache: Path, *, expected: str, origi
 
 
 def copy_and_hash(stream: IO[bytes], target: Path) -> str:
-    """Copy ``stream`` to ``target``, down to the disk, and return the SHA-256 of what was written."""
+    """Copy ``stream`` to ``target``, flush it to the disk, and return the SHA-256 of what was written."""
     sha = hashlib.sha256()
     with target.open("wb") as file:
         while chunk := stream.read(CHUNK):

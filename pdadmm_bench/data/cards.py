@@ -1,6 +1,6 @@
-"""What a dataset card says: the files of a dataset, their checksums, the sizes, the split and the source.
+"""Dataset cards: the files of a dataset, their checksums, the sizes, the split and the source.
 
-:mod:`pdadmm_bench.data.catalog` finds the card of a name. No code names a dataset; only its card does.
+:mod:`pdadmm_bench.data.catalog` finds the card of a name. Only the card names a dataset; the code never does.
 """
 
 from __future__ import annotations

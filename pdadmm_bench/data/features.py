@@ -15,7 +15,7 @@ def hop_features(
 ) -> Tensor:
     """The ``rows`` (n,) of the hop features of ``x`` (N, d) over ``edge_index`` (2, E): (n, (hops + 1) d) float32.
 
-    Columns are hop-major: columns k d … (k + 1) d - 1 are Ã^k x. Ã mixes rows only, so the columns are done in blocks
+    Columns are hop-major: columns k d … (k + 1) d - 1 are Ã^k x. Ã mixes rows only, so they are computed in blocks
     of ``columns``: at most two (N, columns) blocks exist beside ``x`` and the result. ``normalize`` divides each row
     of x by its sum of magnitudes (a zero row stays zero).
     """

@@ -95,7 +95,7 @@ def _ogb(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
     # pandas gives OGB read-only arrays. OGB saves and loads them again before anything could write to them.
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     # OGB calls torch.load without weights_only on a file it has just written; the file holds these four types only.
-    # Types that PyG has allowed already stay out of the context: on leaving, it would forbid them to PyG, too.
+    # Types that PyG has already allowed are left out: at its end, the context would remove them for PyG, too.
     allowed = torch.serialization.get_safe_globals()
     types = [kind for kind in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if kind not in allowed]
     with torch.serialization.safe_globals(types):

@@ -1,6 +1,6 @@
-"""What the cache folder holds, by kind, and how that is removed.
+"""The content of the cache folder, by kind, and its removal.
 
-It is light to import, because the help of ``clean`` names the kinds.
+The import is fast, because the help of ``clean`` names the kinds.
 """
 
 from __future__ import annotations

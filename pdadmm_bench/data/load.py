@@ -1,4 +1,4 @@
-"""The public door of the data layer: :func:`load_problem` turns a ``DataSpec`` into a ``Problem``."""
+"""The entry point of the data layer: :func:`load_problem` turns a ``DataSpec`` into a ``Problem``."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _read(path: Path, report: Callable[[str], None]) -> Problem | None:
         rows: dict[str, Any] = {part: Rows(x=x, y=y) for part, (x, y) in stored.pop("rows").items()}
         stored["facts"]["dataset_cache_hit"] = True
         return Problem(**stored, **rows)
-    except Exception as error:  # damage has no fixed set of symptoms
+    except Exception as error:  # damaged bytes may raise any exception
         reason = f"{type(error).__name__} {error}".splitlines()[0].strip()
         report(f"warning: the cached features {path} are damaged ({reason}); computing them anew")
         return None

@@ -50,9 +50,9 @@ class Problem:
     def unit_scaled(self, blocks: int = 1) -> Problem:
         """The same problem with each of ``blocks`` equal blocks of columns divided by its root mean square in training.
 
-        A mean square of 1 is what He et al.'s start assumes of an input, and after it penalties and learning rates mean
-        the same on every graph. With a block per hop, every hop has the same weight; unscaled, Ã^k x fades as k grows.
-        The digest stays that of the rows as they were.
+        He et al.'s start assumes an input with a mean square of 1. With it, penalties and learning rates have the same
+        meaning on every graph. With one block per hop, every hop has the same weight; unscaled, Ã^k x shrinks as k
+        grows. The digest stays that of the unscaled rows.
         """
         squares = self.train.x.square().mean(dim=0, dtype=torch.float64)
         rms = squares.view(blocks, -1).mean(dim=1).sqrt()

