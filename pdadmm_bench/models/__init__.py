@@ -1,1 +1,1 @@
-"""The network every optimizer trains."""
+"""The network that every optimizer trains."""

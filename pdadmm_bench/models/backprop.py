@@ -1,9 +1,9 @@
-"""Forward and backward passes of a block of layers, in buffers that are used again.
+"""Forward and backward passes of a block of layers, in reused buffers.
 
-What autograd does for ``mlp.forward``, with three savings: activations live in buffers kept from one iteration to the
-next, the gradient of an activation takes the activation's place once that is used up, and a further batch of rows adds
-its weight gradients within the matrix product. In bf16 the products take bfloat16 factors and round their result to
-bfloat16; weights, their gradients and the logits stay float32.
+They compute what autograd computes for ``mlp.forward``, with three savings. Activations are in buffers that are kept
+between iterations. The gradient of an activation overwrites the activation after its last use. A further batch of rows
+adds its weight gradients within the matrix product. In bf16 the products take bfloat16 factors and round their result
+to bfloat16; weights, their gradients and the logits stay float32.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Backprop:
     """Float32 leaves that require gradients; their ``grad`` is allocated here, once."""
     block: Block
     dtype: torch.dtype = torch.float32
-    """Of the products' factors, of activations and of their gradients, also of those that other blocks get."""
+    """The type of the products' factors, of activations and of their gradients, also of those sent to other blocks."""
     factors: list[Layer] = field(init=False)
     """The layers in ``dtype``."""
     kept: list[list[Tensor]] = field(default_factory=list)
-    """Activations inside the block, for as many calls as were ever in flight together, less those that are now."""
+    """Free buffers for the activations inside the block, one list for each call; a call in flight holds its list."""
     spare: Tensor = field(init=False)
-    """For a gradient that still has to pass its ReLU."""
+    """The buffer of a gradient before the backward pass of its ReLU."""
     fresh: bool = True
-    """Whether the gradients are still those before the start."""
+    """Whether the next backward pass overwrites the gradients, which still are those before the start."""
 
     def __post_init__(self) -> None:
         for layer in self.layers:
@@ -58,7 +58,7 @@ class Backprop:
 
     @property
     def output_dtype(self) -> torch.dtype:
-        """Logits are float32."""
+        """The type of the output: float32 for logits, else ``dtype``."""
         return torch.float32 if self.block.is_last else self.dtype
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class Backprop:
 
 
 class _Passes(torch.autograd.Function):
-    """Hands the two passes to autograd, which carries gradients from block to block and from the loss."""
+    """The two passes as a function of autograd, which carries gradients from block to block and from the loss."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, _: Tensor, network: Backprop) -> Tensor:

@@ -1,9 +1,9 @@
-"""A deeper network from a shallower one, which is how a deep network gets a warm start.
+"""Deepening, for a warm start: a deeper network from a trained shallower one.
 
-``function``: identity layers before the trained output layer. What the output layer reads is never negative, so a layer
-with W = I and b = 0 passes it on, and the network's function stays what it was. ``authors``: the trained hidden layers,
-then identity layers, then an output layer with ones on its diagonal, as in the pdADMM-G authors' code (TNNLS 2022),
-which trains the output layer anew after each deepening.
+``function`` puts identity layers before the trained output layer. The input of the output layer is never negative, so a
+layer with W = I and b = 0 leaves it unchanged, and the network computes the same function. ``authors`` takes the
+trained hidden layers, then identity layers, then an output layer with ones on its diagonal. It follows the pdADMM-G
+authors' code (TNNLS 2022), which trains the output layer anew after each deepening.
 """
 
 from __future__ import annotations

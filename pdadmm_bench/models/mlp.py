@@ -1,8 +1,8 @@
 """The multilayer perceptron: x → ReLU(x W₁ᵀ + b₁) → … → logits, the same for every optimizer.
 
 Shapes: ``weight`` (n_l, n_{l-1}), ``bias`` (n_l,), with n_0 the features, n_L the classes and the hidden width between.
-Every layer has a random stream of its own, so a worker builds just the layers of its block and gets the same numbers
-whatever the partition.
+Every layer has a random stream of its own. So a worker builds only the layers of its block, and the numbers do not
+depend on the partition.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NORMAL_STD = 0.1
 
 
 FORWARD_ROWS = 1 << 14
-"""Rows that go forward at once, where no gradient is wanted."""
+"""The largest number of rows in one forward pass without gradients."""
 
 
 class Layer(NamedTuple):
@@ -71,7 +71,7 @@ def _initial_layer(spec: ModelSpec, n_in: int, n_out: int, seed: int, index: int
 
 
 class Linear(Protocol):
-    """A layer in whatever form it has its weights."""
+    """A linear layer, whose weights may have any form."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """x Wᵀ + b (N, n_l), a new tensor."""
@@ -80,7 +80,7 @@ class Linear(Protocol):
 def forward(layers: Sequence[Linear], x: Tensor, block: Block) -> Tensor:
     """The output of ``block`` for its input ``x`` (N, n): logits for the last block, activations before it.
 
-    Rows go through in parts, so that the activations of many rows are never all there.
+    Rows are processed in parts, so that the activations of many rows are never in memory at once.
     """
     if len(x) > FORWARD_ROWS:
         return torch.cat([forward(layers, part, block) for part in x.split(FORWARD_ROWS)])
@@ -100,5 +100,5 @@ def digest(layers: Sequence[Layer]) -> list[str]:
 
 
 def combine(digests: Sequence[str]) -> str:
-    """One SHA-256 for a network from its layers' digests in order, wherever the layers were."""
+    """One SHA-256 for a network from its layers' digests in order; it does not depend on the partition."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
