@@ -31,12 +31,12 @@ class ActiveRun(RelayedRun):
         super().__init__(planned.spec, self._tracked)
         self.planned, self.claim = planned, claim
         self.concurrency = concurrency
-        """The most runs at once since it began, with those of other processes that work on the suite."""
+        """The most runs at once since it began. Runs of other processes that work on the suite are included."""
         self.began = time.monotonic()
         self._keeper, self._results, self._tracker, self._progress = keeper, results, tracker, progress
 
     def handle(self, event: str, content: Sequence[Any]) -> None:
-        """Deal with what the :class:`~pdadmm_bench.training.relay.Relay` of the run tells, and show it."""
+        """Handle an event that the :class:`~pdadmm_bench.training.relay.Relay` of the run sends, and show it."""
         if event == "finished":
             self._keep(*content)
             return
@@ -54,15 +54,15 @@ class ActiveRun(RelayedRun):
             self._progress.stepped(self.planned.key, done, self.spec.iterations, facts)
 
     def _tracked(self) -> list[Observer]:
-        """What tracks the run, which has started now."""
+        """The observers that track the run, which has just started."""
         if self.spec.gpus == 1:
-            self.began = time.monotonic()  # a process is started once for many runs, so its start is no time of a run
+            self.began = time.monotonic()  # a process makes many runs, so its start counts for none of them
         if self._tracker is None:
             return []
         return [self._tracker.observer_of(self.planned.key, self._results.files(self.planned.key))]
 
     def _keep(self, row: Row) -> None:
-        """Write the row before it goes anywhere else, and again with what the tracker added."""
+        """Write the row before it is sent anywhere, and write it again with the ids that the tracker added."""
         row |= self._keeper.identity(self.planned) | {"env_concurrency": self.concurrency}
         self._keeper.write_history(self.planned, row, self.history)
         self._keeper.write(self.planned, row, last=not self.observers)

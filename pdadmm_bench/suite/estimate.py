@@ -1,4 +1,4 @@
-"""The estimate of what a run of a suite takes, in seconds and bytes, by the forecast with this machine's rates.
+"""Estimates the seconds and bytes of a run of a suite, from the forecast with this machine's rates.
 
 The cost model predicts the iterations. The evaluations are added here: they are most of the work where few nodes train
 and many are evaluated. Starting processes, logging and drawing are a constant per run.
@@ -18,23 +18,23 @@ from pdadmm_bench.training.run import WARMUP_ITERATIONS
 from pdadmm_bench.training.setup import resolve
 
 RUN_S, WORKERS_S = 0.5, 4.0
-"""Assumed of every run for logging and drawing, and of a run over several workers for starting them."""
+"""Seconds assumed for logging and drawing in every run, and for starting the workers of a run over several."""
 PROCESS_BYTES = 400 * 2**20
-"""Assumed of every process: the interpreter, torch, and freed memory that was not given back."""
+"""Memory assumed for every process: the interpreter, torch, and freed memory that was not given back."""
 
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """One run, on all its workers together."""
+    """The estimate of one run, for all its workers together."""
 
     seconds: float
     num_bytes: int
     layers: tuple[int, ...]
-    """Of each worker: the partition."""
+    """The partition: the number of layers of each worker."""
 
 
 def estimate(spec: RunSpec, threads: int) -> RunEstimate:
-    """What ``spec`` takes with ``threads`` threads per worker; an upper bound where it may stop at a target."""
+    """The estimate of ``spec`` with ``threads`` threads per worker; an upper bound if it may stop at a target."""
     resolved, rows, widths = resolve(spec), planned_rows(spec.data), planned_widths(spec)
     machine = planning_machine(rows["train"], spec.model.hidden, threads, resolved.device.type)
     prediction = forecast(spec, resolved.optimizer, machine)
@@ -53,14 +53,14 @@ def estimate(spec: RunSpec, threads: int) -> RunEstimate:
 
 
 class EtaEstimate:
-    """How long the rest of a suite will take: its predictions, times the ratio of taken to predicted so far."""
+    """How long the rest of a suite will take: the predictions, times the ratio of measured to predicted so far."""
 
     def __init__(self, predictions: Iterable[float], jobs: int):
         self._left, self._jobs = sum(predictions), jobs
         self._predicted = self._took = 0.0
 
     def over(self, predicted: float, took: float) -> None:
-        """A run predicted to take so many seconds is over; ``took`` is 0 for one that was not made here."""
+        """Count a run that is over, by its predicted and measured seconds; ``took`` is 0 if it was not made here."""
         self._left -= predicted
         if took:
             self._predicted += predicted

@@ -38,7 +38,7 @@ SETTINGS = tuple(
     for name in model.model_fields
     if name not in ("data", "model", "set")
 )
-#: Axes that are counted or listed, as in ``--seeds``, and the setting each gives values to.
+#: Axes that are given as a count or a list, as in ``--seeds``, and the setting that each gives values to.
 COUNTED = {"seeds": "seed", "split_seeds": "split_seed"}
 #: Keys of an entry that are axes.
 AXES = (*(name for name in SETTINGS if name not in COUNTED.values()), *COUNTED)
@@ -69,7 +69,7 @@ class Suite:
     local_only: frozenset[str]
     """Datasets that are left out where they are absent, rather than fetched."""
     duplicates: int
-    """Combinations that name a run which another one has named already."""
+    """How many combinations name a run that an earlier combination names."""
     version: str
     """Hash of the runs with their hyperparameters: what the file asks for, however it is written down."""
 
@@ -88,7 +88,7 @@ def find(name: str) -> Path:
 
 
 def names() -> list[str]:
-    """The shipped suites; what else lies beside them has entries with names, for ``profile``."""
+    """The shipped suites. The other files beside them are speed files for ``profile``: their entries have names."""
     files = [*resources.names(FOLDER), *(f"{TUNING}{name}" for name in resources.names(f"{FOLDER}/{TUNING}"))]
     found = {name: resources.find(f"{FOLDER}/{name}.toml") for name in files}
     return [name for name, path in found.items() if path and not _of_profile(read_toml(path))]
@@ -100,7 +100,7 @@ def _of_profile(tables: Mapping[str, Any]) -> bool:
 
 
 def read(path: Path) -> Suite:
-    """The suite in the file ``path``; raises :class:`UserError` for what it cannot mean."""
+    """The suite in the file ``path``; raises :class:`UserError` for an invalid file."""
     tables = read_toml(path)
     if _of_profile(tables):
         raise UserError(f"{path} is no suite, since its entries have names: pdadmm-bench profile measures such files")
@@ -136,7 +136,7 @@ def read(path: Path) -> Suite:
 
 
 class _Entry:
-    """One ``[[entry]]`` over the defaults."""
+    """One ``[[entry]]`` combined with the defaults."""
 
     def __init__(self, file: SuiteFile, index: int, name: str):
         own = dict(file.entry[index])
@@ -175,13 +175,13 @@ class _Entry:
         )
 
     def specs(self, excludes: list[_Exclude]) -> Iterator[RunSpec]:
-        """Every combination that no exclude takes away."""
+        """Every combination that no exclude removes."""
         names = sorted(self._axes, key=lambda name: OUTER.index(name) if name in OUTER else len(OUTER))
         for values in itertools.product(*(self._axes[name] for name in names)):
             settings = dict(zip(names, values, strict=True))
             for optimizer in self._optimizers:
                 spec = {**settings, "optimizer": optimizer}
-                # Every exclude is asked, not only the first that fits: two may take away the same run, and both count
+                # Every exclude is tried, not only the first that matches: two may remove the same run, and both count
                 # as used.
                 if True in {exclude.takes(spec) for exclude in (*self._excludes, *excludes)}:
                     continue
@@ -214,7 +214,7 @@ class _Entry:
         return list({json.dumps(item, default=str): item for item in values}.values())
 
     def _grid(self, optimizer: str) -> list[dict[str, Any]]:
-        """Every combination of ``set``, over every trial of a search."""
+        """Every combination of ``set``, with every trial of a search."""
         axes = self._hyperparameters(optimizer)
         grid = [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())]
         if self._search is None:
@@ -224,7 +224,10 @@ class _Entry:
         return [{**trial, **values} for trial in self._trials[optimizer] for values in grid]
 
     def _hyperparameters(self, optimizer: str) -> dict[str, list[Any]]:
-        """The axes of ``set`` for one optimizer: the entry's over the defaults', its own over everyone's."""
+        """The axes of ``set`` for one optimizer.
+
+        The entry overrides the defaults; within each, the optimizer's own table overrides the common values.
+        """
         merged: dict[str, Any] = {}
         for table in self._sets:
             merged |= {key: value for key, value in table.items() if not isinstance(value, dict)}
@@ -233,7 +236,7 @@ class _Entry:
 
 
 class _Exclude:
-    """Settings with their values: takes away the runs in which every one of them has one of these values."""
+    """Settings with values. It removes the runs in which every setting has one of its values."""
 
     def __init__(self, table: Any, what: str):
         self._what = f"{what} exclude"
@@ -246,7 +249,7 @@ class _Exclude:
         self._used = False
 
     def takes(self, settings: Mapping[str, Any]) -> bool:
-        """Whether the run with these ``settings`` is taken away."""
+        """Whether the run with these ``settings`` is removed."""
         for key, values in self._table.items():
             value = settings.get(key, DEFAULTS.get(key))
             if value not in (values if isinstance(values, list) else [values]):
@@ -277,5 +280,5 @@ def _check_table(place: str, key: str, value: Any, example: str) -> None:
 
 
 def _graphs() -> list[str]:
-    """Every dataset that has files, so not the generated ones."""
+    """Every dataset that has files; generated datasets have none."""
     return [name for name in card_names() if load_card(name).files]

@@ -1,6 +1,6 @@
-"""When two runs are the same run: configuration, data and code.
+"""Decides when two runs are the same run: when configuration, data, code, torch and device are equal.
 
-A finished run is not repeated while all three are what they were; :mod:`pdadmm_bench.training.code_version` says what
+A finished run is not repeated while all of these are unchanged; :mod:`pdadmm_bench.training.code_version` defines what
 counts as the code of a run.
 """
 
@@ -21,10 +21,10 @@ from pdadmm_bench.training.setup import resolve
 
 
 def effective(spec: RunSpec) -> RunSpec:
-    """``spec`` with those settings at their defaults that have no effect in it, so that they do not tell runs apart.
+    """``spec`` with every setting that has no effect in it at its default, so that it does not distinguish runs.
 
-    A public split has no seed and no counts, one worker no partition and no schedule, and a method without a pipeline
-    no schedule either. A network of two layers has no warm start.
+    A public split has no seed and no counts. One worker has no partition and no schedule. A method without a pipeline
+    has no schedule. A network of two layers has no warm start.
     """
     defaults = RunSpec()
     idle: dict[str, Any] = {}
@@ -48,7 +48,7 @@ def _own_split(dataset: str) -> str:
 
 
 def configuration(spec: RunSpec) -> str:
-    """Everything a user can set about ``spec``, as JSON: with the hyperparameters instead of where they come from.
+    """All settings of ``spec`` as JSON, with the resolved hyperparameters in place of ``preset`` and ``set``.
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for hyperparameters that the optimizer does not take.
     """
@@ -62,7 +62,7 @@ def run_key(spec: RunSpec, settings: str, data: str, code: str) -> str:
 
     Args:
         settings: its :func:`configuration`.
-        data: names the rows it sees.
+        data: the key of the rows that it uses.
         code: its :func:`~pdadmm_bench.training.code_version.code_version`.
     """
     parts = {

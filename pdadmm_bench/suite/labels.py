@@ -1,4 +1,4 @@
-"""Names for the runs of a plan: as short as tells them apart."""
+"""Short names that distinguish the runs of a plan."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunLabels:
     def setting(self, run: PlannedRun, workers: bool = False) -> str:
         """The settings in which the run differs from others, without those that have a column of their own.
 
-        Left out are optimizer, dataset, network, seeds and defaults. ``workers``: whether their number is named.
+        Optimizer, dataset, network, seeds and defaults are left out. ``workers``: whether to add the number of workers.
         """
         flat = run.spec.flat()
         shown = [key for key in self._keys if key not in _SEEDS and flat[key] != DEFAULTS[key]]

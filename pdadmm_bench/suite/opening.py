@@ -1,4 +1,4 @@
-"""From the options of ``suite`` to its runs: plan, folder, tracker and scheduler, and what is said at the end."""
+"""Carries out the command ``suite``: plan, folder, tracker and scheduler, and the messages at the end."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run_suite(options: SuiteOptions, output: Output, progress: SuiteProgress) ->
             f"apart, in {folder}" + (", until it is started again" if fresh else "")
         )
     with _emptied(folder, output) if fresh and not output.dry_run else contextlib.nullcontext():
-        # The next start finds an empty folder; the plan of a dry run looks into one that does not exist.
+        # A real start would find an empty folder. So the plan of a dry run looks into one that does not exist.
         results = Results(folder / "next" if fresh and output.dry_run else folder)
         plan = make_plan(suite, results, _plan_options(options, output), progress.warn)
         if not plan.runs:
@@ -127,7 +127,7 @@ def _make(
 
 
 def _nothing(plan: Plan, options: SuiteOptions, progress: SuiteProgress) -> int:
-    """The plan has no run: fine after ``--failed-only``, else the machine lacks every dataset."""
+    """Handle a plan without a run: fine after ``--failed-only``, else an error, since every dataset is absent."""
     if options.failed_only:
         progress.note(f"no run of {plan.suite.name} has failed")
         return 0
@@ -139,7 +139,7 @@ def _nothing(plan: Plan, options: SuiteOptions, progress: SuiteProgress) -> int:
 
 @contextlib.contextmanager
 def _emptied(folder: Path, output: Output) -> Iterator[None]:
-    """``folder`` without what the last try left in it, locked so that no other try begins before this one has ended."""
+    """Empty ``folder``, which has the files of the last try, and lock it until this try has ended."""
     lock = FileLock(f"{folder}.lock", timeout=0)
     with writing(cache_folder(output.cache)):
         folder.parent.mkdir(parents=True, exist_ok=True)

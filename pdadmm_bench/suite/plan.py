@@ -51,12 +51,12 @@ class PlannedRun:
     """The row that the results folder has of this run."""
     action: Action = "make"
     reason: str | None = None
-    """Why it is skipped, or why it is made though there are rows of it."""
+    """Why it is skipped, or why it is made although it has rows."""
     estimate: RunEstimate | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Row values that tell which run of a suite this is."""
+        """Row values that identify the run within a suite."""
         return {"env_run_key": self.key, "env_code": self.code, "dataset_key": self.found.key}
 
     def look(self, results: Results, report: Callable[[str], None]) -> None:
@@ -66,7 +66,7 @@ class PlannedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether there is a row of this run that says it did all that it was asked for."""
+        """Whether this run has a row that is complete."""
         return self.row is not None and status_of(self.row).complete
 
 
@@ -76,11 +76,11 @@ class Plan:
 
     suite: Suite
     every: list[PlannedRun] = field(default_factory=list)
-    """All of them, but those left out."""
+    """All runs except those left out."""
     runs: list[PlannedRun] = field(default_factory=list)
-    """Those chosen by filters and ``--failed-only``."""
+    """The runs chosen by filters and ``--failed-only``."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Datasets that are absent and of which the suite asks only if they are present, with the number of their runs."""
+    """Absent datasets that the suite uses only where they are present, with the number of their runs."""
 
     def to_make(self) -> list[PlannedRun]:
         """The runs that are to be made."""
@@ -236,7 +236,7 @@ def _filtered(specs: Mapping[str, RunSpec], texts: Sequence[str]) -> dict[str, R
 
 
 def _alternatives(value: str) -> set[str]:
-    """``a,b`` as two values, and also as the one it is where commas belong to it (a dataset, a partition)."""
+    """``a,b`` as two values, and also as a single value with a comma in it (a dataset, a partition)."""
     return {_text(_number(part.strip())) for part in value.split(",")} | {value}
 
 

@@ -1,7 +1,7 @@
-"""Processes that work for this one, each on one task at a time, and tell it what happens.
+"""Worker processes of this process. Each works on one task at a time and sends events.
 
 They are children (:mod:`pdadmm_bench.core.child`): Ctrl-C reaches them only through :meth:`WorkerProcess.interrupt`,
-and one that the system kills takes nothing but its own task with it.
+and if the system kills one, only the task of that process is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class WorkerProcess:
     def __init__(self, function: Callable[[], None]):
         self._function = function
         self.task: Any = None
-        """What it works on, None while it is free."""
+        """The task that it works on; None while it is free."""
         self.child: Child | None = None
         """The process; None while there is none."""
 
@@ -46,12 +46,12 @@ class WorkerProcess:
             self.child.send(None)
 
     def interrupt(self) -> None:
-        """Ctrl-C for the process, which passes it on to those it started."""
+        """Send Ctrl-C to the process, which passes it on to the processes that it started."""
         if self.child is not None:
             self.child.interrupt()
 
     def end(self) -> None:
-        """End the process, at once; what it started notices and ends by itself."""
+        """End the process at once; the processes that it started notice this and end by themselves."""
         if self.child is not None:
             self.child.end()
             self.child = None
@@ -69,18 +69,18 @@ class Pool:
 
     @property
     def free(self) -> list[WorkerProcess]:
-        """Those without a task."""
+        """The processes without a task."""
         return [worker for worker in self.workers if worker.task is None]
 
     @property
     def busy(self) -> list[WorkerProcess]:
-        """Those with a task."""
+        """The processes with a task."""
         return [worker for worker in self.workers if worker.task is not None]
 
     def events(self, timeout: float) -> list[tuple[WorkerProcess, str, Any]]:
-        """What the busy processes told since the last call, waiting at most ``timeout`` seconds for the first of it.
+        """The events that busy processes sent since the last call; waits at most ``timeout`` seconds for the first one.
 
-        Every event but :data:`GONE` and :data:`DONE` is to be acknowledged.
+        Every event except :data:`GONE` and :data:`DONE` must be acknowledged.
         """
         workers = {worker.child.connection: worker for worker in self.busy if worker.child is not None}
         found: list[tuple[WorkerProcess, str, Any]] = []

@@ -1,4 +1,4 @@
-"""What a suite tells while it goes on. The command line shows it; a suite itself knows no terminal."""
+"""The interface through which a suite reports its progress. The command line shows it; a suite itself never prints."""
 
 from __future__ import annotations
 

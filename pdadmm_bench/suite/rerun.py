@@ -27,7 +27,7 @@ from pdadmm_bench.training.preflight import check
 from pdadmm_bench.training.run import Observer
 from pdadmm_bench.training.run import run as train
 
-#: What a run that came to an end by itself can be compared by.
+#: The columns in which a run and its repetition are compared.
 COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")
 
 Say = Callable[[str], None]
@@ -40,18 +40,18 @@ class RowPlaces:
     rows: Path | None
     """A rows file."""
     results: Path | None
-    """The results folder of a suite; without both, all results folders here and the MLflow store."""
+    """The results folder of a suite. If both are None: all results folders here and the MLflow store."""
     tracking_uri: str | None
 
 
 @dataclass(frozen=True)
 class RerunView:
-    """Where the words go that :func:`rerun_row` has to say, and who watches the run."""
+    """Where :func:`rerun_row` sends its messages, and the observer of the run."""
 
     say: Say
-    """Results."""
+    """Shows a line of the result."""
     report: Say
-    """Progress of preparing the data."""
+    """Shows the progress of preparing the data."""
     live: AbstractContextManager[Observer]
     """Entered while the run is made."""
 
@@ -105,7 +105,7 @@ def find_row(run_id: str, places: RowPlaces) -> Row:
 
 
 def spec_of(row: Row) -> RunSpec:
-    """The run of ``row`` as it was: its hyperparameters, threads, device and partition in the place of any default.
+    """The specification of the run of ``row``: with its hyperparameters, threads, device and partition, not defaults.
 
     Raises :class:`UserError` for a row without numbers to repeat, or of an optimizer or setting unknown here.
     """
@@ -132,7 +132,7 @@ def _hyperparameters(row: Row) -> dict[str, Any]:
 
 
 def differences(row: Row, spec: RunSpec) -> Iterable[str]:
-    """What of code and machine is not what it was, as ``name: then → now``; nothing of this stops the run."""
+    """The changes of code and machine since the row was made, as ``name: then → now``; none of them stops the run."""
     now = {**environment(), "env_code": code_version(spec.optimizer)}
     names = {
         "env_code": "code", "env_commit": "commit", "env_dirty": "uncommitted changes", "env_torch": "torch",
@@ -173,7 +173,7 @@ def verdict(row: Row, new: Row) -> tuple[bool, list[str]]:
 
 
 def _check_data(row: Row, spec: RunSpec, output: Output, report: Say) -> str:
-    """Load the data, which have to be those of the row, and say so."""
+    """Load the data, check that they are those of the row, and return a sentence about them."""
     problem = _load(spec, output, report)
     if problem.sha256 != row.get("dataset_sha256"):
         raise UserError(

@@ -1,4 +1,4 @@
-"""The results folder of a suite. It has one row for each run; a process that is killed loses none that was written.
+"""The results folder of a suite. It has one row for each run; a killed process loses no row that was written.
 
 ::
 
@@ -10,7 +10,7 @@
       claims/KEY.json        MLflow parent of the run while it is being made; a killed process leaves it behind
       checkpoints/KEY-MACHINE/  checkpoints of a run that has no result yet (pdadmm_bench.training.checkpoint)
       mlflow.json            the parent run in MLflow, by its tag ``record``
-      mlflow-unsent/         what MLflow could not take and what is nowhere else (pdadmm_bench.tracking.unsent)
+      mlflow-unsent/         data that MLflow could not take and no other file has (pdadmm_bench.tracking.unsent)
 
 Rows of earlier code or earlier settings stay in ``runs/`` under their own keys.
 """
@@ -46,11 +46,11 @@ class Claim:
         """The MLflow parent run of a process that ended while it made this run, if any."""
 
     def note(self, parent: str) -> None:
-        """Write down, before the run begins, which MLflow parent it is made under, for whoever comes after a kill."""
+        """Write down the MLflow parent before the run begins: a later process needs it if this one is killed."""
         write_atomic(self._note, json.dumps({"parent": parent}) + "\n")
 
     def release(self) -> None:
-        """The run is over, and its row is written."""
+        """Give up the claim: the run is over, and its row is written."""
         self._note.unlink(missing_ok=True)
         self._lock.release()
 
@@ -75,7 +75,7 @@ class Results:
             check_writable(self._path(name, "probe"))
 
     def read(self, key: str, report: Callable[[str], None] = lambda line: None) -> Row | None:
-        """The row of the run ``key``, None where there is none that can be used; why not is reported."""
+        """The row of the run ``key``; None if it has no usable row. An unusable file is reported."""
         path = self._path("runs", key)
         row, problem = _row(path)
         if problem:
@@ -87,7 +87,7 @@ class Results:
         return [self._path("runs", key), self.folder / "rows.json"]
 
     def write(self, key: str, row: Row) -> None:
-        """Keep ``row`` as that of the run ``key``; a file there that is not a row of ours is moved aside, not lost."""
+        """Write ``row`` as the row of the run ``key``; a file there that cannot be used is moved aside, not lost."""
         path = self._path("runs", key)
         if _row(path)[1]:
             path.replace(path.with_suffix(".unreadable"))
@@ -102,7 +102,7 @@ class Results:
         history.keep(self.history_file(key), row["run_id"], steps, warn)
 
     def every_row(self, report: Callable[[str], None] = lambda line: None) -> list[Row]:
-        """All rows in the folder, of earlier code and settings too, oldest first; files that are none are reported."""
+        """All rows in the folder, also of earlier code and settings, oldest first; unusable files are reported."""
         rows = []
         for path in sorted(self.folder.glob("runs/*.json")):
             row, problem = _row(path)
@@ -129,17 +129,17 @@ class Results:
         return _note(self._path("claims", key)) is not None
 
     def alone(self) -> FileLock:
-        """A lock for what belongs to the folder as a whole; held for moments."""
+        """A lock for the files that belong to the whole folder; it is held only briefly."""
         return FileLock(self.folder / "claims" / ".folder", timeout=60)
 
     def checkpoints(self, key: str, threads: int) -> Path:
-        """Where those of the run ``key`` are; apart for each processor, as each rounds in its own way."""
+        """The checkpoint folder of the run ``key``; each processor has its own, since processors round differently."""
         facts = environment()
         machine = f"{facts['env_cpu']} {facts['env_gpu']} {threads}"
         return self.folder / "checkpoints" / f"{key}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}"
 
     def forget_checkpoints(self, key: str) -> None:
-        """The run ``key`` has its result."""
+        """Remove the checkpoints of the run ``key``, which has its result."""
         for folder in self.folder.glob(f"checkpoints/{key}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,7 +18,7 @@ class RowKeeper:
     def __init__(self, plan: Plan, results: Results, progress: SuiteProgress):
         self._plan, self._results, self._progress = plan, results, progress
         self.rows: dict[str, Row] = {}
-        """Of the runs of this start that have one, by key."""
+        """The rows of the runs of this start, by key."""
 
     def identity(self, planned: PlannedRun) -> dict[str, Any]:
         """The row values that say which run of which suite this is."""

@@ -81,7 +81,7 @@ class Scheduler:
     # Before the first run: what a killed process left behind, and the data.
 
     def _adopt(self) -> None:
-        """End those MLflow runs whose process was killed after it had written the row, before it ended the run."""
+        """End the MLflow runs whose process was killed after it had written the row and before it ended the run."""
         for planned in self._plan.runs:
             if self._tracker and planned.finished and self._results.noted(planned.key):
                 claim = self._results.claim(planned.key)
@@ -92,7 +92,7 @@ class Scheduler:
                 claim.release()
 
     def _prepare(self, pool: Pool) -> None:
-        """Fetch and compute the data that is not in the cache; skip the runs whose data cannot be had."""
+        """Fetch and compute the data that is not in the cache; skip the runs whose data cannot be obtained."""
         waiting: dict[DataSpec, list[PlannedRun]] = {}
         for run in self._plan.to_make():
             if not run.found.ready:
@@ -118,7 +118,7 @@ class Scheduler:
                     self._keeper.skip(run, status, reason)
 
     def _prepared(self, pool: Pool) -> tuple[str, str] | None:
-        """Wait for the data; status and reason where they cannot be had."""
+        """Wait for the data; returns status and reason if they cannot be obtained."""
         while True:
             for worker, event, content in pool.events(POLL_S):
                 if event == GONE:
@@ -164,7 +164,7 @@ class Scheduler:
                     self._gone(worker, active.pop(worker), "")
 
     def _dispatch(self, pool: Pool, active: dict[WorkerProcess, ActiveRun]) -> bool:
-        """Give runs to free processes; returns whether other processes make all those that are left."""
+        """Give runs to free processes; returns whether all runs that are left are made by other processes."""
         elsewhere = 0
         for worker in pool.free:
             run, elsewhere = self._next()
@@ -185,7 +185,7 @@ class Scheduler:
         return waiting
 
     def _next(self) -> tuple[ActiveRun | None, int]:
-        """The next run that no other process makes, and the number of those before it that another one makes."""
+        """The next run that no other process makes, and the number of runs before it that other processes make."""
         elsewhere = 0
         for planned in list(self._pending):
             claim = self._results.claim(planned.key)
@@ -205,7 +205,7 @@ class Scheduler:
             if self._tracker:
                 if claim.left_behind:
                     self._tracker.abandon(claim.left_behind, planned.key)
-                with contextlib.suppress(UserError):  # a full disk; writing the row will say so
+                with contextlib.suppress(UserError):  # a full disk; writing the row will report it
                     claim.note(self._tracker.parent_id)
             parts = (self._keeper, self._results, self._tracker, self._progress)
             return ActiveRun(planned, claim, self._jobs, *parts), elsewhere
@@ -219,7 +219,7 @@ class Scheduler:
         )
 
     def _over(self, worker: WorkerProcess, run: ActiveRun, outcome: tuple[str, str] | None) -> None:
-        """The process is free again."""
+        """Handle the end of a task: its process is free again."""
         worker.task = None
         if run.row is None:
             run.fail(*(outcome or ("error", "the run ended without a row")))
@@ -229,7 +229,7 @@ class Scheduler:
         self._settle(run)
 
     def _gone(self, worker: WorkerProcess, run: ActiveRun, reason: str) -> None:
-        """The process has ended, or has to be ended."""
+        """Handle a process that has ended, or has to be ended."""
         said = "" if self._stops else worker.printed()
         worker.end()
         worker.task = None
@@ -250,7 +250,7 @@ class Scheduler:
 
     @contextlib.contextmanager
     def _stopping(self, pool: Pool) -> Iterator[None]:
-        """Ctrl-C interrupts the runs under way and starts no other; the second one ends at once."""
+        """On Ctrl-C, interrupt the runs under way and start no other; a second Ctrl-C ends at once."""
 
         def stop(number: int, frame: object) -> None:
             self._stops += 1

@@ -1,8 +1,8 @@
 """Searches for hyperparameters: each optimizer's declared space, and the trials that are drawn from it.
 
-A space is ``runners/tuning/spaces/<optimizer>.toml``, a table per hyperparameter. Trials are Optuna's quasi-random
-sequence over it: every optimizer gets as many, all are known before the first run, and neither an interruption nor runs
-side by side change them.
+A space is ``runners/tuning/spaces/<optimizer>.toml``, a table per hyperparameter. Trials are the points of Optuna's
+quasi-random sequence in it. Every optimizer gets the same number of trials. They are known before the first run;
+neither an interruption nor runs side by side change them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Search(Typed):
 
 
 class Dimension(Typed):
-    """One hyperparameter: from a range, from choices, or fixed; times another's value where ``per`` names one."""
+    """One hyperparameter: from a range, from choices, or fixed; multiplied by the value of ``per``, if given."""
 
     low: float | None = None
     high: float | None = None
@@ -93,7 +93,7 @@ def _space(optimizer: str) -> dict[str, Dimension]:
 
 
 def _values(dimensions: Mapping[str, Dimension], drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Fixed values beside the drawn ones, and products made, to three digits as a person would write them."""
+    """The fixed and the drawn values, multiplied by that of ``per``, and rounded to three digits."""
     plain = {name: drawn.get(name, dimension.value) for name, dimension in dimensions.items()}
     factors = {name: plain[dimension.per] if dimension.per else 1 for name, dimension in dimensions.items()}
     return {

@@ -1,4 +1,4 @@
-"""Which runs on disk may not be in MLflow: those of results folders, of rows files, and of folders for unsent runs."""
+"""Finds the runs on disk that MLflow may lack: in results folders, in rows files, and in folders for unsent runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kept_run(results: Results, key: str, row: Row, parent: str) -> KeptRun:
 
 
 def gather(sources: Sequence[Path], everything: bool) -> tuple[list[Unsent], list[KeptRun]]:
-    """The folders for unsent runs, and the runs in ``sources``, that are to be looked at.
+    """The folders for unsent runs, and the runs in ``sources``, that have to be checked.
 
     Args:
         sources: rows files and results folders; without one, ``results/`` and ``mlflow-unsent/`` in the working folder.
@@ -47,7 +47,7 @@ def gather(sources: Sequence[Path], everything: bool) -> tuple[list[Unsent], lis
         kept += [run for folder in suites for run in _of_folder(folder)]
     wanted = [run for run in kept if everything or not run.in_mlflow]
     distinct = {folder.folder.resolve(): folder for folder in folders}
-    # A skipped run never began, and has none in MLflow.
+    # A skipped run never began, so MLflow has no run of it.
     return list(distinct.values()), [run for run in wanted if run.row["status"] != "skipped"]
 
 

@@ -1,8 +1,8 @@
-"""A process that makes the runs of a suite one after the other, and tells the suite's process what happens.
+"""A process that makes the runs of a suite one after the other, and sends events to the suite's process.
 
 Display, tracking and rows belong to the suite's process. A run over one worker is made here, one over several by
-processes that are started from here. Steps are told a few times a second, and training waits until they were dealt
-with, so that logging never runs beside a measured iteration.
+processes that are started from here. Steps are sent a few times a second. Training waits until they are handled, so
+that logging never runs beside a measured iteration.
 
 The process is a child (:mod:`pdadmm_bench.core.child`) that calls :func:`work`.
 """
@@ -34,7 +34,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Make:
-    """A task: one run, with so many threads per worker."""
+    """A task: make one run, with ``threads`` threads per worker."""
 
     spec: RunSpec
     threads: int
@@ -59,7 +59,7 @@ def work() -> None:
 
 
 class _Worker:
-    """What this process does, and the rows it did it on last."""
+    """Does the tasks of this process, and keeps the rows of the last one."""
 
     def __init__(self, relay: Relay):
         self._relay = relay
@@ -67,7 +67,7 @@ class _Worker:
         self._problem: Any = None
 
     def on(self, task: Prepare | Make) -> tuple[str, str] | None:
-        """Do the task; returns a status and a reason where there is no row to say it, None where all went well."""
+        """Do the task; returns status and reason of a failure that left no row, else None."""
         from pdadmm_bench.core.errors import DataError, UserError
         from pdadmm_bench.training.row import failed
 
