@@ -1,4 +1,4 @@
-"""Baseline files: what a suite showed on one machine, kept under ``<machine-class>/<suite>.json``.
+"""Baseline files: the evidence of a suite on one machine, kept under ``<machine-class>/<suite>.json``.
 
 Losses and accuracies are kept to six digits, beyond which another processor rounds differently anyway.
 """
@@ -68,7 +68,7 @@ def write(path: Path, baseline: Baseline) -> None:
 
 
 def read(path: Path) -> Baseline:
-    """The baseline in ``path``; raises :class:`UserError` for a file that is none."""
+    """The baseline in ``path``; raises :class:`UserError` for a file that is no baseline."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

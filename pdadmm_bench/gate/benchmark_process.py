@@ -1,7 +1,7 @@
 """A process that runs benchmarks with the code of one side of the gate.
 
 It is no :class:`~pdadmm_bench.core.child.Child`: the code of the other side may be older than the function that such a
-child would call. It runs a file of this side (:mod:`pdadmm_bench.gate.probe`) and is asked and answers in JSON.
+child would call. It runs a file of this side (:mod:`pdadmm_bench.gate.probe`). Requests and answers are JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ END_S = 10.0
 
 
 class BenchmarkProcess:
-    """One process of a side; as a context manager it ends it. It starts at once; :meth:`check_code` waits for it."""
+    """One process of a side. It starts at once; :meth:`check_code` waits for it. The context manager ends it."""
 
     def __init__(self, checkout: Checkout):
         self._checkout = checkout
@@ -42,9 +42,9 @@ class BenchmarkProcess:
         return self._process.pid
 
     def ask(self, do: str, **request: Any) -> None:
-        """Send a request; :meth:`answer` waits for what comes of it."""
+        """Send a request; :meth:`answer` waits for its result."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended; so says the answer
+        with contextlib.suppress(BrokenPipeError):  # it ended, which the answer reports
             self._process.stdin.write((json.dumps({"do": do, **request}) + "\n").encode())
             self._process.stdin.flush()
 
@@ -62,7 +62,7 @@ class BenchmarkProcess:
         raise CannotCompare(f"{self._checkout.name}: the benchmarks' process ended: {self._last_words()}")
 
     def call(self, do: str, **request: Any) -> Any:
-        """Request and result."""
+        """Send a request and return its result."""
         self.ask(do, **request)
         return self.answer()
 

@@ -1,7 +1,7 @@
 """Compares this code with itself many times (``regress --calibrate``), and counts how often the gate errs.
 
-The pairs of seconds are written to the file of ``--json`` after every pass over the benchmarks. The same command goes
-on with that file, because the comparisons may take longer than a machine stays quiet.
+The pairs of seconds are written to the file of ``--json`` after every pass over the benchmarks. The same command, given
+again, continues with that file, because the comparisons may take longer than a machine stays quiet.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pdadmm_bench.gate.thresholds import Thresholds
 
 PLANTED_POINTS = 1.0
 PLANTED_PERCENT = 10
-"""A slowdown of so much, planted afterwards, has as many pairs as the gate would have taken for it."""
+"""Pairs are measured until the gate would also have decided about this slowdown, which is planted afterwards."""
 
 KeptComparison = dict[str, Any]
 """``machine_class``, ``benchmark``, its ``version``, and ``pairs`` of seconds."""

@@ -39,7 +39,7 @@ def revision(name: str, packages: Sequence[str], folder: Path) -> Iterator[Check
 
     Args:
         packages: top packages that the benchmarks need. Those that lie in the repository are taken from the revision,
-            the others are those installed.
+            the others are the installed ones.
     """
     top = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()

@@ -1,4 +1,4 @@
-"""What is compared of one benchmark: each check turns the evidence of two sides into a :class:`Finding`.
+"""The checks of one benchmark: each turns the evidence of two sides into a :class:`Finding`.
 
 A change is worse, or better, only where its whole interval lies beyond the threshold. Bytes have no interval: they are
 counted, and any difference is a change. A loss curve has none either: the same code from the same seed gives the same
@@ -22,7 +22,7 @@ Check = Literal["run", "accuracy", "loss curve", "iterations", "bytes", "state m
 Outcome = Literal["ok", "worse", "better"]
 
 LEAST_LOSS = 0.01
-"""The deviation of a loss is taken relative to it, or to this part of the first loss where it has become smaller."""
+"""A deviation is relative to the golden loss, or to this part of the first golden loss where that is larger."""
 
 Pair = tuple[SeedRun, SeedRun]
 """The same seed of both sides, base first."""
@@ -137,7 +137,7 @@ def sent_bytes(pairs: Sequence[Pair]) -> Finding | None:
 
 
 def memory(pairs: Sequence[Pair], thresholds: Thresholds, check: Check) -> Finding | None:
-    """State (counted, so of any machine) or peak memory, seed by seed; None where there is none."""
+    """State memory (counted, so comparable between machines) or peak memory, seed by seed; None where there is none."""
     state = check == "state memory"
     column, percent = (
         ("memory_state_bytes", thresholds.state_percent) if state else ("memory_peak_bytes", thresholds.peak_percent)
@@ -154,14 +154,14 @@ def time_in_turn(pairs: Sequence[tuple[float, float]], thresholds: Thresholds) -
 
 
 def decided(pairs: Sequence[tuple[float, float]], thresholds: Thresholds) -> bool:
-    """Whether more pairs would be of no use: the interval lies on one side of the threshold."""
+    """Whether more pairs are not needed, because the interval lies on one side of the threshold."""
     found = time_in_turn(pairs, thresholds)
     assert found.low is not None and found.high is not None and found.threshold is not None
     return found.low > found.threshold or found.high < found.threshold
 
 
 def time_recorded(base: Sequence[float], head: Sequence[float], thresholds: Thresholds) -> Finding:
-    """Seconds of an iteration against seconds recorded another day: the ratio of the medians.
+    """Seconds of an iteration against seconds recorded on another day: the ratio of the medians.
 
     Its interval goes from the smallest to the largest ratio that the intervals of both medians allow.
     """
@@ -189,7 +189,7 @@ def _first(run: SeedRun, target: float) -> float:
 
 
 def _ratio(base: float, head: float) -> float | None:
-    """None where nobody got there."""
+    """Head over base; None where neither side reached the target."""
     if math.isinf(base):
         return None if math.isinf(head) else 0.0
     return head / base

@@ -21,16 +21,16 @@ CAUGHT = 0.9
 """A slowdown counts as caught when it is called worse in at least this share of the comparisons."""
 MOST_PERCENT = 100
 SCATTER = 0.005
-"""Share of the test nodes that a null comparison of accuracies makes right, and another that it makes wrong."""
+"""A null comparison of accuracies makes this share of the test nodes right, and another such share wrong."""
 
 
 @dataclass(frozen=True)
 class TimeErrorRates:
-    """What comparisons of a code's times with its own times showed."""
+    """The error rates in comparisons of a code's times with its own times."""
 
     comparisons: int
     false_alarms: int
-    """Of them called worse."""
+    """Comparisons that are called worse."""
     false_better: int
     half_width: float
     """Median half-width of the intervals, as a fraction."""
@@ -50,7 +50,7 @@ class TimeErrorRates:
 
 
 def of_times(comparisons: Sequence[tuple[SecondsPairs, Thresholds]], least: int, step: int) -> TimeErrorRates:
-    """From null comparisons, each the pairs of seconds of one benchmark; raises ``ValueError`` for none.
+    """The error rates from null comparisons, each the pairs of one benchmark; raises ``ValueError`` for none.
 
     Each is judged as the gate does it: after ``least`` pairs, then after every ``step`` more while it is not decided.
     """
@@ -73,7 +73,7 @@ def of_times(comparisons: Sequence[tuple[SecondsPairs, Thresholds]], least: int,
 
 
 def _looked_at(pairs: SecondsPairs, limits: Thresholds, least: int, step: int) -> checks.Finding:
-    """The finding at which the gate stops to measure."""
+    """The finding at which the gate stops measuring."""
     for count in range(least, len(pairs), step):
         if checks.decided(pairs[:count], limits):
             return checks.time_in_turn(pairs[:count], limits)
@@ -87,7 +87,7 @@ def slower(pairs: SecondsPairs, percent: float) -> list[tuple[float, float]]:
 
 @dataclass(frozen=True)
 class AccuracyErrorRates:
-    """What comparisons of accuracies that differ by chance showed."""
+    """The error rates in comparisons of accuracies that differ by chance."""
 
     comparisons: int
     false_alarms: int
@@ -102,9 +102,9 @@ def of_accuracies(
     repetitions: int,
     lost_points: float = 1.0,
 ) -> AccuracyErrorRates:
-    """From real runs over seeds: null comparisons with scatter, and the same with ``lost_points`` lost beside it.
+    """The error rates from real runs over seeds: null comparisons with scatter, and the same after a loss of points.
 
-    The nodes that are lost are drawn, so a seed loses more or less than that.
+    The lost nodes are drawn at random, so a seed loses more or less than ``lost_points``.
     """
     rng = np.random.default_rng(0)
     alarms = caught = 0

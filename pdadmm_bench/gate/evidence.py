@@ -1,4 +1,4 @@
-"""What one side showed of a benchmark: its runs over seeds, their loss curves, and times of an iteration.
+"""The evidence of one side about a benchmark: its runs over seeds, their loss curves, and times of an iteration.
 
 A benchmark is a setting of a suite without its seeds. It has a name for readers, and a version, which is a hash of
 every setting. The same name with another version, or on other data, is another benchmark.
@@ -19,7 +19,7 @@ from pdadmm_bench.core.spec import RunSpec
 
 REPEATED = ("seed", "split_seed")
 CALLED = ("dataset", "layers", "hidden", "optimizer", "gpus")
-"""What a benchmark is called by."""
+"""The settings that name a benchmark."""
 DEFAULTS = RunSpec().flat()
 """Settings with this value are left out, so that a new option does not turn old benchmarks into others."""
 
@@ -28,7 +28,7 @@ _KEPT = ("status", "status_reason", "iterations", "dist_sent_bytes")
 _KEPT_PREFIXES = ("acc_", "loss_", "memory_", "weights_")
 _DATA = "dataset_"
 EXACT = "dataset_sha256"
-"""The fact about the rows that another processor's rounding changes: features are sums of neighbours."""
+"""The fact about the rows that the rounding of another processor changes, since features are sums of neighbours."""
 _OF_THE_VISIT = ("dataset_cache_hit", "dataset_split_seed")
 
 Setting = dict[str, Any]
@@ -45,7 +45,7 @@ class SeedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether the run did all that it was asked for."""
+        """Whether the run is complete."""
         return status_of(self.row).complete
 
 
@@ -79,7 +79,7 @@ def asked(flat: Mapping[str, Any]) -> Setting:
 
 
 def in_full(setting: Mapping[str, Any]) -> Setting:
-    """A setting with the defaults."""
+    """A setting completed by the defaults."""
     return {**DEFAULTS, **setting}
 
 
@@ -105,7 +105,7 @@ def run_of(row: Row, history: Sequence[Mapping[str, float]]) -> SeedRun:
 
 
 def names(settings: Sequence[Setting]) -> list[str]:
-    """A name for each of the different ``settings``: ``pdadmm 4×32 sbm``, and what tells it from others like it."""
+    """A name for each of the different ``settings``: ``pdadmm 4×32 sbm``, and what distinguishes it."""
     short = [_short(setting) for setting in settings]
     found = []
     for name, setting in zip(short, settings, strict=True):

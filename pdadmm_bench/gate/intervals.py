@@ -1,6 +1,6 @@
 """99 % intervals: of a mean by Student's t, of a median by order statistics, which assume nothing about the noise.
 
-The level is higher than that of ``compare``: a gate is asked often, and so has to be wrong more rarely.
+The level is higher than that of ``compare``: a gate is used often, and so has to err more rarely.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def of_mean(values: Sequence[float]) -> Interval | None:
 
 
 def of_median(values: Sequence[float]) -> Interval:
-    """The k-th smallest and the k-th largest value, k as large as 99 % allow; the range of fewer than eight values."""
+    """The k-th smallest and k-th largest value, for the largest k that 99 % allow; their range below eight values."""
     ordered = sorted(values)
     rank = max(1, int(stats.binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5)))
     return ordered[rank - 1], ordered[-rank]
 
 
 def at_most(count: int, of: int, confidence: float = 0.95) -> float:
-    """The upper limit of a share of which ``count`` ``of`` so many were seen (Clopper and Pearson, one-sided)."""
+    """The upper limit of a share, after ``count`` cases in ``of`` trials (Clopper and Pearson, one-sided)."""
     return 1.0 if count == of else float(stats.beta.ppf(confidence, count + 1, of - count))

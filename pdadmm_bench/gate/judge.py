@@ -25,7 +25,7 @@ class BenchmarkVerdict:
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     reason: str = ""
-    """Why the verdict is that, where no finding says it."""
+    """The reason for the verdict, where no finding gives it."""
 
     @property
     def deciding(self) -> list[Finding]:
@@ -61,7 +61,7 @@ class GateReport:
 
 @dataclass(frozen=True)
 class Comparability:
-    """What two sides have in common, and so what of them may be compared.
+    """What two sides have in common, which decides what may be compared.
 
     Args:
         same_machine: of one class, so that peak memory and recorded times may be compared.
@@ -123,8 +123,10 @@ def judge_benchmark(
 
 
 def _changed(base: Benchmark, head: Benchmark, exactly: bool) -> str:
-    """What makes it another benchmark. The hash of the rows counts ``exactly`` only: other processors round features
-    differently, even some of the same name."""
+    """What makes it another benchmark; empty if nothing does.
+
+    The hash of the rows counts only if ``exactly``: processors round features differently, even some of the same name.
+    """
     if base.version != head.version:
         return ", ".join(changes(base.setting, head.setting))
     if not base.data or not head.data:

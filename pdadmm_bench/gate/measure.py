@@ -35,7 +35,7 @@ RECORDED_ROUNDS, RECORDED = 3, 5
 """For a baseline: processes, and measurements of each benchmark in each of them."""
 
 Tell = Callable[[str], None]
-"""Is told what is being done."""
+"""Receives messages about what is being done."""
 TimedPairs = dict[str, list[tuple[float, float]]]
 """By benchmark: seconds of an iteration of base and head, measured right after each other."""
 Decided = Callable[[Sequence[tuple[float, float]], Thresholds], bool]
@@ -58,11 +58,11 @@ class GateSuite:
         return [name for name, flats in self.runs.items() if flats[0]["gpus"] == 1 and self.thresholds(name).time]
 
     def thresholds(self, name: str) -> Thresholds:
-        """Those of a benchmark."""
+        """The thresholds of a benchmark."""
         return self.gate.of(self.runs[name][0])
 
     def packages(self) -> list[str]:
-        """The top packages whose code the benchmarks are."""
+        """The top packages whose code the benchmarks run."""
         from pdadmm_bench.optim import registry
 
         optimizers = dict.fromkeys(flats[0]["optimizer"] for flats in self.runs.values())
@@ -95,7 +95,7 @@ def collect(suite: GateSuite, sides: Sequence[Checkout], output: Output, tell: T
     tell(f"{len(specs)} runs" + (f" of each of {len(sides)} sides" if len(sides) > 1 else ""))
     with ExitStack() as stack:
         probes = [stack.enter_context(BenchmarkProcess(side)) for side in sides]
-        # In processes apart, since what it takes to make features would count as peak memory of a run.
+        # In separate processes, since the memory for making features would count as peak memory of a run.
         for side in () if _in_cache(suite, output) else sides:
             with BenchmarkProcess(side) as probe:
                 probe.check_code()
@@ -177,7 +177,7 @@ class _Stopwatch:
         self._iterations: dict[str, int] = {}
 
     def warm(self, name: str, probes: Sequence[BenchmarkProcess]) -> None:
-        """One measurement of each that does not count."""
+        """Make one measurement with each process; it does not count."""
         for probe in probes:
             seconds = self._ask(name, probe, LEAST_ITERATIONS, None)
             if name not in self._iterations:
@@ -185,7 +185,7 @@ class _Stopwatch:
                 self._iterations[name] = min(MOST_ITERATIONS, max(LEAST_ITERATIONS, wanted))
 
     def seconds(self, name: str, probe: BenchmarkProcess, core: int) -> float:
-        """Seconds of an iteration, on the ``core``-th core where one thread is all it has."""
+        """Seconds of an iteration, on the ``core``-th core if the run has a single thread."""
         spec = self._suite.runs[name][0]
         return self._ask(name, probe, self._iterations[name], core if spec["threads"] == 1 else None)
 
@@ -197,7 +197,7 @@ class _Stopwatch:
 
 def this_class() -> str:
     """The class of this machine."""
-    import torch  # noqa: F401  (with it, the environment knows of accelerators)
+    import torch  # noqa: F401  (its import lets the environment see accelerators)
 
     return machine_class(environment())
 
@@ -209,7 +209,7 @@ def _options(output: Output) -> dict[str, Any]:
 
 
 def check_finished(benchmarks: dict[str, Benchmark]) -> None:
-    """Raise :class:`UserError` for a side that is no base to compare anything with."""
+    """Raise :class:`UserError` for a failed run, which nothing can be compared with."""
     for name, benchmark in benchmarks.items():
         for seed, run in benchmark.runs.items():
             if not run.finished and run.row["status"] != "skipped":

@@ -1,8 +1,8 @@
 """A process that runs benchmarks of one side of the gate, started as a file with that side's checkout on the path.
 
-The gate's own process is of the head; this one runs whatever ``pdadmm_bench`` it finds. So it uses little of it, and
-what had another name in a revision before this one it finds there too (:func:`_find`). It reads a request per line from
-stdin and answers each on what was its stdout, as JSON; what anything prints meanwhile goes to stderr.
+The gate's own process belongs to the head; this process runs whatever ``pdadmm_bench`` it finds. So it uses few names
+of it, and it also finds names that were elsewhere in an earlier revision (:func:`_find`). It reads a request per line
+from stdin and answers each on its original stdout, as JSON; whatever is printed meanwhile goes to stderr.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Side:
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
     def where(self, request: dict[str, Any], tell: Tell) -> dict[str, Any]:
-        """Files of the modules asked for: proof of whose code this is."""
+        """The files of the requested modules, which prove whose code this is."""
         importlib.import_module("pdadmm_bench.runner")  # takes seconds, in which the other side starts too
         return {name: importlib.import_module(name).__file__ for name in request["modules"]}
 
@@ -55,7 +55,7 @@ class Side:
             try:
                 spec = run_spec(flat)
             except UserError:
-                continue  # told when it is to be run
+                continue  # reported when it has to run
             self._problem(spec, _output(request["output"]))
 
     def run(self, request: dict[str, Any], tell: Tell) -> list[dict[str, Any]]:
@@ -86,9 +86,9 @@ class Side:
         return found
 
     def time(self, request: dict[str, Any], tell: Tell) -> float:
-        """Seconds of the fastest of some iterations of a training that begins anew; ``core`` is where it runs.
+        """Seconds of the fastest of some iterations of a new training, on the core ``core``.
 
-        What else the machine does can only add to a time, so the fastest one has least of it.
+        Other work of the machine can only add to a time, so the fastest iteration is disturbed least.
         """
         from pdadmm_bench.core.spec import run_spec
 
@@ -108,7 +108,7 @@ class Side:
                 os.sched_setaffinity(0, self._cores)
 
     def _problem(self, spec: Any, output: Any) -> Any:
-        """The rows; the last ones stay, since runs on the same data follow each other."""
+        """The rows; the last ones are kept, since runs on the same data follow each other."""
         from pdadmm_bench.data.load import load_problem
 
         key = spec.data.model_dump_json()

@@ -1,4 +1,4 @@
-"""Records what a suite shows on this machine as its baseline, and finds what was recorded."""
+"""Records the baseline of a suite on this machine, and finds recorded baselines."""
 
 from __future__ import annotations
 

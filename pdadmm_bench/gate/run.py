@@ -22,7 +22,7 @@ from pdadmm_bench.gate.measure import GateSuite
 from pdadmm_bench.tracking import view_command
 
 QUICK_SEEDS = 3
-"""At most so many seeds of a benchmark with ``--quick``."""
+"""The most seeds of a benchmark with ``--quick``."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def run_regress(options: RegressOptions, output: Output, tell: measure.Tell, sho
     0: nothing got worse. 1: something did. 2: something could not be compared.
 
     Args:
-        tell: is told what is being done.
+        tell: receives messages about what is being done.
         show: shows the report.
 
     Raises :class:`UserError` (exit code 2) where nothing can be judged. That includes a defect of this program, because
@@ -138,7 +138,7 @@ def _judged(
 
 
 def _too_wide(verdicts: list[BenchmarkVerdict]) -> list[str]:
-    """A note about the benchmarks whose times are too noisy to see a slowdown in: they pass unseen."""
+    """A note about benchmarks whose times are too noisy to show a slowdown, which would then pass unseen."""
     wide = [
         verdict.name
         for verdict in verdicts
@@ -162,7 +162,7 @@ def _write(report: GateReport, options: RegressOptions, output: Output) -> None:
 def _tracked(
     options: RegressOptions, output: Output, tell: measure.Tell
 ) -> Iterator[Callable[[GateReport], GateReport]]:
-    """A function that makes a report an MLflow run and returns it; ``--quick`` tracks nothing."""
+    """A function that records a report as an MLflow run and returns the report; ``--quick`` tracks nothing."""
     if options.quick:
         yield lambda report: report
         return

@@ -108,5 +108,5 @@ def _cell(value: str) -> str:
 
 
 def _xml(value: str) -> str:
-    """Without the control characters that XML has no way to say."""
+    """``value`` without the control characters that XML cannot represent."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", value)

@@ -22,7 +22,7 @@ from pdadmm_bench.core.typed import Typed, build
 
 
 class Thresholds(Typed):
-    """What a change has to be larger than, with its whole interval."""
+    """The limits that a change has to exceed with its whole interval."""
 
     accuracy_points: float = Field(0.5, ge=0, le=100, description="mean test accuracy over seeds, in points")
     loss_percent: float = Field(2.0, ge=0, description="any point of a seed's training loss, against the golden curve")
