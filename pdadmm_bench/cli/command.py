@@ -24,7 +24,7 @@ class ModelCommand(TyperCommand):
             param.help = getattr(param, "help", None) or field.description  # type: ignore[attr-defined]
             if get_origin(field.annotation) is Literal:
                 param.metavar = "|".join(get_args(field.annotation))
-        # Not shown: that a switch is off, and the default of seeds, which the model lists and the user counts.
+        # Not shown: that a switch is off; nor the default of seeds, which is a list in the model and a count here.
         shown = {name: field.default for name, field in FIELDS.items() if field.default is not False}
         ctx.default_map = {name: default for name, default in shown.items() if name != "seeds"}
         ctx.show_default = True

@@ -35,7 +35,7 @@ class Diagnosis:
 
 
 def diagnoses(data_root: Path | None, tracking_uri: str | None, cache: Path | None) -> Iterator[Diagnosis]:
-    """Make every check in turn. None of them raises, and none makes a store."""
+    """Make every check in turn. None of them raises, and none creates a store."""
     yield from _machine()
     yield from _torch()
     yield _tracking(tracking_uri)
@@ -123,7 +123,7 @@ def _data(data_root: Path | None, cache: Path | None) -> Iterator[Diagnosis]:
 
 
 def _cache(folder: Path) -> Diagnosis:
-    """Whether the cache can be written; its nearest existing parent answers for a folder that is yet to be made."""
+    """Whether the cache can be written; of a folder that does not exist yet, the nearest existing parent is tried."""
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):

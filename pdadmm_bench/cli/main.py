@@ -35,7 +35,7 @@ from pdadmm_bench.core.errors import Unreachable, UserError
 
 DEBUG = "PDADMM_BENCH_DEBUG"
 
-# No markup in the help: sbm[nodes=2000] would lose its brackets, and importing rich would take half of the start.
+# No markup in the help: sbm[nodes=2000] would lose its brackets, and importing rich would take half of the start time.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
@@ -69,7 +69,7 @@ def options(
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Handle Ctrl-C and SIGTERM alike: what ends a job on a cluster or a container leaves the same records behind."""
+    """Handle Ctrl-C and SIGTERM alike: a job that a cluster or a container ends leaves the same records behind."""
     if getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False):
         os._exit(130)  # no run has begun, and torch would catch the exception and go on with numpy half imported
     raise KeyboardInterrupt
@@ -79,7 +79,7 @@ def main() -> None:
     """Run the command line in ``sys.argv``."""
     if "RANK" not in os.environ:  # torchrun ends its workers itself
         signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the parent process has it ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a parent process set it to be ignored
         signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale without ± must not lose a result

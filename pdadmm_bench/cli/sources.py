@@ -1,4 +1,4 @@
-"""Where the rows come from that ``compare`` and ``report`` read: rows files, results folders, suites, and MLflow."""
+"""The sources of rows for ``compare`` and ``report``: rows files, results folders, suites, and MLflow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Source:
     name: str
     rows: list[Row]
     without_row: list[str] = field(default_factory=list)
-    """Ids of training runs in MLflow that left no row: they are running still, or were killed."""
+    """Ids of training runs in MLflow that left no row: they are still running, or were killed."""
 
 
 def read_source(name: str, tracking_uri: str | None = None) -> Source:
@@ -55,7 +55,7 @@ class SourceRows:
     history_files: dict[str, Path] = field(default_factory=dict)
     """The files with the steps of runs, by ``run_id``."""
     stores: dict[str | None, list[Row]] = field(default_factory=dict)
-    """Rows by the MLflow store that may have their runs; None is the store that every command uses."""
+    """Rows by the MLflow store that may have their runs; None is the default store."""
     tracked: bool = False
     """Whether a source is an experiment, a run or a suite, whose runs are in MLflow."""
 
@@ -65,7 +65,7 @@ class SourceRows:
         self.stores.setdefault(store, []).extend(rows)
 
     def histories(self) -> dict[str, list[dict[str, float]]]:
-        """The steps of the runs by ``run_id``: from beside the rows, and from MLflow for rows that have none there.
+        """The steps of the runs by ``run_id``: from files beside the rows, or from MLflow for rows without such a file.
 
         A damaged file and a store that cannot be used become remarks.
         """
@@ -146,7 +146,7 @@ def _scale_rows(path: Path) -> list[dict[str, Any]] | None:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None  # the reader of rows says what is wrong with it
+        return None  # the reader of rows reports what is wrong with it
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and "efficiency" in row for row in rows):
         return None
     if any(row.get("predicted") for row in rows):

@@ -1,4 +1,4 @@
-"""``pdadmm-bench doctor``: what this machine can do, and what to do about what it cannot."""
+"""``pdadmm-bench doctor``: checks what this machine can do, and names a remedy for the rest."""
 
 from __future__ import annotations
 

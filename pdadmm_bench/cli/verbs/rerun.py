@@ -1,4 +1,4 @@
-"""``pdadmm-bench rerun``: one row again, and whether its numbers come out the same."""
+"""``pdadmm-bench rerun``: makes the run of one row again and compares the numbers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``pdadmm-bench run``: train optimizers on one dataset, over seeds, and track what happens.
 
-What the options mean, their defaults and bounds are in the models they fill: :mod:`pdadmm_bench.core.options` and
+Meaning, default and bounds of each option are in the model that it fills: :mod:`pdadmm_bench.core.options` or
 :mod:`pdadmm_bench.core.spec`.
 """
 

@@ -1,4 +1,4 @@
-"""``pdadmm-bench ui``: the MLflow UI on the store the runs went to."""
+"""``pdadmm-bench ui``: opens the MLflow UI on the store of the runs."""
 
 from __future__ import annotations
 

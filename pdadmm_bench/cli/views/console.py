@@ -9,7 +9,7 @@ from pdadmm_bench.report.table import Table
 
 
 def stdout() -> Console:
-    """Standard output; off a terminal rich would fold tables to the 80 columns of a screen that is not there."""
+    """Standard output. Where it is no terminal it is 200 columns wide; rich would fold tables to 80."""
     found = Console()
     return found if found.is_terminal else Console(width=200)
 

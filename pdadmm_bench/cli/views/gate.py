@@ -20,11 +20,11 @@ from pdadmm_bench.report.tables.baseline import BaselineEntry, baseline_table
 from pdadmm_bench.report.tables.gate import verdict_table
 
 SLOWDOWNS = (5, 7, 10, 15, 20)
-"""Percent, of which a calibration says how many were caught."""
+"""Slowdowns in percent for which a calibration prints the share that was caught."""
 
 
 def teller(quiet: bool) -> Callable[[str], None]:
-    """Prints on stderr what is being done, unless ``quiet``."""
+    """A function that prints on stderr what is being done, unless ``quiet``."""
     return (lambda text: None) if quiet else (lambda text: typer.echo(text, err=True))
 
 

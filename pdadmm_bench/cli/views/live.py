@@ -1,7 +1,7 @@
 """What a user sees while runs go on: a progress bar on a terminal, a few plain lines elsewhere, a table at the end.
 
 Progress goes to stderr, the table to stdout. The bar is redrawn by :meth:`LiveView.stepped`, which the runner calls
-off the clock, never by a thread of its own, which would take time from the iteration being measured.
+off the clock. A thread of its own would take time from the iteration that is being measured.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class LiveView(Observer):
     def _show(self, step: Mapping[str, float], total: int, before: int, *stage: str) -> None:
         iteration = int(step["iteration"])
         if stage or not iteration:
-            self._latest.clear()  # a warm start is evaluated at its ends only: what is older says nothing
+            self._latest.clear()  # a warm start is evaluated at its ends only, so older values are outdated
         if not iteration:
             self._recent.clear()
         self._latest.update(step)

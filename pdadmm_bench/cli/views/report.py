@@ -35,7 +35,7 @@ class ReportOptions:
 def run_report(options: ReportOptions) -> None:
     """Make the report.
 
-    Raises :class:`UserError` for formats and sources that are none, and for a folder that cannot be written.
+    Raises :class:`UserError` for unknown formats and sources, and for a folder that cannot be written.
     """
     formats = formats_of(options.formats)
     files = [name for name in formats if name != "terminal"]

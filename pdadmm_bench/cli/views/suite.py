@@ -19,11 +19,11 @@ from pdadmm_bench.suite.plan import Plan
 from pdadmm_bench.suite.results import untimed
 
 MOST_LINES = 80
-"""Of the final table; a larger one is left to the report."""
+"""The most lines of the final table; a larger table is left to ``report``."""
 
 
 class SuiteView:
-    """Shows one suite (:class:`~pdadmm_bench.suite.progress.SuiteProgress`). Bars are redrawn only when told to.
+    """Shows one suite (:class:`~pdadmm_bench.suite.progress.SuiteProgress`). Bars are redrawn only on an event.
 
     Args:
         quiet: show only what failed, warnings and the final table.
