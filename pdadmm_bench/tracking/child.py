@@ -1,4 +1,4 @@
-"""One training run as the runner's observer sees it, told to MLflow as a child of the command's parent run."""
+"""The observer of one training run, which logs it to MLflow as a child of the command's parent run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrackedRun:
 
     Args:
         environment: code, versions and machine, as ``env_*``.
-        tags: those it has besides the ones that follow from its settings.
+        tags: tags besides those that follow from its settings.
         files: where its row is kept.
     """
 
@@ -31,7 +31,7 @@ class TrackedRun:
         self, sender: Sender, environment: Mapping[str, Any], tags: Mapping[str, str], files: Sequence[Path]
     ):  # fmt: skip
         self.run: TrainingRun | None = None
-        """What MLflow is to have; None until the run starts."""
+        """The run as MLflow should have it; None until the run starts."""
         self.row: Row | None = None
         """None until the run is over."""
         self.sent = False
@@ -57,10 +57,10 @@ class TrackedRun:
         """Ignore it: the steps of a warm start belong to another network, and only their seconds are kept."""
 
     def on_message(self, text: str) -> None:
-        """Ignore it: a message is for whoever is watching, and the row says what matters later."""
+        """Ignore it: a message is for the user who is watching, and the row has what matters later."""
 
     def stepped(self, step: Mapping[str, float]) -> None:
-        """Keep the step; every few seconds what was kept is sent."""
+        """Keep the step; every few seconds the steps that were kept are sent."""
         assert self.run is not None
         self.run.steps.append({key: value for key, value in step.items() if value is not None})
         if time.monotonic() >= self._next_flush:
@@ -73,12 +73,12 @@ class TrackedRun:
             self.run.logs[name] = text
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        """Send what is left, the row and the plot, and end the run; ``row`` learns its MLflow ids."""
+        """Send what is left, the row and the plot, and end the run; ``row`` gets its MLflow ids."""
         self.row = row
         self.settle("FINISHED")
 
     def settle(self, end: str) -> None:
-        """End the run by its row. One that has none gets a row, of a run that was stopped or, else, that failed."""
+        """End the run by its row. A run without a row gets one: interrupted if ``end`` is KILLED, else an error."""
         if self.sent or self.run is None:
             return
         if self.run.row is None:

@@ -1,4 +1,4 @@
-"""What MLflow has of a run: name, params, tags, dataset and configuration, all made from the values of its row."""
+"""The description of a run for MLflow: name, params, tags, dataset and configuration, from the values of its row."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pdadmm_bench.core.rows import Row, status_of
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
 
-#: What a row says of the placement of its run; the last two only where there is something to split.
+#: The columns of a row about the placement of its run; the last two only for several workers.
 _PLACEMENT_ALONE = ("dist_workers", "dist_device", "dist_threads")
 _PLACEMENT = (*_PLACEMENT_ALONE, "dist_partition", "dist_wire")
 
-#: Columns that rows of suites have, and the tags that their runs have of them.
+#: Columns of rows of suites, and the tags that are made of them.
 _SUITE_TAGS = {
     "env_suite": "suite", "suite_version": "suite_version", "env_run_key": "run_key", "env_concurrency": "concurrency",
 }  # fmt: skip
@@ -29,7 +29,7 @@ class Run:
     """A run as MLflow is to have it, and how much of it is known to have arrived there."""
 
     id: str
-    """A name of our own, in MLflow the tag ``record``. That of a training run is the ``run_id`` of its row."""
+    """Our own id, which is the tag ``record`` in MLflow. For a training run it is the ``run_id`` of its row."""
     name: str
     began: int
     """Milliseconds since 1970."""
@@ -39,7 +39,7 @@ class Run:
     texts: dict[str, str] = field(default_factory=dict)
     """Text artifacts by name."""
     parent_run_id: str | None = None
-    """The id of its parent in MLflow; None of a parent."""
+    """The id of its parent in MLflow; None for a parent."""
     run_id: str | None = None
     """Its id in MLflow; None while it is not there, or is not known to be."""
     tried: bool = False
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(kw_only=True)
 class TrainingRun(Run):
-    """A run that trains, with what it has given until now."""
+    """A training run, with its results so far."""
 
     row: Row | None = None
     """None until the run is over."""
@@ -63,7 +63,7 @@ class TrainingRun(Run):
     def at(self, seconds: float) -> int:
         """The time of a metric after so many seconds of training, in milliseconds since 1970.
 
-        It depends on the run alone, not on when the metric is sent. So what is sent twice is stored once.
+        It depends on the run alone, not on when the metric is sent. So a metric that is sent twice is stored once.
         """
         return self.began + int(1000 * seconds)
 
@@ -76,7 +76,7 @@ class ParentRun(Run):
     """The address of the store without passwords."""
     experiment: str
     files: list[str] = field(default_factory=list)
-    """Files with the rows of its children; those are told the ids in MLflow."""
+    """Files with the rows of its children; the rows there get their ids in MLflow."""
     rows: list[Row] = field(default_factory=list)
     ended: int | None = None
     end: str | None = None
@@ -91,7 +91,7 @@ def training_run(
     Args:
         facts: values of its row, as far as they are known.
         environment: code, versions and machine, as ``env_*``.
-        tags: those it has besides the ones that follow from its row.
+        tags: tags besides those that follow from its row.
     """
     created = facts.get("created")
     return TrainingRun(
@@ -156,13 +156,13 @@ def code_tags(environment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parent_end(rows: Iterable[Row]) -> str:
-    """How a parent run ends in MLflow by the ``rows`` of its children: as the worst of them."""
+    """The MLflow status of a parent run: the worst one among the ``rows`` of its children."""
     ends = {status_of(row).mlflow for row in rows}
     return next((end for end in ("KILLED", "FAILED") if end in ends), "FINISHED")
 
 
 def ended(row: Row) -> int:
-    """When the run of ``row`` ended, in milliseconds since 1970, as far as its clocks tell."""
+    """When the run of ``row`` ended, in milliseconds since 1970, by the sum of its clocks."""
     seconds = sum(row.get(key) or 0.0 for key in ("time_train_s", "time_evaluate_s", "time_log_s"))
     return milliseconds(row["created"]) + int(1000 * seconds)
 

@@ -44,5 +44,5 @@ class GateTracker(Tracker):
 
 
 def _name(text: str) -> str:
-    """A name that MLflow takes."""
+    """``text`` as a name that MLflow accepts."""
     return re.sub(r"[^\w\-./: ]", "_", text.replace("×", "x"))

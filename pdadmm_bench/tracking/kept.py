@@ -1,4 +1,4 @@
-"""A finished run as it lies on disk: row, history and logs. From these it is uploaded, wherever they lie."""
+"""A finished run on disk: row, history and logs. It is uploaded from these files, wherever they are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class KeptRun:
 
     Args:
         parent: the ``id`` of its parent run.
-        title: what the parent is called if it has to be made and nothing else is known of it.
+        title: the name of the parent if it has to be created and nothing else is known of it.
         history: the file with its steps, which need not exist.
         logs: the folder with its logs, which need not exist.
-        files: files with its row; those are told the ids in MLflow.
+        files: files with its row; the row there gets its ids in MLflow.
     """
 
     row: Row
@@ -36,16 +36,16 @@ class KeptRun:
 
     @property
     def run_id(self) -> str:
-        """Of its row."""
+        """The ``run_id`` of its row."""
         return str(self.row["run_id"])
 
     @property
     def in_mlflow(self) -> bool:
-        """Whether the row names its run in MLflow, which it learns when all of the run is there."""
+        """Whether the row has the id of its run in MLflow, which it gets when all of the run is there."""
         return bool(self.row.get("mlflow_run_id"))
 
     def load(self, warn: Callable[[str], None]) -> TrainingRun:
-        """What MLflow is to have of the run; a damaged history costs a warning, and is left out.
+        """The run as MLflow should have it; a damaged history causes a warning, and is left out.
 
         Raises :class:`UserError` for a row whose settings cannot be read.
         """
@@ -71,13 +71,13 @@ def row_on_disk(run_id: str, files: Sequence[Path]) -> bool:
 
 
 def tell(rows: Mapping[Path, Iterable[Row]]) -> None:
-    """Give the rows in files the ids that their runs got in MLflow, where they have none.
+    """Write the ids that runs got in MLflow into the rows in files, where they have none.
 
     A file is one row or an array of rows; one that is gone, or is no longer a file of rows, is left alone. Raises
     :class:`UserError` for a file that cannot be written.
 
     Args:
-        rows: by file, those that have the ids.
+        rows: the rows that have the ids, by file.
     """
     for path, learned in rows.items():
         try:

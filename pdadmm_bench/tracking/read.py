@@ -1,4 +1,4 @@
-"""Rows and histories back from MLflow."""
+"""Reads rows and histories back from MLflow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrackedRows:
 
     rows: list[Row]
     without_row: list[str]
-    """Ids of training runs that left no row: they are running still, or were killed."""
+    """Ids of training runs that left no row: they are still running, or were killed."""
 
 
 def read_rows_of(name: str, tracking_uri: str | None = None) -> TrackedRows:
@@ -68,7 +68,7 @@ def read_run(run_id: str, tracking_uri: str | None = None) -> Row | None:
 
 
 def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str, list[dict[str, float]]]:
-    """The steps of ``rows`` by ``run_id``, with what pictures are drawn from; a row without a run there has none.
+    """The steps of ``rows`` by ``run_id``, with the metrics for pictures; a row without a run in MLflow has none.
 
     Raises :class:`TrackingError` for a store that cannot be used.
     """
@@ -91,7 +91,7 @@ def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str,
 
 
 def _run(client: Any, name: str) -> Any | None:
-    """The run with the id ``name``, None if there is none; an experiment may have a name like an id."""
+    """The run with the id ``name``, None if there is none; the name of an experiment may look like an id."""
     return find_run(client, name) if _RUN_ID.fullmatch(name) else None
 
 

@@ -1,4 +1,4 @@
-"""Where the files of a report go in MLflow."""
+"""Puts the files of a report into MLflow."""
 
 from __future__ import annotations
 

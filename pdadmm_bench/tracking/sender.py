@@ -1,4 +1,4 @@
-"""Sends the runs of one command to a store that may be away, and keeps on disk what it cannot take."""
+"""Sends the runs of one command to a store that may be unreachable, and keeps on disk what it cannot take."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RETRY_SECONDS = 30.0
 
 
 class Sender:
-    """The way of one command's runs to MLflow. The first failure costs a warning; none is raised.
+    """Sends the runs of one command to MLflow. The first failure causes a warning; no failure is raised.
 
     Args:
         parent: the parent of all runs.
         unsent: where runs are kept while MLflow lacks them.
-        where: what the user is told of that place.
+        where: the name of that place in messages.
         keep_rows: whether rows and histories are kept there too, although they may be in files of their own.
     """
 
@@ -52,7 +52,7 @@ class Sender:
         return True
 
     def failed(self, doing: str, error: BaseException) -> None:
-        """Warn about the first failure, and leave a server alone for a while."""
+        """Warn about the first failure; attempt nothing for a while if the server cannot be reached."""
         if store.is_away(self.upload.uri, error):
             self._not_before = time.monotonic() + RETRY_SECONDS
         if self.problem is None:
@@ -65,7 +65,7 @@ class Sender:
             self.warn(self.problem)
 
     def try_again(self) -> None:
-        """The next attempt is made at once."""
+        """Allow the next attempt at once."""
         self._not_before = 0.0
 
     def open_parent(self) -> str:
@@ -85,12 +85,12 @@ class Sender:
         return self.attempt("writing metrics", lambda: self._under_parent(run, self.upload.send_steps))
 
     def send_end(self, run: TrainingRun, ended: int, files: Sequence[Path]) -> bool:
-        """Whether the end of ``run`` could be sent; it is on disk before, so that no kill of this process loses it.
+        """Whether the end of ``run`` could be sent. It is written to disk first, so that a kill does not lose it.
 
         Args:
             files: where its row is kept.
         """
-        with contextlib.suppress(UserError):  # told at the end of the command
+        with contextlib.suppress(UserError):  # reported at the end of the command
             with_row = self._keep_rows or not row_on_disk(run.id, files)
             self.unsent.keep_run(self.parent, run, with_row=with_row)
         unknown = run.run_id is None  # then a process that finds the run on disk may be creating it
@@ -106,7 +106,7 @@ class Sender:
         return True
 
     def send_parent(self, finish: Callable[[], object]) -> bool:
-        """Whether the end of the parent could be sent; that is on disk before, too."""
+        """Whether the end of the parent could be sent. It is written to disk first, too."""
         with contextlib.suppress(UserError):
             self.unsent.keep_parent(self.parent)
 

@@ -1,4 +1,4 @@
-"""How a session of runs is tracked in MLflow: what :class:`pdadmm_bench.training.session.Tracking` asks for."""
+"""Tracks a session of runs in MLflow, as :class:`pdadmm_bench.training.session.Tracking` requires."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class MlflowTracking:
     def open(self, name: str, config: Mapping[str, Any], output: Output, view: Any) -> Tracker:
         """The parent run ``name``, a context manager.
 
-        Raises :class:`~pdadmm_bench.core.errors.TrackingError` for a store that cannot be written; a server that is
-        away is a warning in the ``view``.
+        Raises :class:`~pdadmm_bench.core.errors.TrackingError` for a store that cannot be written; an unreachable
+        server is a warning in the ``view``.
         """
         files = [output.json_file] if output.json_file else []
         return Tracker.open(

@@ -32,7 +32,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Of our experiments, for the UI: it has others, of language models, which it shows by their traces."""
+"""The kind of our experiments, for the UI, which shows the other kind (of language models) by their traces."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _LOCK_SECONDS = 60.0
 _FREE_BYTES = 32 << 20
@@ -62,11 +62,11 @@ def database(uri: str) -> Path | None:
 def client(uri: str) -> Any:
     """MLflow's client of the store at ``uri``.
 
-    MLflow keeps a store open under its name, whatever folder that was relative to; so a file gets its absolute name.
+    MLflow keeps a store open under its name, whatever folder that is relative to. So a file gets its absolute name.
     """
     from mlflow import MlflowClient
 
-    # A statement that fails is told in one sentence, by whoever made it; MLflow adds a hundred lines.
+    # The caller reports a failed statement in one sentence; MLflow would add a hundred lines.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file, query = database(uri), uri.partition("?")[1:]
     return MlflowClient(uri if file is None else "".join([f"sqlite:///{file.absolute()}", *query]))
@@ -79,7 +79,7 @@ def quiet() -> None:
 
 
 def check(uri: str) -> None:
-    """Raise :class:`TrackingError` for everything about the store at ``uri`` that shows without asking MLflow."""
+    """Raise :class:`TrackingError` for every problem of the store at ``uri`` that can be found without MLflow."""
     scheme = urlsplit(uri).scheme
     file = database(uri)
     if file is not None:
@@ -103,7 +103,7 @@ def describe(uri: str) -> str:
 def existing(uri: str) -> Iterator[Any | None]:
     """MLflow's client of the store at ``uri``; None where there is no such file, and none is made.
 
-    What MLflow fails on becomes a :class:`TrackingError`.
+    An error of MLflow becomes a :class:`TrackingError`.
     """
     file = database(uri)
     if file is not None and not file.exists():
@@ -134,7 +134,7 @@ def _check_file(file: Path) -> None:
             if start and start != b"SQLite format 3\0":
                 raise TrackingError(f"{file} is not an SQLite database; move it away or name another with {VARIABLE}")
             if _is_foreign(file):
-                with alone(file):  # else somebody may be making it
+                with alone(file):  # else another process may be making it
                     foreign = _is_foreign(file)
                 if foreign:
                     raise TrackingError(
@@ -161,7 +161,7 @@ def _is_foreign(file: Path) -> bool:
 
 
 def _check_port(uri: str, port: int) -> None:
-    """Whether the database server listens; MLflow itself would retry for well over a minute."""
+    """Check that the database server listens; MLflow itself would retry for well over a minute."""
     try:
         parts = urlsplit(uri)
         socket.create_connection((parts.hostname or "localhost", parts.port or port), timeout=5).close()
@@ -190,7 +190,7 @@ def sentence(error: BaseException) -> str:
 
 
 def is_away(uri: str, error: BaseException) -> bool:
-    """Whether ``error`` says that the server at ``uri`` cannot be reached now, which may be otherwise later."""
+    """Whether ``error`` says that the server at ``uri`` cannot be reached at the moment."""
     if database(uri) is not None:
         return False
     from requests import exceptions as http
@@ -235,7 +235,7 @@ def create_experiment(client: Any, name: str, file: Path | None) -> str:
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
         except MlflowException:
-            # On a server another process may have created it since; if not, the first error is the one to tell.
+            # On a server another process may have created it since; if not, the first error is the one to report.
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise

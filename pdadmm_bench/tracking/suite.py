@@ -24,10 +24,10 @@ KEY = "run_key"
 
 
 class SuiteTracker(Tracker):
-    """As :class:`Tracker`, for many runs, whose rows and histories the suite keeps among its results.
+    """A :class:`Tracker` of many runs, whose rows and histories the suite keeps among its results.
 
-    Made by :meth:`resume`. ``kept`` gives all runs of the suite that have a row: the parent's summary and end are made
-    from them, and at the end those are sent that do not name their run in MLflow.
+    Made by :meth:`resume`. ``kept`` gives all runs of the suite that have a row. The parent's summary and end are made
+    from them. At the end, those whose row has no id in MLflow are sent.
     """
 
     keep_rows = False
@@ -41,7 +41,7 @@ class SuiteTracker(Tracker):
     ) -> SuiteTracker:  # fmt: skip
         """Go on with ``parent`` (see :attr:`parent_id`) where it is in the store and not done, else begin a new one.
 
-        Raises :class:`TrackingError` when the store cannot be used; a server that is away is only warned about.
+        Raises :class:`TrackingError` when the store cannot be used; an unreachable server only causes a warning.
         """
         tracker = cls(
             uri, experiment, name, config, environment, unsent=results / FOLDER, warn=warn, known_as=parent
@@ -61,7 +61,7 @@ class SuiteTracker(Tracker):
 
     @property
     def parent_id(self) -> str:
-        """The name of the parent run, known before it is in MLflow."""
+        """Our own id of the parent run, known before it is in MLflow."""
         return self.parent.id
 
     @property
@@ -113,7 +113,7 @@ class SuiteTracker(Tracker):
         self.sender.attempt("ending a run", end)
 
     def _send_what_is_left(self) -> int:
-        """Send the runs that do not name their run in MLflow, those of earlier starts too."""
+        """Send the runs whose row has no id in MLflow, also those of earlier starts."""
         found = {kept.run_id: kept for kept in self.kept() if kept.row["status"] != "skipped"}
         try:
             found |= {kept.run_id: kept for kept in self.unsent.runs()}

@@ -1,6 +1,6 @@
 """Uploads the runs on disk that MLflow lacks.
 
-A run that is half there is completed, one that is there is left alone. So the same call can be made again at any time.
+A partly uploaded run is completed; a complete one is left alone. So the same call can be made again at any time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Outcome:
 
     uploaded: int = 0
     completed: int = 0
-    """Those of which the store had a part, or had all without the row knowing it."""
+    """Runs of which the store had a part, or had all while the row did not have the ids."""
     there: int = 0
     failed: list[str] = field(default_factory=list)
     """One line each, with the reason."""
@@ -37,8 +37,8 @@ class Sync:
     """One upload to the store at ``uri``.
 
     Args:
-        experiment: of runs whose parent is not known; the others go to that of their parent.
-        progress: is told after each run how many are done.
+        experiment: of runs whose parent is not known; the others go to the experiment of their parent.
+        progress: called after each run with the number that are done.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Sync:
         self._uri, self._experiment, self._warn, self._progress = uri, experiment, warn, progress
         self._uploads: dict[str, Upload] = {}
         self._parents: dict[str, ParentRun] = {}
-        """Those that are not, or not wholly, in MLflow, by id."""
+        """The parents that are not, or not wholly, in MLflow, by id."""
         self._touched: set[str] = set()
         """The parents of which a run was uploaded."""
         self._learned: dict[str, Row] = {}
@@ -59,8 +59,8 @@ class Sync:
     def run(self, folders: Sequence[Unsent], kept: Sequence[KeptRun]) -> Outcome:
         """Upload everything in ``folders``, and the runs in ``kept`` that are not in there.
 
-        Raises :class:`TrackingError` for a store that cannot be used or stops answering; the rows of what was uploaded
-        until then know it.
+        Raises :class:`TrackingError` for a store that cannot be used or stops answering; the rows of runs uploaded
+        until then have their ids.
         """
         try:
             store.check(self._uri)
@@ -96,7 +96,7 @@ class Sync:
                     folder.drop_parent(name)
 
     def _attempt(self, name: str, action: Callable[[Any], None], subject: KeptRun | ParentRun) -> bool:
-        """Whether ``action`` succeeded on ``subject``; one that fails stops no other, unless the store is away."""
+        """Whether ``action`` succeeded on ``subject``; a failure stops no other, unless the store is unreachable."""
         try:
             action(subject)
         except Exception as error:
@@ -140,11 +140,11 @@ class Sync:
         self._learn(run.row, one.files)
 
     def _parent_of(self, one: KeptRun, run: TrainingRun, upload: Upload) -> str:
-        """The id in MLflow of the parent of ``run``, which is created where it is not there."""
+        """The id in MLflow of the parent of ``run``; the parent is created if MLflow lacks it."""
         named = one.row.get("mlflow_parent_run_id")
         name = named or one.parent
         if name not in self._parents and named and find_run(upload.client, named) is not None:
-            return str(named)  # it is there, and it knows this run already
+            return str(named)  # it is there, and has this run already
         parent = self._parents.setdefault(name, self._bare(name, one, run, upload.experiment))
         upload.open(parent)
         self._touched.add(name)

@@ -31,8 +31,8 @@ class Tracker:
     """The parent run of one command. Open it in the parent process, before any worker starts.
 
     As a context manager it ends the parent and every training run that is still open: as KILLED after Ctrl-C, as FAILED
-    after another exception, else by the rows that were finished. A server that is away costs a warning. What it could
-    not take is kept in the folder ``unsent``, sent once more at the end, and else left for ``pdadmm-bench sync``.
+    after another exception, else by the finished rows. An unreachable server causes a warning. Runs that it could not
+    take are kept in the folder ``unsent``, sent again at the end, and otherwise left for ``pdadmm-bench sync``.
 
     Args:
         uri: the store as the user named it; None for the default.
@@ -40,7 +40,7 @@ class Tracker:
         config: what was asked for, an artifact of the parent.
         environment: code, versions and machine, as ``env_*``.
         unsent: the folder for what MLflow could not take.
-        files: where the rows of these runs are kept; the rows there learn the ids in MLflow.
+        files: where the rows of these runs are kept; the rows there get their ids in MLflow.
         known_as: the id of a parent that may be in the store already.
     """
 
@@ -75,7 +75,7 @@ class Tracker:
     def open(cls, *arguments: Any, **options: Any) -> Self:
         """A tracker whose store, experiment and parent run exist; the arguments are those of the class.
 
-        Raises :class:`TrackingError` when any of it cannot be written; a server that does not answer costs a warning.
+        Raises :class:`TrackingError` when any of it cannot be written; a server that does not answer causes a warning.
         """
         tracker = cls(*arguments, **options)
         tracker._begin()
@@ -87,7 +87,7 @@ class Tracker:
             self.upload.open(self.parent)
         except BaseException as error:
             if isinstance(error, Exception) and store.is_away(self.upload.uri, error):
-                with contextlib.suppress(UserError):  # told at the close
+                with contextlib.suppress(UserError):  # reported by close
                     self.unsent.keep_parent(self.parent)
                 self.sender.failed("creating a run", error)
                 return
@@ -128,7 +128,7 @@ class Tracker:
         return child
 
     def close(self, status: str | None = None) -> None:
-        """End the parent with an MLflow ``status`` (default: by the finished rows), open children with the same."""
+        """End the parent and its open children with an MLflow ``status`` (default: by the finished rows)."""
         if self._closed:
             return
         self._closed = True
@@ -170,7 +170,7 @@ class Tracker:
         return parent_end(child.row for child in self._children if child.row is not None)
 
     def _tell(self, children: Sequence[TrackedRun]) -> None:
-        """Give the rows of ``children`` on disk their ids."""
+        """Write the ids of ``children`` into their rows on disk."""
         rows: dict[Path, list[Row]] = {}
         for child in children:
             for file in child.files if child.row else ():

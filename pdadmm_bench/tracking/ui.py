@@ -40,8 +40,8 @@ def serve(uri: str, host: str, port: int) -> None:
     """Serve the interface until Ctrl-C; raises :class:`UserError` when the server ends by itself."""
     store.quiet()
     command = ["--backend-store-uri", uri, "--host", host, "--port", str(port), "--workers", "1"]
-    # MLflow's job runners serve other uses of it, and would outlive the server. The safe path: a folder in the working
-    # folder that has the name of a package must not be imported in its place.
+    # MLflow's job runners serve other uses of it, and would outlive the server. PYTHONSAFEPATH: a subfolder of the
+    # working folder that has the name of a package must not be imported in its place.
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ, "PYTHONSAFEPATH": "1"}
     server = subprocess.Popen([sys.executable, "-m", "mlflow", "ui", *command], env=settings)
     try:

@@ -11,7 +11,7 @@ A run is kept as everywhere else: its row, and the history beside it. ``pdadmm-b
 In the results of a suite, rows and histories lie in ``runs/`` already; so only parents and logs are here. The rows of
 ``run --json`` are kept here all the same, since the next command may write other rows to the same file.
 
-A run is written before its end is sent, and deleted when all of it has arrived. So no kill of this process loses it.
+A run is written before its end is sent, and deleted when all of it has arrived. So a kill of this process loses none.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FOLDER = "mlflow-unsent"
 _PARENT = "parent.json"
 _LOCK_SECONDS = 10.0
 _NOT_KEPT = ("params", "dataset", "parent_run_id", "run_id", "tried", "described")
-"""Fields of a parent that it never has, or that only the store can answer."""
+"""Fields that a parent never has, or that only the store knows."""
 
 
 class Unsent:
@@ -76,22 +76,22 @@ class Unsent:
         return any(self.folder.glob(f"*/{run_id}.json"))
 
     def drop_run(self, run_id: str) -> None:
-        """All of the run ``run_id`` is in MLflow."""
+        """Remove the run ``run_id``, which is wholly in MLflow."""
         for path in self.folder.glob(f"*/{run_id}.*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def drop_parent(self, parent_id: str) -> None:
-        """All of the parent ``parent_id`` is in MLflow; it stays as long as one of its runs is here."""
+        """Remove the parent ``parent_id``, which is wholly in MLflow; it stays while one of its runs is here."""
         if not self._rows(self.folder / parent_id):
             shutil.rmtree(self.folder / parent_id, ignore_errors=True)
 
     def parents(self) -> list[ParentRun]:
-        """All parents, the oldest first; raises :class:`UserError` for a file that is none."""
+        """All parents, the oldest first; raises :class:`UserError` for a file that is no record of a parent."""
         self._refuse_earlier_records()
         return sorted(map(self._parent, self.folder.glob(f"*/{_PARENT}")), key=lambda parent: parent.began)
 
     def runs(self) -> list[KeptRun]:
-        """All runs, the oldest first; raises :class:`UserError` for a file that is none."""
+        """All runs, the oldest first; raises :class:`UserError` for a file that is no record of a run."""
         parents = {parent.id: parent for parent in self.parents()}
         found = []
         for folder in sorted(path.parent for path in self.folder.glob(f"*/{_PARENT}")):
@@ -133,7 +133,7 @@ class Unsent:
             self._lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout:
             raise TrackingError(f"another process is sending what is in {self}; try again when it is done") from None
-        except OSError:  # where nothing can be written, nobody else finds a run
+        except OSError:  # where nothing can be written, no other process finds a run
             yield
             return
         try:

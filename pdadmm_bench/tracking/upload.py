@@ -1,4 +1,4 @@
-"""Sends runs to one MLflow store. Every call can be repeated: what is there is completed, never doubled.
+"""Sends runs to one MLflow store. Every call can be repeated: it completes what is there and duplicates nothing.
 
 A run is found again by its tag ``record``. Params and tags are the same however often they are sent. Metrics are not
 sent for iterations that the store has. The last call ends the run; so a run that has ended is complete.
@@ -42,7 +42,7 @@ PARENT = "mlflow.parentRunId"
 
 
 class Upload:
-    """The way into the experiment ``experiment`` of the store at ``uri``; opens it when it is first needed.
+    """Sends to the experiment ``experiment`` of the store at ``uri``, which is opened when it is first needed.
 
     Methods raise whatever MLflow raises.
     """
@@ -75,7 +75,7 @@ class Upload:
         )
 
     def open(self, run: Run) -> bool:
-        """Create ``run`` and describe it, as far as that is still to do; returns whether it was created now."""
+        """Create ``run`` and describe it, unless that is done; returns whether it was created now."""
         from mlflow.entities import Param
 
         created = False
@@ -88,7 +88,7 @@ class Upload:
                 run.parent_run_id = found[0].data.tags.get(PARENT, run.parent_run_id)
             elif isinstance(run, TrainingRun):
                 run.arrived = set()
-            for twin in found[1:]:  # an answer was lost, and MLflow's client asked again
+            for twin in found[1:]:  # an answer was lost, and MLflow's client sent the request again
                 self.client.delete_run(twin.info.run_id)
         if run.described:
             return created
@@ -110,14 +110,14 @@ class Upload:
         if run.arrived is None:
             there = self.client.get_metric_history(run.run_id, EVERY_STEP) if run.steps else []
             run.arrived = {int(point.step) for point in there}
-        arrived, run.arrived = run.arrived, None  # until it is known of what is sent now
+        arrived, run.arrived = run.arrived, None  # unknown until all that is sent now has arrived
         for iterations, metrics in _batches(run, arrived):
             self.client.log_batch(run.run_id, metrics=metrics)
             arrived |= iterations
         run.arrived = arrived
 
     def finish(self, run: TrainingRun, ended: int, warn: Callable[[str], None]) -> None:
-        """Send all that is left of a run that has its row, and end it; the row learns its ids when all has arrived."""
+        """Send all that is left of a run that has its row, and end it; the row gets its ids when all has arrived."""
         from mlflow.entities import Metric, RunTag
 
         assert run.row is not None
@@ -197,7 +197,7 @@ class Upload:
             self._figure(run, "workers.png", lambda: workers_figure(row), warn)
 
     def _figure(self, run: Run, name: str, draw: Callable[[], Any], warn: Callable[[str], None]) -> None:
-        """Draw a picture and send it; one that cannot be drawn costs a warning."""
+        """Draw a picture and send it; one that cannot be drawn causes a warning."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             try:
@@ -221,7 +221,7 @@ def find_run(client: Any, run_id: str) -> Any | None:
 
 
 def _batches(run: TrainingRun, arrived: Collection[int]) -> Iterator[tuple[set[int], list[Any]]]:
-    """The metrics of the iterations that have not ``arrived``, as many at once as MLflow takes; none is split."""
+    """Batches of the metrics that have not ``arrived``, as large as MLflow takes; no iteration is split."""
     iterations: set[int] = set()
     metrics: list[Any] = []
     for step in run.steps:

@@ -9,17 +9,17 @@ from typing import Any
 
 #: What MLflow takes in one call. It refuses more.
 MOST_METRICS, MOST_PARAMS = 1000, 100
-#: What it takes of one value, in characters. It cuts a longer param or tag without a word, and refuses a longer digest.
+#: What it takes of one value, in characters. It silently cuts a longer param or tag, and refuses a longer digest.
 PARAM_LENGTH, TAG_LENGTH, _DIGEST_LENGTH = 6000, 8000, 36
 
 #: The tag that MLflow's UI shows as the description of a run.
 NOTE = "mlflow.note.content"
-#: The key that every step has: by it the store is asked which iterations it has.
+#: A key that every step has; it shows which iterations the store has.
 EVERY_STEP = "train_seconds"
 
 
 def metrics_of(step: Mapping[str, float], at: int) -> list[Any]:
-    """The metrics of a step at the time ``at``: accuracy first, since MLflow's UI begins with what came first."""
+    """The metrics of a step at the time ``at``: accuracy first, since MLflow's UI shows them in order of arrival."""
     from mlflow.entities import Metric
 
     # MLflow stores infinity as the largest double, which ruins the axis of every chart.
@@ -31,7 +31,7 @@ def metrics_of(step: Mapping[str, float], at: int) -> list[Any]:
 
 
 def dataset_input(name: str, facts: Mapping[str, Any]) -> Any:
-    """The dataset as an MLflow input; its digest is the SHA-256 as far as MLflow has room, a tag holds all of it."""
+    """The dataset as an MLflow input. Its digest is the beginning of the SHA-256; a tag holds the whole of it."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     sha256 = str(facts["dataset_sha256"])
