@@ -27,7 +27,7 @@ class ComparisonLine:
     left_out: Counter[str]
     """Pairs that are not in the comparison, counted under the reason."""
     misses: tuple[int, int]
-    """How many pairs' a, and how many pairs' b, missed the target."""
+    """How many pairs missed the target on side a, and how many on side b."""
     in_turn: bool
     """Whether the sides alternated while they were measured."""
 
@@ -113,7 +113,7 @@ def _line(setting: dict[str, Any], pairs: Sequence[Pair], metric: Metric) -> Com
 
 
 def _repeats_count(metric: Metric) -> bool:
-    """Whether a second run of a seed is a new sample: it is one of a time, all other values are the same again."""
+    """Whether a second run of a seed is a new sample: it is for times; all other values are the same again."""
     return metric.kind == "time"
 
 

@@ -39,13 +39,13 @@ def other_differences(groups: Sequence[PairGroup]) -> Changes:
 
 
 def _worth_telling(name: str, compared: Sequence[str]) -> bool:
-    """Whether a differing column is news: it does not follow from the settings that are compared."""
+    """Whether a differing column is worth reporting: it does not follow from the settings that are compared."""
     if name.partition("_")[2] in compared:
         return False
     if name.startswith("optimizer_"):
         return "optimizer" not in compared  # another optimizer has other hyperparameters
     if name in LAYOUT:
-        return "gpus" not in compared  # and another number of workers another layout
+        return "gpus" not in compared  # another number of workers has another layout
     return name == "dist_threads" or name.startswith("env_")
 
 

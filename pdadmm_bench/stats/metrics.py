@@ -17,8 +17,6 @@ from pdadmm_bench.stats.target import reach_of_row
 
 Kind = Literal["accuracy", "time", "bytes", "loss", "iterations"]
 
-#: Ends whose numbers describe a complete run; the others stopped somewhere on the way.
-
 #: The smallest effects of interest: half a point of accuracy, two percent of anything else.
 SMALLEST_DIFFERENCE, SMALLEST_FACTOR = 0.005, 0.02
 
@@ -90,7 +88,7 @@ class Metric:
 def metric(
     name: str, smallest_difference: float = SMALLEST_DIFFERENCE, smallest_factor: float = SMALLEST_FACTOR
 ) -> Metric:
-    """The metric of the column ``name``; raises :class:`UserError` for a column of which neither end is better."""
+    """The metric of the column ``name``; raises :class:`UserError` for a column without a better direction."""
     kind = _kind(name)
     if kind is None:
         raise UserError(

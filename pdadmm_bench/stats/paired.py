@@ -45,7 +45,7 @@ class Comparison:
     verdict: Verdict | None = None
     """About b. None until :func:`judge` has seen the whole table."""
     reason: str = ""
-    """Why it is that verdict, where neither p nor the interval tells."""
+    """The reason for the verdict, where neither p nor the interval shows it."""
 
     @property
     def pairs(self) -> int:
@@ -60,8 +60,8 @@ def least_pairs(alpha: float = ALPHA) -> int:
 def compare(a: Sequence[float | None], b: Sequence[float | None], metric: Metric) -> Comparison:
     """Side ``b`` against side ``a``, pair by pair (None or NaN: no value); the verdict is left to :func:`judge`.
 
-    A ratio needs two positive numbers; a pair without counts as missing. Raises ``ValueError`` for sides of different
-    length.
+    A ratio needs two positive numbers; a pair without them counts as missing. Raises ``ValueError`` for sides of
+    different length.
     """
     effects = [_effect(x, y, metric) for x, y in zip(a, b, strict=True)]
     both = [(x, y) for x, y, effect in zip(a, b, effects, strict=True) if effect is not None]
@@ -108,10 +108,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def judge(comparisons: Sequence[Comparison], alpha: float = ALPHA) -> list[Comparison]:
     """Give every comparison of a table its verdict.
 
-    ``b`` is better, or worse, only if three things hold: the interval leaves out no difference, the test rejects at
-    ``alpha`` after Holm's correction over the table, and the effect is larger than the metric's smallest effect of
-    interest. With fewer than :func:`least_pairs` pairs the test can never reject. Such a comparison is not tested, and
-    the correction does not count it.
+    ``b`` is better, or worse, only if three things hold: the interval excludes the effect of no difference, the test
+    rejects at ``alpha`` after Holm's correction over the table, and the effect is larger than the metric's smallest
+    effect of interest. With fewer than :func:`least_pairs` pairs the test can never reject. Such a comparison is not
+    tested, and the correction does not count it.
     """
     tested = [place for place, found in enumerate(comparisons) if found.pairs >= least_pairs(alpha)]
     corrected = dict(zip(tested, holm([comparisons[place].p or 0.0 for place in tested]), strict=True))

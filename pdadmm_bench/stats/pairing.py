@@ -1,4 +1,4 @@
-"""Pairs of rows of two sides, of the same problem from the same start, and the reason why other rows have no partner.
+"""Pairs the rows of two sides that have the same problem and start, and gives the reason why others have no partner.
 
 A setting is compared where the sides have no value of it in common and one side has a single value: ``pdadmm`` against
 ``adam``, or 1 worker against 2. All other settings have to agree. Dataset, features and network are never
@@ -18,7 +18,7 @@ from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import recorded_spec
 
-#: The problem and the network: never what is compared.
+#: The problem and the network. They are never compared.
 DATA = ("dataset", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test")
 NETWORK = ("layers", "hidden")
 
@@ -26,7 +26,7 @@ NETWORK = ("layers", "hidden")
 #: rows of one dataset, network and value of these have none in common.
 MAIN = ("optimizer", "gpus")
 
-#: The seeds. Both rows of a pair have the same, and one comparison has many.
+#: The seeds. Both rows of a pair have the same seeds; a comparison has pairs of many.
 REPEATED = ("split_seed", "seed")
 
 #: The settings of a row without specification, by the columns that stand for them.
@@ -64,7 +64,7 @@ class PairGroup:
 
 @dataclass(frozen=True)
 class Pairing:
-    """All pairs, and the rows of each side without one, counted under why."""
+    """All pairs, and the rows of each side without a partner, counted under the reason."""
 
     groups: list[PairGroup]
     unpaired_a: Counter[str]
@@ -91,7 +91,7 @@ def settings(row: Row) -> Settings:
 
 
 def setting_name(name: str, rows: Iterable[Row]) -> str:
-    """The name of the setting or seed that ``name`` means, which may be a column; :class:`UserError` for none."""
+    """The setting or seed that ``name`` means, which may be a column; raises :class:`UserError` if there is none."""
     valid = {key for row in rows for key in settings(row)} | set(REPEATED)
     aliases = {column: key for key, column in COLUMNS.items()} | {"workers": "gpus", "dataset_split_seed": "split_seed"}
     found = aliases.get(name, name)
@@ -130,10 +130,10 @@ def repetition(row: Row) -> tuple[Any, ...]:
 
 
 def device_class(row: Row) -> str:
-    """What a row's times were measured on, as a reader names it: processor, cores, device used and accelerator.
+    """The class of machine that a row's times were measured on, in words: processor, cores, device and accelerator.
 
-    Times may be compared within it. The gate's class (:func:`pdadmm_bench.core.env.machine_class`) is narrower: the
-    gate compares with seconds of another day, so the build of torch counts too.
+    Times may be compared within one class. The gate's class (:func:`pdadmm_bench.core.env.machine_class`) is narrower:
+    the gate compares with seconds of another day, so the build of torch counts too.
     """
     device = row.get("dist_device")
     text = f"{row.get('env_cpu')}, {row.get('env_cores')} cores, {device}"

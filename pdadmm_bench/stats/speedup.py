@@ -32,7 +32,7 @@ class Speedup:
     ratio: Estimate
     """Seconds of the reference over seconds of the setting: above 1 is faster."""
     efficiency: Estimate
-    """The ratio over how many times more workers the setting has."""
+    """The ratio, divided by how many times more workers the setting has."""
     seconds: Estimate
     reference_seconds: Estimate
     left_out: Counter[str]

@@ -35,7 +35,7 @@ class TimeToTarget:
     reached: int
     runs: int
     censored_s: float | None
-    """The shortest time after which a miss had been given up; None when there is no miss."""
+    """The shortest time after which a miss was given up; None when there is no miss."""
 
     def __str__(self) -> str:
         """``3 of 5 reached``."""
