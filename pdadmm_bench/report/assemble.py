@@ -22,7 +22,7 @@ TRIAL = "from a suite for trying out (save = false): nothing in this table is to
 
 @dataclass(frozen=True)
 class Report:
-    """The tables of a report, the points of its speedups, and a sentence on each table that the rows do not give."""
+    """The tables of a report, the points of its speedups, and a sentence on each table that could not be made."""
 
     tables: list[Table]
     points: list[Point]
@@ -32,7 +32,7 @@ class Report:
 def assemble(
     rows: Sequence[Row], scale: Sequence[Mapping[str, Any]], reference: str | None = None, published: bool = False
 ) -> Report:
-    """Make every table that the result rows and the rows of ``scale`` give.
+    """Make every table that is possible from the result rows and the rows of ``scale``.
 
     Args:
         rows: result rows of any status.

@@ -24,9 +24,9 @@ _LATEX = {
 
 
 def terminal(table: Table) -> Group:
-    """For a console of rich, with the notes dim below.
+    """The table for a rich console, with dim notes below it.
 
-    The best is bold and has a star, since colour and weight are lost in a pipe.
+    The best cell is bold and has a star, since colour and weight are lost in a pipe.
     """
     from rich.box import HEAVY_HEAD
     from rich.console import Group

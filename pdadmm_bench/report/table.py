@@ -1,4 +1,4 @@
-"""A table apart from how it is drawn: columns with a unit, cells with a value, its interval and n.
+"""A table, independent of how it is drawn: columns with a unit, cells with a value, its interval and n.
 
 Every table that the program shows anywhere is a :class:`Table`; :mod:`pdadmm_bench.report.render` turns it into text
 for a terminal, Markdown, CSV, LaTeX or HTML. Values are kept in base units (fractions of 1, seconds, bytes);
@@ -68,7 +68,7 @@ class Table:
     """Columns and rows under a title, with notes below."""
 
     name: str
-    """That of its files, without the ending."""
+    """The name of its files, without the suffix."""
     title: str
     columns: list[Column]
     rows: list[list[Cell]]
@@ -76,7 +76,7 @@ class Table:
     plain: bool = False
     """Whether a terminal shows it without a frame, as a list that another program may read line by line."""
     section_ends: frozenset[int] = frozenset()
-    """The places of the rows that a line follows."""
+    """The places of the rows below which a line is drawn."""
 
 
 def table_of_words(
@@ -132,7 +132,7 @@ def _number(value: float, kind: Kind, bare: bool = False) -> str:
 
 
 def numbered(tables: Sequence[Table]) -> list[Table]:
-    """Tables of one name with their number behind it, where there are several."""
+    """Tables of one name; where there are several, a number is added to each name."""
     names = numbered_names(tables[0].name, len(tables)) if tables else []
     return [replace(table, name=name) for name, table in zip(names, tables, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Quantities as a reader meets them everywhere: three significant digits and a unit."""
+"""Quantities as text, the same everywhere: three significant digits and a unit."""
 
 from __future__ import annotations
 

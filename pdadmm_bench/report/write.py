@@ -32,11 +32,11 @@ def write_report(
     folder: Path, formats: Sequence[str], title: str, rows: Sequence[Row], report: Report,
     pictures: Mapping[str, Picture], missing: Sequence[str],
 ) -> Iterator[Path]:  # fmt: skip
-    """Write ``report`` into ``folder`` in all ``formats`` but that of the terminal; gives the path of each file.
+    """Write ``report`` into ``folder`` in all ``formats`` except that of the terminal; yields the path of each file.
 
     Args:
         title: of the HTML page.
-        rows: those that the report was made from; the page lists what they have in common.
+        rows: those that the report was made from; the page names their number, dates and versions.
         pictures: by the name of their file without its suffix.
         missing: what could not be made, for the page.
 

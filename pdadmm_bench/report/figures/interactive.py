@@ -49,7 +49,7 @@ def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
 
 
 def _behind(curve: Curve, panel: Panel, place: int) -> str:
-    """The end of a label: how many runs a value stands on, and their range or interval."""
+    """The end of a label: how many runs a value is based on, and their range or interval."""
     if not curve.n:
         return ""
     low, high = curve.low[place], curve.high[place]

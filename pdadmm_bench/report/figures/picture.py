@@ -1,7 +1,7 @@
-"""What a picture shows, apart from how it is drawn: panels of curves.
+"""What a picture shows, independent of how it is drawn: panels of curves.
 
-:mod:`pdadmm_bench.report.figures.draw` makes figures of matplotlib of them, and
-:mod:`pdadmm_bench.report.figures.interactive` plots of plotly for a page.
+:mod:`pdadmm_bench.report.figures.draw` turns them into figures of matplotlib, and
+:mod:`pdadmm_bench.report.figures.interactive` turns them into plots of plotly for a page.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal
 class Curve:
     """Values over ``x``.
 
-    ``low`` and ``high`` are None where there is no interval, ``n`` are the runs behind each value. All three are empty
-    for a curve that is no statistic.
+    ``low`` and ``high`` are None where there is no interval; ``n`` is the number of runs behind each value. All three
+    are empty for a curve that is no statistic.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Test accuracy at the best validation accuracy: optimizers down, datasets across."""
+"""Test accuracy at the best validation accuracy: a line per optimizer, a column per dataset."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def run_plan_table(title: str, runs: Iterable[RunPlanLine]) -> Table:
 
 
 def worker_plan_table(title: str, plans: Iterable[NetworkPlan]) -> Table:
-    """A line per worker of each run, and one for all workers of it."""
+    """A line per worker of each run, and a line for all its workers together."""
     heads = [
         Column("optimizer"), Column("layers × units"), Column("worker"), Column("layers"),
         Column("parameters", "count"), Column("state memory", "bytes"), Column("predicted iteration", "seconds"),

@@ -1,4 +1,4 @@
-"""The tables of ``pdadmm-bench profile``: what was measured of an iteration, beside its targets.
+"""The tables of ``pdadmm-bench profile``: the figures of an iteration, beside their targets.
 
 A figure is one number of a row, such as the seconds of an iteration or their ratio to those of its products alone.
 """

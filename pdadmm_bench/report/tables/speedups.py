@@ -45,7 +45,7 @@ class Point:
 
 
 def points_of_rows(rows: Iterable[Row], optimizer: str | None = None) -> tuple[list[Point], Counter[str]]:
-    """A point for every setting, against one worker of ``optimizer`` (None: of its own), and rows without one.
+    """A point for every setting, against one worker of ``optimizer`` (None: of its own), and the rows without a point.
 
     Raises :class:`UserError` for an optimizer without a single-worker run, or with several different ones.
     """
@@ -111,13 +111,13 @@ def _scaled(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _data(row: Mapping[str, Any]) -> str:
-    return str(row.get("dataset_name") or "not named")  # as in files of before rows had a name
+    return str(row.get("dataset_name") or "not named")  # as in files from before rows had a name
 
 
 def speedup_tables(points: Sequence[Point]) -> list[Table]:
     """By workers, by depth and by width, for each class of machine; lines with a single depth or width are left out.
 
-    A single worker has no cell against itself.
+    A single worker is not compared with itself.
     """
     tables: list[Table] = []
     for axis in AXES:

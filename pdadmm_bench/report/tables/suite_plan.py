@@ -1,4 +1,4 @@
-"""The table of a suite's plan: a line per setting, with what becomes of its runs and what they would take."""
+"""The table of a suite's plan: a line per setting, what becomes of its runs, and their predicted time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SuitePlanLine:
     optimizer: str
     network: str
     setting: str | None
-    """What else tells it from the others."""
+    """What else distinguishes it from the others."""
     workers: int
     partition: str | None
     threads: int
