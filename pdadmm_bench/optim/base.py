@@ -103,7 +103,7 @@ class Optimizer(ABC, Generic[StateT]):
     def __init__(self, hyperparameters: Typed):
         self.hyperparameters: Any = hyperparameters
         self.precision = "fp32"
-        """Of matrix products. The state is always float32."""
+        """The precision of matrix products. The state is always float32."""
         self.deterministic = False
         """Whether the result must be the same to the bit for every partition."""
         self.compile = False
@@ -140,8 +140,8 @@ class Optimizer(ABC, Generic[StateT]):
     def cost_profile(self) -> CostProfile:
         """What an iteration costs per layer, and how workers share it; it may depend on the hyperparameters.
 
-        Partitions, predicted times and planned memory are made of it, and pipeline schedules are for a profile whose
-        parallelism is ``pipeline``. For a class that declares none, pdADMM's is assumed.
+        Partitions, predicted times and planned memory are computed from it. Pipeline schedules need a profile whose
+        parallelism is ``pipeline``. For a class that declares no profile, pdADMM's is assumed.
         """
         return replace(PDADMM, assumed_from="pdadmm")
 

@@ -1,4 +1,4 @@
-"""Elementwise updates that torch.compile turns into one loop each, where a run wants it and a compiler is installed.
+"""Elementwise updates that torch.compile makes into one loop each, if the run asks for it and a compiler is installed.
 
 The compiled function is the eager one without buffers, so both give the same values to rounding. torch keeps kernels in
 a cache between processes. Tracing still costs time in the first step of every process.
@@ -59,7 +59,7 @@ def compile_elementwise(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _import_inductor() -> None:
-    """Import what torch.compile needs, without the warnings of setuptools, imported on the way."""
+    """Import what torch.compile needs, without the warnings of setuptools, which is imported too."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch.utils.cpp_extension  # noqa: F401

@@ -1,8 +1,8 @@
-"""The cost profile of an optimizer: what it computes, passes over and stores per layer in one iteration.
+"""The cost profile of an optimizer: its matrix products, elementwise passes and arrays per layer in one iteration.
 
 Every optimizer class declares its profile (:attr:`pdadmm_bench.optim.base.Optimizer.cost_profile`). The cost model
-(:mod:`pdadmm_bench.parallel.cost`) makes times, memory and partitions of it. The numbers are counted from the code of
-the optimizers, not fitted, and the tests compare them with what the optimizers do.
+(:mod:`pdadmm_bench.parallel.cost`) computes times, memory and partitions from it. The numbers are counted from the code
+of the optimizers, not fitted, and the tests compare them with what the optimizers do.
 
 A layer has arrays of three sizes for N rows and widths [n_0, …, n_L]: N·n_{l-1} (its input), N·n_l (its output) and
 n_l·n_{l-1} (its weights). The first layer of an ADMM may work with the N·N products of its input rows instead of its
@@ -61,7 +61,7 @@ class CostProfile:
     sampled: LayerWork | None
     """The first layer in sample space; None where the optimizer does not have that form."""
     scratch: Arrays
-    """Temporary arrays alive at once, at most, of the layer that is updated."""
+    """The largest number of temporary arrays at one time, for the layer that is updated."""
     parallelism: Parallelism
     assumed_from: str | None = None
     """The optimizer whose profile this is, where the class declares none of its own."""
@@ -106,7 +106,7 @@ def gradient_profile(statistics: int, passes: int, scratch: int = 0) -> CostProf
 
     Args:
         statistics: arrays of the weights' size that the optimizer keeps beside weight and gradient.
-        passes: over arrays of the weights' size in its update.
+        passes: passes over arrays of the weights' size in its update.
         scratch: temporary arrays of the weights' size in its update.
     """
     state = Arrays(0, 1, 2 + statistics)  # one activation, weights, gradients

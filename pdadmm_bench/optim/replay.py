@@ -1,7 +1,7 @@
 """Iterations replayed from a CUDA graph: a whole sweep is launched at once instead of kernel by kernel.
 
-Only steps without decisions on the host can be replayed, so a penalty schedule or a refreshed residual rules it out. It
-has not been tested on a GPU yet.
+Only steps without decisions on the host can be replayed. A penalty schedule or a refreshed residual is such a decision.
+Replay has not been tested on a GPU yet.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Codes(Wire):
         return 0 if self.dtype == torch.uint8 else torch.iinfo(self.dtype).min
 
     def numbers(self, x: Tensor) -> Tensor:
-        """0, …, levels − 1 as floats."""
+        """The numbers of the nearest levels, 0, …, levels − 1, as floats."""
         return ((x.clamp(self.low, self.high) - self.low) / self.width).round_()
 
     def encode(self, x: Tensor, out: Tensor) -> None:

@@ -33,7 +33,7 @@ class LayerStart:
     """A layer after the feed-forward start, whose residual p Wᵀ + b − z is zero."""
 
     index: int
-    """In the network, counted from 0."""
+    """The layer's place in the network, counted from 0."""
     weights: Weights | SampleSpaceWeights
     b: Tensor
     """(n_l,)"""
@@ -53,7 +53,7 @@ class ADMMOptimizer(Optimizer[ADMMStateT]):
     def feed_forward_start(
         self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links
     ) -> list[LayerStart]:
-        """The layers of ``block`` after one forward pass; its output goes to the right neighbour."""
+        """The layers of ``block`` after one forward pass; the block's output is sent to the right neighbour."""
         settings = self.hyperparameters
         p = links.left.receive_now(len(problem.train.x)) if links.left else problem.train.x
         starts: list[LayerStart] = []

@@ -1,4 +1,4 @@
-"""Batches of equal layers: small matrix products and elementwise passes cost their calls more than their arithmetic."""
+"""Batches of equal layers: for small matrices, the calls of products and passes take longer than their arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pdadmm_bench.optim.admm.weights import Weights
 from pdadmm_bench.optim.wire import Wire
 
 BATCH_VALUES = BLOCK_VALUES
-"""Values of an array up to which equal layers are batched: what elementwise work keeps in a cache."""
+"""Equal layers are batched where their arrays have at most this many values: elementwise work then stays in a cache."""
 
 
 def batch_size(layers: Sequence[PdADMMLayer]) -> int:

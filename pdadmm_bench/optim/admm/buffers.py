@@ -1,8 +1,8 @@
 """Temporary arrays that are kept as long as a state, and elementwise work in blocks of rows that fit a cache.
 
-To allocate an array of N·n values takes longer than the arithmetic on it. A chain of elementwise operations over arrays
+Allocating an array of N·n values takes longer than the arithmetic on it. A chain of elementwise operations over arrays
 larger than the cache waits for memory at every operation. So updates write to buffers that are kept, and chains process
-a few rows at a time. Both leave every bit of a result the same.
+a few rows at a time. Neither changes any bit of a result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One step of exactly majorised descent: the updates of p and W, which are the ones that need matrix products.
+"""One step of exactly majorised descent: the updates of p and W, the only ones with products of two matrices.
 
 Both subproblems are quadratic. A gradient g and its image J g give the curvature along g in closed form, and the same
 image moves the carried residual. So an update takes two products. The papers search for the step by backtracking.
@@ -33,7 +33,7 @@ class Descent:
         Args:
             p: (N, n_{l-1}); r: (N, n_l) carried residual p Wᵀ + b − z; W: (n_l, n_{l-1}).
             gap: p − v, overwritten by g.
-            seen: the residual that the gradient is taken at, if another than ``r``.
+            seen: the residual at which the gradient is taken, if it is not ``r``.
         """
         W = self.products.factor("kept", W)
         gradient = self.products.direction(gap, r if seen is None else seen, W, beta=rho, alpha=nu)

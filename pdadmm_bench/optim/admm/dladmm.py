@@ -137,7 +137,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         return self.hyperparameters.nu if layer.u is None else self.hyperparameters.rho
 
     def residual(self, layer: DlADMMLayer, state: DlADMMState) -> Tensor:
-        """The residual as the updates see it: r, shifted by the dual in the output layer."""
+        """The residual that the updates use: r, shifted by the dual in the output layer."""
         if layer.u is None:
             return layer.r
         return torch.add(layer.r, layer.u, alpha=-1 / self.hyperparameters.rho, out=state.scratch.like("seen", layer.r))
@@ -158,14 +158,14 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
             layer.weights.descend(state.descent, layer.p, layer.r, weight, self.hyperparameters.mu, seen)
 
     def update_b(self, layer: DlADMMLayer, state: DlADMMState) -> None:
-        """The exact minimiser."""
+        """b ← its exact minimiser, and the residual with it."""
         with self.part("b"):
             mean = sub.column_mean(self.residual(layer, state), state.scratch)
             layer.b -= mean
             layer.r -= mean
 
     def update_z(self, layer: DlADMMLayer, state: DlADMMState) -> None:
-        """Closed form in hidden layers, exact root finding in the output layer."""
+        """z ← its exact minimiser: a closed form in hidden layers, root finding in the output layer."""
         settings = self.hyperparameters
         if layer.u is not None:
             with self.part("z_L"):

@@ -45,10 +45,10 @@ def z_q_u(
     """Update z, q and u of some rows of a hidden layer, and the residual with them, in place; return ‖change of q‖².
 
     Args:
-        p: (N, n) the next layer's new p; r: residual, to which z is added back; q, z: the layer's.
+        p: (N, n) the next layer's new p; r, q, z: the layer's residual and variables.
         u: the dual where it is kept, else ν(q − f(z)).
         shift: (n,) the change of b, which is subtracted from every row of r.
-        before: ν of the last q-update, from which u comes; nu, rho: of this one.
+        before: ν of the last q-update, from which u comes; nu, rho: the penalties of this update.
         restrict: maps q to the set that a method restricts it to.
     """
     activation = torch.clamp(z, min=0, out=temporary(scratch, "activation", z))

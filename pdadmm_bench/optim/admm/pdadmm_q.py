@@ -27,7 +27,7 @@ from pdadmm_bench.optim.wire import Codes, Wire
 
 
 class PdADMMQHyperparameters(PdADMMHyperparameters):
-    """pdADMM's, and the set Δ of equally spaced levels."""
+    """The hyperparameters of pdADMM, and the set Δ of equally spaced levels."""
 
     quantize: Literal["p", "q"] = Field("p", description="which variable is restricted to Δ (the paper: p)")
     grid: Literal["scaled", "fixed"] = Field(
@@ -52,7 +52,7 @@ class PdADMMQ(PdADMM):
 
     @property
     def cost_profile(self) -> CostProfile:
-        """With ``quantize=q`` a hidden layer keeps u too; with ``p`` the rounding takes a product more."""
+        """With ``quantize=q`` a hidden layer keeps u too; with ``p`` the rounding needs one more product."""
         if self.hyperparameters.quantize == "q":
             passes = Arrays(12 + ROUNDING_PASSES, 92 + ROUNDING_PASSES, 10)
             return admm_profile(4, 89 + ROUNDING_PASSES, passes, stored=4)

@@ -1,9 +1,9 @@
 """The literal reference of pdADMM: a direct implementation of the papers and of the authors' public code.
 
-pdADMM is measured against it, in time and in final accuracy. Its closed forms are its own, so that it can serve as an
-oracle. Autograd gives the gradients of p and W, every residual is computed when it is needed, and the step is found by
-backtracking: the curvature starts at 20 and doubles until the quadratic model lies above the objective. Compared with
-the authors' code it leaves out unnecessary work: a product is not repeated within an update, and rounding causes no
+pdADMM is measured against it, in time and in final accuracy. The reference has closed forms of its own, so that it can
+serve as an oracle. Autograd gives the gradients of p and W, every residual is computed when it is needed, and the step
+is found by backtracking: the curvature starts at 20 and doubles until the quadratic model lies above the objective.
+It omits unnecessary work of the authors' code: a product is not repeated within an update, and rounding causes no
 doublings.
 Sources: arXiv 2009.02868 and 2105.09837; order of updates and equations as in :mod:`pdadmm_bench.optim.admm.pdadmm`.
 """
@@ -34,13 +34,13 @@ from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_laye
 SOFTMAX_CURVATURE = 0.5
 """Bound of the second derivative of softmax cross-entropy, whose inverse is the step of the z_L update."""
 RESOLUTION = 1000
-"""Differences of an objective below so many units of rounding decide nothing. A residual is a difference of larger
-numbers, so float32 has its sum of squares to about 1e-4. Without this, trials fail by rounding when a layer has
-converged."""
+"""Differences of an objective below this many units of rounding are ignored. A residual is a difference of larger
+numbers, so the relative error of its sum of squares in float32 is about 1e-4. Otherwise rounding would make trials fail
+once a layer has converged."""
 
 
 class ReferenceHyperparameters(Typed):
-    """Penalties of pdADMM, by the names that ``pdadmm`` has for them, and where the z_L update stops."""
+    """Penalties of pdADMM, with the same names as for ``pdadmm``, and the stopping rule of the z_L update."""
 
     rho: float = Field(1.0, gt=0, description="ρ, penalty of p_{l+1} = q_l")
     nu: float = Field(1.0, gt=0, description="ν, penalty of the layer equations")
@@ -76,7 +76,7 @@ class ReferenceState:
 
 
 class Reference(Optimizer[ReferenceState]):
-    """pdADMM as it is written down, on one worker."""
+    """pdADMM exactly as the papers describe it, on one worker."""
 
     summary: ClassVar[str] = "reference to measure pdadmm against: autograd, real backtracking, nothing carried"
     Hyperparameters: ClassVar[type[Typed]] = ReferenceHyperparameters
@@ -158,7 +158,7 @@ def residual(layer: ReferenceLayer) -> Tensor:
 
 
 def sum_of_squares(x: Tensor) -> Tensor:
-    """‖x‖² as a tensor that autograd goes through."""
+    """‖x‖² as a tensor that autograd can differentiate."""
     return x.square().sum()
 
 
@@ -186,7 +186,7 @@ def update_W(layer: ReferenceLayer, nu: float, mu: float) -> Tensor:
 def majorised_step(objective: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """x − g/t with the first t of 20, 40, 80, … whose quadratic model at x is not below ``objective`` at the new point.
 
-    ``x`` itself when ten doublings are not enough.
+    The result is ``x`` itself when ten doublings are not enough.
     """
     start = x.detach().requires_grad_()
     value = objective(start)
@@ -204,7 +204,7 @@ def majorised_step(objective: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def hidden_z(a: Tensor, z_old: Tensor, q: Tensor) -> Tensor:
-    """argmin_z (z − a)² + (q − ReLU(z))² + (z − z_old)², elementwise: the better of the best on either side of 0."""
+    """argmin_z (z − a)² + (q − ReLU(z))² + (z − z_old)², elementwise: the better minimiser of the two sides of 0."""
 
     def cost(z: Tensor) -> Tensor:
         return (z - a).square() + (q - z.relu()).square() + (z - z_old).square()

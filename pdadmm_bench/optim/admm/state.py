@@ -76,7 +76,7 @@ class PdADMMState:
     next_nu: float
     costs: list[float]
     iteration: int
-    """Iterations done. From the first on, v of the block before is on its way."""
+    """Iterations done. After the first, v from the left neighbour is always on its way."""
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
     descent: Descent = field(metadata={"state": False})

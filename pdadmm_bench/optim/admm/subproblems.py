@@ -15,13 +15,13 @@ from torch import Tensor
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks, temporary
 
 OUTPUT_JOINT_STEPS, OUTPUT_NEWTON_STEPS, WRIGHT_OMEGA_STEPS = 8, 12, 5
-"""Newton steps for z_L: from the previous z; from scratch, where those do not settle; and for the Wright omega function
-in each of the latter. They are enough for |a| ≤ 1e3, C < 50, 1e-6 ≤ ν ≤ 1e3, as the tests show."""
+"""Newton steps for z_L: from the previous z; from scratch, where the first do not converge; and for the Wright omega
+function in each step from scratch. They are enough for |a| ≤ 1e3, C < 50, 1e-6 ≤ ν ≤ 1e3, as the tests show."""
 OUTPUT_SETTLED = 1e-7
-"""The last change of λ or t. The remaining error is of the order of its square."""
+"""Newton's method stops after a smaller change of λ or t. The remaining error is of the order of the square."""
 
 BACKTRACKING_START, BACKTRACKING_FACTOR, BACKTRACKING_CAP = 20.0, 2.0, 10
-"""First trial curvature, its growth, and the most growths; then no step is taken (the pdADMM-G authors' code)."""
+"""First trial curvature, the factor of its growth, and how often it grows before no step is taken (pdADMM-G code)."""
 
 
 def curvature(gradient: Tensor, image: Tensor, weight: float, ridge: float) -> Tensor:
@@ -81,8 +81,8 @@ def _better_side(
 ) -> Tensor:
     """min(both, 0)/below or max(both + q, 0)/above, whichever has the larger square times its divisor.
 
-    With s = both and c = √(below/above), the second gains more exactly where s + q·c/(1 + c) > 0: for s < 0 that is
-    c(s + q) > −s, and for s ≥ 0 both sides are 0 where it could be wrong.
+    With s = both and c = √(below/above), the second gains more exactly where s + q·c/(1 + c) > 0. For s < 0 that means
+    c(s + q) > −s. For s ≥ 0 both values are 0 wherever the test could be wrong.
     """
     ratio = math.sqrt(below / above)
     choice = torch.add(both, q, alpha=ratio / (1 + ratio), out=temporary(scratch, "choice", both)).gt_(0)
@@ -101,8 +101,9 @@ def output_z(
     the gradient vanishes where t + exp(t) = c_i − λ − log ν for t = log(s_i/ν) and c = a + y/ν, and Σ s_i = 1 fixes λ.
     The papers run accelerated proximal gradient instead, which needs about √(1/ν) steps.
 
-    Newton's method on t and λ together takes a few steps from the previous z. Where it does not settle, as in the first
-    iterations, rows are solved from scratch. So are all rows on a GPU, where the question takes longer than the steps.
+    Newton's method on t and λ together takes a few steps from the previous z. Where it does not converge, as in the
+    first iterations, rows are solved from scratch. On a GPU all rows are, because a test of convergence takes longer
+    there than the steps.
 
     Args:
         a: (N, C) pre-activations of the output layer; y: (N,) int64 labels.
@@ -119,7 +120,7 @@ def output_z(
 
 
 def _output_z_from(z_old: Tensor, c: Tensor, nu: float, out: Tensor, scratch: Scratch) -> bool:
-    """Whether Newton's method on (t, λ) settles when started from ``z_old``; then ``out`` is z."""
+    """Whether Newton's method on (t, λ) converges when started from ``z_old``; then ``out`` is z."""
     log_nu = math.log(nu)
     t, w, F, share, product = (scratch.like(f"output {name}", c) for name in ("t", "w", "F", "share", "product"))
     level, slope, excess, part = (
@@ -150,8 +151,8 @@ def _output_z_from(z_old: Tensor, c: Tensor, nu: float, out: Tensor, scratch: Sc
 def _output_z_from_scratch(c: Tensor, nu: float) -> Tensor:
     """z by two nested Newton methods that always converge.
 
-    s_i/ν is the Wright omega function of c_i − λ − log ν, which falls with λ. So Σ s_i − 1 is a convex falling function
-    of λ, and Newton's method reaches its root from the left without a step size.
+    s_i/ν is the Wright omega function of c_i − λ − log ν, which decreases with λ. So Σ s_i − 1 is a convex decreasing
+    function of λ, and Newton's method reaches its root from the left without a step size.
     """
     log_nu = math.log(nu)
     level = c.amax(1, keepdim=True) - 1 / nu  # here the largest s_i is 1, so the root lies to the right
@@ -168,7 +169,7 @@ def _output_z_from_scratch(c: Tensor, nu: float) -> Tensor:
 
 
 def log_wright_omega(x: Tensor) -> Tensor:
-    """The root t of t + eᵗ = x, elementwise, by Newton's method from above, where it falls monotonically."""
+    """The root t of t + eᵗ = x, elementwise, by Newton's method from above, where it decreases monotonically."""
     t = torch.where(x > 1, x.clamp(min=1).log(), x)
     for _ in range(WRIGHT_OMEGA_STEPS):
         e = t.exp()

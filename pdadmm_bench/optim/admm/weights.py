@@ -33,7 +33,7 @@ FirstLayerForm = Annotated[
 
 @dataclass
 class Weights:
-    """W (n_l, n_{l-1}) as it is."""
+    """The weight matrix W (n_l, n_{l-1}) itself."""
 
     W: Tensor
     to_identity: bool = field(default=False, metadata={"state": False})
@@ -66,14 +66,14 @@ class Weights:
 class SampleSpaceWeights:
     """W = c·W₀ + Aᵀx by its coefficients, for a layer whose input x never changes.
 
-    Where rows of x depend on each other, A has a part that Aᵀx does not show, up to ν/μ times the residual. A decay
-    that is small beside the data, 0 < μ ≪ ν‖K‖, then costs digits of W. No decay at all costs none.
+    Where rows of x are linearly dependent, A has a part that does not change Aᵀx, up to ν/μ times the residual. A decay
+    that is small beside the data, 0 < μ ≪ ν‖K‖, then loses digits of W. Without decay no digits are lost.
     """
 
     A: Tensor
     """(N, n) coefficients of the rows of x."""
     c: Tensor
-    """What is left of the starting weights, a scalar."""
+    """The factor of the starting weights, a scalar."""
     start: Tensor = field(metadata={"state": False})
     """W₀ (n, d)."""
     start_image: Tensor = field(metadata={"state": False})
@@ -106,8 +106,8 @@ class SampleSpaceWeights:
         image.addcmul_(self.start_image, rest)
         theta = sub.curvature_from(norm, torch.linalg.vector_norm(image), nu, mu)
         if mu == 0:
-            # Where rows of x depend on each other and nothing decays, G and its image vanish while H stays. The two are
-            # then rounding errors, which say nothing about the curvature, so its largest value, ν‖K‖, is taken.
+            # Where rows of x are linearly dependent and nothing decays, G and its image vanish while H does not. Both
+            # are then rounding errors, which do not give the curvature, so its largest value, ν‖K‖, is taken.
             rounding = torch.finfo(H.dtype).eps * len(H) ** 0.5 * self.gram_norm
             known = square > rounding * torch.dot(H.view(-1), H.view(-1))
             theta = torch.where(known, theta, nu * self.gram_norm)

@@ -38,6 +38,6 @@ class Adagrad(GradientOptimizer):
             weight_decay=settings.weight_decay,
             lr_decay=settings.lr_decay,
             eps=settings.eps,
-            # On a GPU torch chooses; its fused kernel for it is younger than the oldest torch that this package takes.
+            # On a GPU torch chooses: the oldest torch that this package supports has no fused kernel for it.
             fused=True if parameters[0].device.type == "cpu" else None,
         )

@@ -41,7 +41,7 @@ class GradientState:
     optimizer: torch.optim.Optimizer
     network: Backprop
     x: Tensor
-    """In the precision of the products."""
+    """The training rows, in the precision of the products."""
     y: Tensor
     pipeline: Pipeline | None
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
