@@ -1,1 +1,1 @@
-"""Layer partitions: which worker holds which layers, and what crosses between them."""
+"""Layer partitions: which worker holds which layers, and which tensors the workers exchange."""

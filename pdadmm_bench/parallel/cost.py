@@ -1,11 +1,11 @@
-"""The cost model: what an iteration costs, from the optimizer's profile to its time and memory on G workers.
+"""The cost model: time and memory of one iteration on G workers, computed from the optimizer's cost profile.
 
-A :class:`~pdadmm_bench.optim.cost.CostProfile` says what the optimizer does per layer. Here it becomes operations,
-bytes and seconds for N rows, widths [n_0, …, n_L] and the rates of a machine. The tests compare the counts with what
-the optimizers do.
+A :class:`~pdadmm_bench.optim.cost.CostProfile` gives the work of the optimizer per layer. The cost model turns it into
+operations, bytes and seconds for N rows, widths [n_0, …, n_L] and the rates of a machine. The tests compare the counts
+with what the optimizers do.
 
 Units are seconds, bytes and floating-point operations; state and arithmetic are float32. Everything here is a
-prediction. It leaves out evaluation, kernel launches, the encoding of messages, and that workers share a memory bus.
+prediction. It ignores evaluation, kernel launches, the encoding of messages, and that workers share a memory bus.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ WIRE_BYTES = {"fp32": 4, "bf16": 2, "int16": 2, "uint8": 1}
 MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`.exchange`)."""
 ACCUMULATION_PASSES = 2
-"""Passes over the weights with which a further micro-batch adds its gradient, within the product: read, write."""
+"""Passes over the weights when a further micro-batch adds its gradient, within the product: read, write."""
 FLOPS_PER_BYTE = 10.0
-"""Rate of matrix products over rate of memory, of the machine that layers are balanced for. CPU cores and GPUs lie
-between 5 and 20. It is a constant, so that every worker and every repetition finds the same partition."""
+"""Rate of matrix products divided by rate of memory, for the machine that layers are balanced for. CPU cores and GPUs
+lie between 5 and 20. It is a constant, so that every worker and every repetition finds the same partition."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Machine:
     """Rates of one worker and of the link between two; a link carries both directions at once."""
 
     flops_per_s: float
-    """float32 matrix products."""
+    """Rate of float32 matrix products."""
     memory_bytes_per_s: float
-    """Elementwise operations, bytes read and written."""
+    """Rate of elementwise operations, in bytes read and written."""
     bandwidth_bytes_per_s: float
     latency_s: float
 
@@ -57,7 +57,7 @@ class WorkerCost:
     scratch_bytes: int
     compute_s: float
     exposed_s: float
-    """Communication it waits for."""
+    """Seconds in which the worker waits for communication."""
     sent_bytes: int
 
 
@@ -68,7 +68,7 @@ class Prediction:
     workers: tuple[WorkerCost, ...]
     iteration_s: float
     exposed_s: float
-    """Communication on the critical path."""
+    """Seconds of communication on the critical path."""
     boundary_bytes: int
     """Both directions of the busiest boundary; 0 for a single worker."""
 
@@ -95,7 +95,7 @@ class Layers:
         return len(self.widths) - 1
 
     def work(self, index: int) -> LayerWork:
-        """What the optimizer does to layer ``index``, counted from 0."""
+        """The work of the optimizer on layer ``index``, counted from 0."""
         if index == 0:
             sampled = self.profile.sampled
             return sampled if sampled and in_sample_space(self.rows, self.widths[0]) else self.profile.first
@@ -112,7 +112,7 @@ class Layers:
         return FLOAT_BYTES * self._values((work or self.work(index)).passes, index)
 
     def cost(self, index: int) -> float:
-        """What a partition balances: operations, and traffic in the same unit."""
+        """The cost that a partition balances: operations, and traffic in the same unit."""
         return self.flops(index) + FLOPS_PER_BYTE * self.traffic(index)
 
     def seconds(self, index: int, machine: Machine, work: LayerWork | None = None) -> float:
@@ -162,14 +162,14 @@ def predict_iteration(
     """Time, memory and messages of one iteration with the layers split into ``blocks``.
 
     Args:
-        profile: the optimizer's.
+        profile: the optimizer's cost profile.
         widths: [n_0, …, n_L].
         rows: training rows N.
         blocks: one per worker, in order.
         machine: rates of every worker and link.
         wire: format of the tensors between workers, a key of :data:`WIRE_BYTES`.
         schedule: ``gpipe`` or ``1f1b``, for gradient methods on several workers.
-        microbatches: for the same; rows are padded to a multiple of it.
+        microbatches: for the same methods; rows are padded to a multiple of it.
     """
     if profile.parallelism == "pipeline" and len(blocks) > 1:
         rows = -(-rows // microbatches) * microbatches
@@ -239,8 +239,8 @@ def _pipeline(
     """GPipe and 1F1B: M micro-batches through G stages take M + G − 1 turns of the slowest stage; then stages update.
 
     The idle share is (G − 1)/(M + G − 1) with either schedule (Huang et al., GPipe, NeurIPS 2019; Narayanan et al.,
-    PipeDream, SOSP 2019); they differ in the activations held. Transfers are exposed while the pipeline fills and
-    drains, and where they take longer than a turn.
+    PipeDream, SOSP 2019); the schedules differ in the activations held. Transfers are exposed while the pipeline fills
+    and drains, and where they take longer than a turn.
     """
     turns, updates = [], []
     accumulation = ACCUMULATION_PASSES * (microbatches - 1)

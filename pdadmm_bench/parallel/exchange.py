@@ -1,4 +1,4 @@
-"""The exchange of boundary tensors between neighbours: non-blocking, through buffers that are kept, counted and timed.
+"""The exchange of boundary tensors between neighbours: non-blocking, through reused buffers, counted and timed.
 
 A :class:`Neighbour` is the :class:`~pdadmm_bench.optim.base.Link` of an optimizer. Every send is matched by
 one ``post_receive``, called early, so that a transfer runs while the worker computes. Time spent in ``receive`` or
@@ -105,7 +105,7 @@ class Neighbour:
         return min(seconds) / 2 / tensor.nbytes
 
     def close(self) -> None:
-        """Wait for tensors that are still on their way; each side must have posted as often as the other sent."""
+        """Wait for tensors that are still on their way; each side must have posted one receive per tensor sent."""
         for work in (self._sending, self._posted):
             if work is not None:
                 work.wait()

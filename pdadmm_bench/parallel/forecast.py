@@ -1,8 +1,8 @@
-"""The forecast of a run: who holds which layers, and what an iteration takes, before anything is loaded or started.
+"""The forecast of a run, before anything is loaded or started: the layers, time and memory of each worker.
 
 The number of rows and the widths come from the dataset's card, the work per layer from the optimizer's cost profile,
-the rates from whoever asks. ``--dry-run``, the plan of a suite, ``predict`` and the planned memory of a worker are all
-this forecast.
+and the rates from the caller. ``--dry-run``, the plan of a suite, ``predict`` and the planned memory of a worker all
+use this forecast.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microba
 from pdadmm_bench.parallel.partition import partition
 
 ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
-"""Bytes per second and latency of a link between workers where none is measured, because a measurement starts two
-processes. Gloo on the loopback reaches about that."""
+"""Bytes per second and latency of a link between workers that was not measured, because a measurement starts two
+processes. Gloo on the loopback reaches about these values."""
 UNIT_MACHINE = Machine(1.0, 1.0, 1.0, 0.0)
-"""For what is the same on every machine: memory and messages."""
+"""For values that are the same on every machine: memory and messages."""
 
 
 def planned_rows(data: DataSpec) -> dict[str, int]:
@@ -38,7 +38,7 @@ def planned_widths(spec: RunSpec) -> list[int]:
 
 
 def planned_blocks(profile: CostProfile, text: str, widths: Sequence[int], rows: int, workers: int) -> list[Block]:
-    """The block of each worker under the partition ``text``; one worker has all layers whatever it says."""
+    """The block of each worker under the partition ``text``; a single worker has all layers, whatever ``text`` is."""
     return partition(text if workers > 1 else "even", layer_costs(profile, widths, rows), workers)
 
 
@@ -67,7 +67,7 @@ def forecast(
 
 
 def planned_bytes(spec: RunSpec, optimizer: Optimizer, widths: Sequence[int], rows: int, block: Block) -> int:
-    """State memory of the worker of ``block`` by the cost model, message buffers included: what ``--dry-run`` shows."""
+    """State memory of the worker of ``block`` by the cost model, with message buffers, as ``--dry-run`` shows it."""
     workers = forecast(spec, optimizer, UNIT_MACHINE, widths, rows).workers
     return next(worker.state_bytes for worker in workers if worker.block == block)
 

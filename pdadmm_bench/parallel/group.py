@@ -1,7 +1,7 @@
-"""The workers of a run as one of them sees the others: rank, size, and small talk off the clock.
+"""The group of workers of a run: rank, size, and the exchange of Python objects off the clock.
 
-:class:`Group` is the worker that is alone; :class:`Workers` talks through torch.distributed (Gloo for CPU tensors and
-Python objects, NCCL for CUDA tensors).
+:class:`Group` is a single worker. :class:`Workers` are several, which communicate through torch.distributed (Gloo for
+CPU tensors and Python objects, NCCL for CUDA tensors).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pdadmm_bench.core.signals import STOPS, handlers_kept
 
 _PRECEDENCE_S = 0.5
 _START_S = 900.0
-"""How long workers wait for each other at the start, since one of them may have data to fetch and to prepare."""
+"""Seconds that workers wait for each other at the start, since one of them may have to fetch and prepare data."""
 _PATIENCE = timedelta(days=7)
-"""How long they wait for worker 0 where it does what takes as long as it takes."""
+"""How long workers wait for worker 0 in :meth:`Group.follow`, since its work there has no time limit."""
 
 
 class Group:
@@ -47,14 +47,14 @@ class Group:
         return value
 
     def follow(self) -> None:
-        """Wait until worker 0 gets here too, however long it takes; it waits for the others as for any exchange."""
+        """Wait until worker 0 calls this too, however long that takes. Worker 0 waits only as for any exchange."""
 
 
 class Workers(Group):
     """One of the first ``size`` processes of the default process group.
 
     Args:
-        size: how many of the processes work together; every process makes the object, the others with no part in it.
+        size: how many of the processes work together; every process makes the object, also those that take no part.
         timeout: seconds after which a stalled exchange is an error.
     """
 
@@ -64,7 +64,7 @@ class Workers(Group):
         # Python objects go through Gloo, so that they never take a CUDA stream.
         self._control = dist.new_group(ranks, timeout=timeout, backend="gloo")
         self.tensors = dist.new_group(ranks, timeout=timeout)
-        """The process group that tensors of these workers travel in."""
+        """The process group in which these workers exchange tensors."""
         own = timeout if self.rank == 0 else _PATIENCE
         self._following = dist.new_group(ranks, timeout=own, backend="gloo")
 
@@ -89,7 +89,7 @@ def launched() -> bool:
 
 @contextmanager
 def joined(device: str, timeout: float) -> Iterator[Workers]:
-    """Membership in the process group the environment describes.
+    """Membership in the process group that the environment describes.
 
     Args:
         device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
@@ -119,7 +119,7 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
         if not _of_exchange(error):
             raise
         if not is_child():
-            time.sleep(_PRECEDENCE_S)  # torchrun blames the worker that ends first, and this one is not the cause
+            time.sleep(_PRECEDENCE_S)  # torchrun reports the worker that ends first, and this one is not the cause
         raise Unreachable(_sentence(error)) from error
     finally:
         signal.signal(signal.SIGINT, before)
@@ -128,8 +128,8 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
 
 @contextmanager
 def finishing_iteration(group: Group) -> Iterator[None]:
-    """In the block, a worker that is alone takes the first Ctrl-C, or SIGTERM, as one of several does: it is asked to
-    stop after the iteration. The second one ends it at once.
+    """In the block, the first Ctrl-C or SIGTERM asks a single worker to stop after the iteration, as with several
+    workers. The second one ends it at once.
     """
     if group.size > 1 or threading.current_thread() is not threading.main_thread():
         yield
@@ -145,7 +145,7 @@ def finishing_iteration(group: Group) -> Iterator[None]:
 
 
 def _of_exchange(error: RuntimeError) -> bool:
-    """Whether torch.distributed raised ``error``; Gloo's errors are known by their text only."""
+    """Whether torch.distributed raised ``error``; Gloo's errors are recognised by their text only."""
     return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
@@ -155,7 +155,10 @@ def _sentence(error: RuntimeError) -> str:
 
 
 def _check_devices(devices: Sequence[str]) -> None:
-    """Every machine chooses its device by itself, and a group of several kinds would wait for each other for ever."""
+    """Raise where the workers are on different kinds of device: such a group would wait for ever.
+
+    Every machine chooses its device by itself.
+    """
     for rank, device in enumerate(devices):
         if device != devices[0]:
             raise UserError(

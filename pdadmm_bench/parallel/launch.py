@@ -1,7 +1,7 @@
 """Starts the workers of a run on this machine, waits for them, and says which of them failed and why.
 
-Every launch has a rendezvous of its own: a store in this process, on a free port. So two launches at the same time do
-not meet. Worker 0 prints to the terminal; what the others print is kept for the case that they fail.
+Every launch has a rendezvous of its own: a store in this process, on a free port. So launches at the same time do not
+interfere. Worker 0 prints to the terminal; the output of the others is kept in case they fail.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pdadmm_bench.core.signals import STOPS, handlers_kept
 GRACE_S = 1.0
 """Workers that do not end by themselves within this time after Ctrl-C, or after another one failed, are killed."""
 _EXIT_S = 60.0
-"""How long a worker that has returned may take to put its own things in order."""
+"""Seconds in which a worker that has returned may clean up and end."""
 _POLL_S = 0.2
 _ENDS = (*STOPS, signal.SIGHUP, signal.SIGQUIT)
 
 
 class WorkerFailure(Exception):
-    """A worker ended badly: its ``rank``, what it said in ``reason`` (one line), and its ``log``."""
+    """A worker failed: its ``rank``, the ``reason`` in one line, and its ``log``."""
 
     def __init__(self, rank: int, reason: str, log: str):
         super().__init__(f"worker {rank}: {reason}")
@@ -48,10 +48,10 @@ def launch(
         workers: how many processes; :func:`pdadmm_bench.parallel.group.joined` makes a process group of them.
         function: must be importable; its arguments and what it returns are pickled.
         on_event: is given every ``(event, content)`` that a worker sends to :func:`pdadmm_bench.core.child.parent`. The
-            worker gets an answer, None, when that is over.
+            worker gets the answer None when ``on_event`` has returned.
 
-    Raises :class:`WorkerFailure` for the first worker that fails, when all others are gone, and :class:`Interrupted`
-    after Ctrl-C. A second Ctrl-C is a ``KeyboardInterrupt``.
+    Raises :class:`WorkerFailure` for the first worker that fails, after all others have ended, and
+    :class:`Interrupted` after Ctrl-C. A second Ctrl-C is a ``KeyboardInterrupt``.
     """
     from torch.distributed import TCPStore
 
@@ -86,7 +86,7 @@ class _Crew:
         self.failures: dict[int, Failure] = {}
         """By rank, in the order in which they were reported."""
         self.logs: list[str] = []
-        """What every worker printed, when all have ended."""
+        """What every worker printed; empty until all have ended."""
         self.stopped = False
         self._children: list[Child] = []
         self._interrupted: set[int] = set()
@@ -101,7 +101,7 @@ class _Crew:
             self._children.append(child)
 
     def stop(self) -> None:
-        """Ctrl-C for every worker, once. Those that are left soon after are killed, whatever is done here meanwhile."""
+        """Interrupt every worker once. A timer kills those that are left soon after, whatever this process does."""
         self.stopped = True
         if self._patience is None:
             self._patience = threading.Timer(GRACE_S, self._kill, [[]])
@@ -111,12 +111,12 @@ class _Crew:
             self._children[rank].interrupt()
 
     def wait(self, on_event: Callable[[str, Any], None] | None) -> None:
-        """Until every worker has returned or failed; those that take too long after a failure are given up.
+        """Wait until every worker has returned or failed, but only for a limited time after a failure.
 
-        The time in which an event is dealt with is none that the workers take.
+        The time of ``on_event`` does not count towards that limit.
         """
         if self.stopped:
-            self.stop()  # for one that was starting at that moment
+            self.stop()  # for a worker that was starting at that moment
         deadline = None
         while self._pending():
             for rank in self._ready():
@@ -126,7 +126,7 @@ class _Crew:
                     self.returned[rank] = message.value
                 elif isinstance(message, Failure):
                     self.failures[rank] = message
-                    deadline = time.monotonic() + GRACE_S  # those that lost this one need time to say so
+                    deadline = time.monotonic() + GRACE_S  # workers that lost this one need time to report it
                 else:
                     if on_event:
                         on_event(*message)
@@ -152,7 +152,7 @@ class _Crew:
                 child.kill()
 
     def end(self) -> None:
-        """End every worker: those that have returned by themselves, the others at once."""
+        """End every worker: wait for those that have returned, and kill the others."""
         self._kill(self.returned)
         for rank, child in enumerate(self._children):
             if rank in self.returned:
@@ -165,14 +165,14 @@ class _Crew:
 
 
 def failed_worker(failures: Mapping[int, Failure], workers: int) -> tuple[int, str]:
-    """The worker to blame, and one line about what happened to it.
+    """The worker that caused the failure, and one line about what happened to it.
 
     Args:
         failures: by rank, in the order in which they were reported; at least one.
         workers: how many there were.
 
-    That is the first that failed for a reason of its own. Where all that failed only lost another, it is one of which
-    nothing was heard.
+    It is the first worker that failed for a reason of its own. Where every failed worker only lost another one, it is a
+    worker that reported nothing.
     """
     for rank, failure in failures.items():
         if not failure.unreachable:
@@ -187,9 +187,9 @@ def failed_worker(failures: Mapping[int, Failure], workers: int) -> tuple[int, s
 
 def _environment(rank: int, size: int, port: int) -> dict[str, str]:
     """The variables of a worker: those of torchrun, and settings where the user has made none."""
-    settings = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}  # as torchrun has it
+    settings = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}  # as torchrun sets it
     if Path("/sys/class/net/lo").exists():
-        settings["GLOO_SOCKET_IFNAME"] = "lo"  # all workers are here, and a host name may not resolve
+        settings["GLOO_SOCKET_IFNAME"] = "lo"  # all workers are on this machine, and a host name may not resolve
     return {name: value for name, value in settings.items() if name not in os.environ} | {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -203,7 +203,7 @@ def _environment(rank: int, size: int, port: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _handled(stop: Callable[[int, Any], None]) -> Any:
-    """In the block, what would end this process is ``stop``'s, except signals that this process ignores."""
+    """In the block, ``stop`` handles the signals that would end this process, except those that it ignores."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""How the work of a run is shared out: which worker holds which layers, and which part of the problem that needs."""
+"""The layout of a run: which worker holds which layers, and which part of the problem those layers need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pdadmm_bench.parallel.forecast import planned_blocks
 
 @dataclass(frozen=True)
 class ProblemShape:
-    """What a layout depends on: training rows N, and the widths [n_0, …, n_L] of the network on them."""
+    """The sizes that a layout depends on: training rows N, and the widths [n_0, …, n_L] of the network."""
 
     rows: int
     widths: tuple[int, ...]
@@ -30,13 +30,13 @@ class ProblemShape:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layers of every worker, in order, and the pipeline they run through."""
+    """The layers of every worker, in order, and the settings of the pipeline."""
 
     blocks: tuple[Block, ...]
     schedule: str | None
-    """Of a pipeline; None where the run goes through none."""
+    """The schedule of the pipeline; None where the run has no pipeline."""
     microbatches: int
-    """Per step of a pipeline."""
+    """The number of micro-batches per step of a pipeline."""
 
     @property
     def workers(self) -> int:
@@ -50,7 +50,7 @@ class Layout:
 
 
 def layout_of(spec: RunSpec, profile: CostProfile, shape: ProblemShape, workers: int) -> Layout:
-    """The layout of ``spec``, whose optimizer has this ``profile``, over so many workers.
+    """The layout of ``spec``, whose optimizer has this ``profile``, over this number of ``workers``.
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for a partition that does not fit.
     """
@@ -62,7 +62,7 @@ def layout_of(spec: RunSpec, profile: CostProfile, shape: ProblemShape, workers:
 
 
 def without_features(problem: Problem) -> Problem:
-    """``problem`` with its labels only: what workers that do not hold the first layer need to know of it."""
+    """``problem`` with its labels only, as workers without the first layer need it."""
     bare: dict[str, Any] = {
         name: Rows(x=rows.x.new_empty(len(rows.x), 0), y=rows.y) for name, rows in problem.parts().items()
     }

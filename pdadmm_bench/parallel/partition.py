@@ -16,10 +16,10 @@ def partition(text: str, costs: Sequence[float], workers: int) -> list[Block]:
     """The blocks of ``workers`` workers, in order.
 
     Args:
-        text: ``auto`` makes the most expensive block as cheap as possible, and of all such partitions takes the one
-            whose blocks differ least in length, longer ones first; ``even`` ignores the costs; ``3,4,3`` is the number
+        text: ``auto`` makes the most expensive block as cheap as possible; among such partitions it takes the one
+            whose blocks differ least in length, longer ones first. ``even`` ignores the costs. ``3,4,3`` is the number
             of layers of each worker.
-        costs: of every layer, in any unit.
+        costs: the cost of every layer, in any unit.
 
     Raises :class:`UserError` for a partition that does not fit the layers and workers.
     """
@@ -64,7 +64,7 @@ def _balanced(costs: Sequence[float], workers: int) -> list[int]:
     """Exact, by dynamic programming over (workers left, first layer left): O(workers · layers²)."""
     layers = len(costs)
     before = [0.0, *accumulate(costs)]
-    # least[i]: the least cost that the most expensive block can have, for layers i … on the workers counted so far.
+    # least[i]: the lowest possible cost of the most expensive block, for layers i … on the workers counted so far.
     least = [before[layers] - before[i] for i in range(layers)]
     for count in range(2, workers + 1):
         least = [

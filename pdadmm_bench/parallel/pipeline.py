@@ -71,7 +71,7 @@ class _Stage(PipelineStage):
     """A stage for micro-batches of ``rows`` rows that counts its bytes and its compute time."""
 
     def __init__(self, network: Backprop, rows: int, group: Workers, device: torch.device, traffic: Traffic):
-        # With known shapes torch makes no trial run, whose backward pass would leave gradients in the parameters.
+        # With known shapes torch makes no trial run; the backward pass of one would leave gradients in the parameters.
         first, last = network.layers[0], network.layers[-1]
         received = torch.empty(rows, first.weight.shape[1], dtype=network.dtype, device="meta")
         sent = torch.empty(rows, last.weight.shape[0], dtype=network.output_dtype, device="meta")
