@@ -1,9 +1,9 @@
 """Checkpoints of a run under way: a run that was interrupted or killed goes on from the last one.
 
 A run has a folder. Each checkpoint is a folder in it, named after its iteration, with the snapshot of every worker's
-block, and ``run.json`` says which one counts, what the run is and how it went so far. It is replaced when all snapshots
-are on the disk, so what stops the run at whatever moment leaves the checkpoint before. Several machines need a folder
-that all of them see.
+block. ``run.json`` names the valid checkpoint, the settings of the run and its steps so far. It is replaced only when
+all snapshots are on the disk, so a run that is stopped at any moment keeps a valid checkpoint. Several machines need a
+shared folder.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SAME = (
     "dataset_sha256", "dist_partition", "dist_threads", "dist_device", "weights_initial_sha256", "optimizer_compiled",
     "env_torch", "env_cpu", "env_gpu",
 )  # fmt: skip
-"""Row values that have to be what they were, beside the settings and the code, so that the row is one of one run."""
+"""Row values that must not change when a run goes on, like the settings and the code, so that its row is valid."""
 
 
 Saved = tuple[dict[str, Any], Any]
-"""What a process left of its run: how far it came, and this worker's snapshot."""
+"""What an earlier process saved of its run: its progress, and this worker's snapshot."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Checkpoints:
     """Where runs keep their checkpoints.
 
     Args:
-        folder: of all runs; each makes one of its own in it.
+        folder: the folder of all runs; each run makes its own folder in it.
         every_s: seconds between two checkpoints of a run.
-        code: names the source behind a run with this optimizer.
+        code: gives the version of the code behind a run with an optimizer of this name.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Checkpoints:
     code: Callable[[str], str]
 
     def of(self, spec: RunSpec, group: Group) -> Checkpoint:
-        """That of one run."""
+        """The checkpoint of one run."""
         settings = json.dumps(spec.flat(), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         name = re.sub(r"[^\w=,.-]+", "-", f"{spec.optimizer}-{spec.data.dataset}-seed{spec.seed}-{digest}")
@@ -65,7 +65,7 @@ class Checkpoints:
 
 
 class Checkpoint:
-    """What one run keeps; made alike by each of its workers, which call :meth:`load` and :meth:`save` together."""
+    """The checkpoint of one run; each of its workers makes one, and all call :meth:`load` and :meth:`save` together."""
 
     def __init__(self, folder: Path, every_s: float, group: Group, identity: Mapping[str, Any], of_stage: bool = False):
         self.folder, self.of_stage = folder, of_stage
@@ -74,7 +74,7 @@ class Checkpoint:
         self._lock = FileLock(folder / "lock", timeout=0)
 
     def for_stage(self, spec: RunSpec) -> Checkpoint:
-        """That of a stage of the run's warm start, which worker 0 trains alone; its end is kept too."""
+        """The checkpoint of a warm-start stage, which worker 0 trains alone; the end of the stage is saved too."""
         identity = {**self._identity, "spec": json.dumps(spec.flat(), sort_keys=True)}
         folder = self.folder / f"warm-start-{spec.model.layers}"
         return Checkpoint(folder, self._every_s, Group(), identity, of_stage=True)
@@ -85,11 +85,11 @@ class Checkpoint:
         return time.monotonic() >= self._next
 
     def load(self, facts: Row) -> Saved | None:
-        """How far the run came, as it was given to :meth:`save`, and this worker's snapshot; None for a new run.
+        """The progress that was given to :meth:`save`, and this worker's snapshot; None for a new run.
 
-        The folder is this run's alone from here to :meth:`release`. Raises :class:`UserError`, on every worker, where
-        it is another process's, cannot be written or read, or has a run that is another one by ``facts``, the row
-        values known by now.
+        The folder is locked for this run until :meth:`release`. Raises :class:`UserError`, on every worker, if another
+        process has locked it, if it cannot be written or read, or if ``facts``, the row values known so far, show that
+        it holds another run.
         """
         self._identity |= {name: facts.get(name) for name in SAME}
         found, problem = self._group.broadcast(self._attempt(self._read) if self._group.rank == 0 else None)
@@ -102,7 +102,7 @@ class Checkpoint:
         return (found, snapshot) if found else None
 
     def save(self, progress: Mapping[str, Any], snapshot: Any) -> str | None:
-        """Keep the run as it is after the iteration that ``progress`` names; in words why not, where that failed."""
+        """Save the run after the iteration that ``progress`` names; return the reason if that failed, else None."""
         place = self.folder / str(progress["iteration"])
         _, problem = self._attempt(lambda: self._write(place / self._file, snapshot))
         problem = next(filter(None, self._group.gather(problem)), None)
@@ -117,12 +117,12 @@ class Checkpoint:
         return problem
 
     def discard(self) -> None:
-        """The run has its result: remove what it kept."""
+        """Remove the checkpoint of a run that has its result."""
         if self._group.rank == 0 and self._lock.is_locked:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def release(self) -> None:
-        """Leave the folder to whoever goes on with the run; one without a checkpoint is removed."""
+        """Unlock the folder for the process that goes on with the run; remove it if it holds no checkpoint."""
         if self._lock.is_locked:
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
@@ -162,7 +162,7 @@ class Checkpoint:
             os.fsync(file.fileno())
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[Any, str | None]:
-        """What ``action`` gives, and in words what was wrong: the workers have to hear of it together."""
+        """The result of ``action`` and the text of its error, if any: the workers raise the error together."""
         try:
             return action(), None
         except UserError as error:

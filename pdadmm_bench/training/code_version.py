@@ -1,7 +1,7 @@
-"""The version of the code that makes the numbers of a run: a hash of the source of every module that can change them.
+"""The code version of a run: a hash of the source of every module that can change its numbers.
 
-These are the runner, the data layer and the run's own optimizer with whatever they import, but not another optimizer,
-nor the command line, tracking and reports.
+These modules are the runner, the data layer and the run's own optimizer, with all that they import. Other optimizers,
+the command line, tracking and reports are not among them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ LEFT_OUT = {
     "pdadmm_bench.optim",
     "pdadmm_bench.training.observer",
 }  # fmt: skip
-"""They tell of a run, find its files or verify them, and compute nothing in it."""
+"""Modules that report a run, or find or verify its files, and compute nothing in it."""
 
 
 def code_version(optimizer: str) -> str:
-    """Hash of the source as it is now on disk that can change the numbers of a run with ``optimizer``."""
+    """Hash of the source, as it is on the disk now, that can change the numbers of a run with ``optimizer``."""
     files = code_files(optimizer)
     digests = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(files.items())]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
@@ -53,7 +53,7 @@ def code_files(optimizer: str) -> dict[str, Path]:
 
 
 def source(module: str) -> Path | None:
-    """The file of ``module``; None for a name that is not a module, but an attribute of one."""
+    """The file of ``module``; None for a name that is not a module but an attribute of one."""
     package, *parts = module.split(".")
     place = origin(package)  # of the package alone: finding a submodule would import its parents
     if place is None or (parts and place.name != "__init__.py"):
@@ -64,7 +64,7 @@ def source(module: str) -> Path | None:
 
 @cache
 def _imports(module: str, path: Path) -> list[str]:
-    """Names that may be modules which ``module`` imports, at its top or within a function."""
+    """Names, possibly of modules, that ``module`` imports at its top or within a function."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):

@@ -1,7 +1,7 @@
-"""Runs over several workers: what each of them does, and how the parent process sees, keeps and ends it.
+"""Runs over several workers: the work of each worker, and the part of the parent process.
 
-The parent owns display, tracking and rows. Worker 0 tells it what happens through a pipe and waits until the parent has
-dealt with it, and the other workers wait for worker 0 (:class:`InStep`), so that logging never runs beside a measured
+The parent owns display, tracking and rows. Worker 0 reports each event to it through a pipe and waits until the parent
+has handled the event; the other workers wait for worker 0 (:class:`InStep`). So logging never runs during a measured
 iteration. When a worker fails, the parent still has every step of the run and makes the row from them.
 """
 
@@ -32,11 +32,11 @@ from pdadmm_bench.training.setup import resolve
 def run_in_workers(
     specs: Sequence[RunSpec], output: Output, observers: Callable[[], list[Observer]], keep: Callable[[Row], None]
 ) -> None:
-    """Train every spec over ``gpus`` workers; a failed run becomes a row and the rest go on in fresh workers.
+    """Train every spec over ``gpus`` workers; a failed run becomes a row, and new workers train the rest.
 
     Args:
         observers: makes the observers of one run.
-        keep: is given every row as soon as it is complete.
+        keep: called with every row as soon as it is complete.
     """
     device = resolve(specs[0]).device
     pending = list(specs)
@@ -58,15 +58,15 @@ def run_in_workers(
 
 
 def checkpoints_of(output: Output) -> Checkpoints | None:
-    """Where the runs of an invocation keep theirs, if they are to."""
+    """The checkpoints of the runs of an invocation; None where the user asked for none."""
     return Checkpoints(output.checkpoint, output.checkpoint_every, code_version) if output.checkpoint else None
 
 
 def _work(specs: list[RunSpec], output: Output, device: torch.device) -> None:
-    """One worker: runs every spec, worker 0 tells the parent what happens."""
+    """Run every spec as one worker; worker 0 reports to the parent."""
     problem = None
-    if os.environ["RANK"] == "0":  # before it joins: the others wait longer for that than for an exchange
-        quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has said it already)
+    if os.environ["RANK"] == "0":  # before joined(): the others wait longer there than in an exchange
+        quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has reported it already)
         problem = load_problem(
             specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
         )
@@ -75,7 +75,7 @@ def _work(specs: list[RunSpec], output: Output, device: torch.device) -> None:
         for spec in specs:
             result = train(spec, problem, [observer], group=group, checkpoints=checkpoints_of(output), device=device)
             if result.row["status"] == "oom":
-                raise MemoryError(result.row["status_reason"]) from result.error  # which tells of this worker's memory
+                raise MemoryError(result.row["status_reason"]) from result.error  # its text has this worker's memory
             if result.error is not None:
                 raise result.error
             if result.row["status"] == "interrupted":
@@ -83,9 +83,10 @@ def _work(specs: list[RunSpec], output: Output, device: torch.device) -> None:
 
 
 class InStep(Observer):
-    """Worker 0's observers, for which every other worker waits, however long they take; those have one without any.
+    """Worker 0's observers, for which every other worker waits, however long they take.
 
-    So a slow store is neither a part of the next iteration, where the others would wait for worker 0, nor a stall.
+    The other workers have an ``InStep`` without observers. So a slow store neither lengthens the next iteration nor
+    counts as a stalled exchange.
     """
 
     def __init__(self, observers: Sequence[Observer], group: Group):
@@ -97,7 +98,7 @@ class InStep(Observer):
         self._group.follow()
 
     def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
-        for observer in self._observers:  # the others wait already, for the end of the warm start
+        for observer in self._observers:  # the other workers already wait for the end of the warm start
             observer.on_warm_start_step(layers, step)
 
     def stepped(self, step: Mapping[str, float]) -> None:
@@ -106,7 +107,7 @@ class InStep(Observer):
         self._group.follow()
 
     def on_message(self, text: str) -> None:
-        for observer in self._observers:  # seldom, and soon done
+        for observer in self._observers:  # messages are rare and short, so nobody waits
             observer.on_message(text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
@@ -117,21 +118,21 @@ class InStep(Observer):
 
 
 class _FromWorker(Relay):
-    """Worker 0's observer, for those of the parent process."""
+    """Worker 0's observer, which passes everything on to those of the parent process."""
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        """Pass on the row, unless the run failed: that may be the consequence of another worker's end."""
+        """Pass on the row, unless the run crashed: another worker's end may have caused that."""
         if not status_of(row).crashed:
-            self.tell("finished", row, wait=row["status"] != "interrupted")  # then this process has no time to wait
+            self.tell("finished", row, wait=row["status"] != "interrupted")  # an interrupted worker has no time to wait
 
 
 class _Runs:
-    """The parent's end: the runs that worker 0 tells of, one after the other."""
+    """The parent's side: the runs that worker 0 reports, one after the other."""
 
     def __init__(self, specs: Sequence[RunSpec], observers: Callable[[], list[Observer]], keep: Callable[[Row], None]):
         self._specs, self._make_observers, self._keep = specs, observers, keep
         self.rows: list[Row] = []
-        """Those of the runs that are over."""
+        """The rows of the runs that are over."""
         self._current = self._next()
 
     @property
@@ -140,7 +141,7 @@ class _Runs:
         return bool(self.rows) and self.rows[-1]["status"] == "interrupted"
 
     def handle(self, event: str, content: Sequence[Any]) -> None:
-        """Deal with what worker 0 tells."""
+        """Handle an event that worker 0 reports."""
         assert self._current is not None
         self._current.handle(event, content)
         if self._current.row is not None:

@@ -1,7 +1,7 @@
-"""The loop of a run: iterations on the clock, evaluation and logging off it, and when it ends.
+"""The loop of a run: iterations on the clock, evaluation and logging off the clock, and the end of the run.
 
-Every worker goes through the same loop. What one of them has to say about an iteration is gathered on all of them, so
-that all decide the same.
+Every worker goes through the same loop. The values of each worker for an iteration are gathered on all workers, so that
+all make the same decisions.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pdadmm_bench.training.worker import Worker
 
 
 class Loop:
-    """The iterations of one run, as one of its workers goes through them.
+    """The iterations of one run in one of its workers.
 
     Args:
-        observers: are told of every step; those of worker 0.
-        checkpoint: where the run is kept while it goes on, if it is to be.
+        observers: called with every step; only worker 0 has any.
+        checkpoint: where the run is saved while it goes on, if the user asked for it.
     """
 
     def __init__(self, worker: Worker, observers: Sequence[Observer], checkpoint: Checkpoint | None = None):
@@ -35,17 +35,17 @@ class Loop:
         self.iterations: list[list[WorkerIteration]] = []
         """What every worker did in each iteration."""
         self.first_step_s = 0.0
-        """Seconds of the first step of all, outside the training clock: what tracing and compiling add is in it."""
+        """Seconds of the first warm-up step, outside the training clock; tracing and compiling are included."""
         self.saved: Saved | None = None
-        """What a process before this one left of the run, until the run goes on from there."""
+        """What an earlier process saved of the run; None again once the run goes on from there."""
         self._checkpoint_due = self._interrupted = False
-        """Whether it is time for a checkpoint (worker 0 says when), and whether a worker was asked to stop."""
+        """Whether it is time for a checkpoint (worker 0 decides), and whether a worker was asked to stop."""
 
     def train(self, initial: Sequence[mlp.Layer], warm_start_s: float = 0.0) -> None:
         """Train from the block's starting weights to the last iteration; raises :class:`Stop` for an earlier end.
 
         Args:
-            warm_start_s: training seconds that were spent before.
+            warm_start_s: training seconds of the warm start.
         """
         worker, last = self._worker, self._worker.spec.iterations
         initial = worker.on_device(initial)
@@ -56,7 +56,7 @@ class Loop:
             if self.saved:
                 self._continue(*self.saved)
                 self.saved = None
-                memory.reset_peak()  # the copy that was read is no part of training
+                memory.reset_peak()  # the copy that was read does not belong to training
             else:
                 self._observe({"iteration": 0, "train_seconds": warm_start_s, **worker.evaluate(links)})
             for iteration in range(len(self.history), last + 1):
@@ -66,7 +66,7 @@ class Loop:
                 self._keep_and_stop(done=iteration == last)
 
     def _iterate(self, iteration: int, links: Links) -> Step:
-        """One iteration on the clock, then what every worker has to say about it."""
+        """Make one iteration on the clock, then gather the values of every worker."""
         worker, spec = self._worker, self._worker.spec
         mine = worker.timed_step()
         with worker.clock.measure("evaluate"):
@@ -96,7 +96,7 @@ class Loop:
                 observer.stepped(step)
 
     def _keep_and_stop(self, done: bool) -> None:
-        """Make a checkpoint where one is due; raise :class:`Stop` where the user asked for the end."""
+        """Make a checkpoint if one is due; raise :class:`Stop` if the user stopped the run."""
         checkpoint, kept = self._checkpoint, ""
         if checkpoint and (self._checkpoint_due or self._interrupted or (done and checkpoint.of_stage)):
             kept = self._save(checkpoint)
@@ -104,7 +104,7 @@ class Loop:
             raise Stop("interrupted", f"stopped by the user{kept}")
 
     def _save(self, checkpoint: Checkpoint) -> str:
-        """Make a checkpoint and return the end of a sentence about it; a disk that filled up costs no training."""
+        """Make a checkpoint and return the end of a sentence about it; a full disk does not stop the training."""
         worker = self._worker
         with worker.clock.measure("checkpoint"):
             progress = {
@@ -121,7 +121,7 @@ class Loop:
         return f"; iteration {self.history[-1]['iteration']} is kept in {checkpoint.folder}"
 
     def _continue(self, progress: Mapping[str, Any], snapshot: Any) -> None:
-        """Be where the process before was when it made the checkpoint."""
+        """Restore the state of the earlier process at its checkpoint."""
         worker = self._worker
         worker.optimizer.restore(worker.state, snapshot)
         self.iterations = [[WorkerIteration(**one) for one in workers] for workers in progress["work"]]
@@ -131,7 +131,7 @@ class Loop:
 
 
 def check(step: Step, target: float | None, time_limit: float | None) -> None:
-    """Raise :class:`Stop` when a run should end after ``step``; every worker decides the same."""
+    """Raise :class:`Stop` when a run should end after ``step``; every worker makes the same decision."""
     bad = [name for name, value in step.items() if not np.isfinite(value) and name not in ("loss_val", "loss_test")]
     if bad:
         raise Stop("diverged", f"{', '.join(bad)} not finite at iteration {step['iteration']}")

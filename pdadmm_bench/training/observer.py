@@ -1,4 +1,4 @@
-"""What happens in a run, as those who watch it are told: a progress bar, a tracker, the pipe to another process."""
+"""The observer of a run: a progress bar, a tracker, or the pipe to another process, called at each event."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pdadmm_bench.core.spec import RunSpec
 
 
 class Observer(Protocol):
-    """Told what happens, outside the measured time. A class that inherits defines only the methods that it needs."""
+    """Called at each event of a run, outside the measured time. A subclass defines only the methods that it needs."""
 
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
-        """Training is about to start; ``facts`` are the row values known by now."""
+        """Training is about to start; ``facts`` are the row values known so far."""
         return
 
     def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
@@ -25,7 +25,7 @@ class Observer(Protocol):
         return
 
     def on_message(self, text: str) -> None:
-        """Something happened beside training that a user should know of; a warning begins with ``warning: ``."""
+        """A message for the user about something beside training; a warning begins with ``warning: ``."""
         return
 
     def attach(self, name: str, text: str) -> None:

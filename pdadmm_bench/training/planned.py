@@ -1,4 +1,4 @@
-"""From the options of ``run`` to the runs they ask for."""
+"""The plan of ``run``: from its options to the runs that they ask for."""
 
 from __future__ import annotations
 

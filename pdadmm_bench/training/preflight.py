@@ -1,4 +1,4 @@
-"""What can be said of runs before anything is started: what is wrong with them, and what to know of their numbers."""
+"""Checks of runs before anything is started: errors, and cautions about their numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pdadmm_bench.training.setup import check_device, resolve
 
 
 def check(specs: Sequence[RunSpec]) -> None:
-    """Raise :class:`UserError` for what the workers would find out only after they were started."""
+    """Raise :class:`UserError` for errors that the workers would otherwise find only after their start."""
     for spec in specs:
         resolved = resolve(spec)
         check_device(spec, resolved.device)
@@ -25,7 +25,7 @@ def check(specs: Sequence[RunSpec]) -> None:
 
 
 def cautions(specs: Sequence[RunSpec]) -> list[str]:
-    """What a user should read before quoting a number of these runs."""
+    """The cautions that a user should read before quoting a number of these runs."""
     first, device = specs[0], resolve(specs[0]).device
     texts = {f"{spec.optimizer}: {text}" for spec in specs for text in resolve(spec).optimizer.cautions()}
     if first.gpus > 1 and first.device == "auto" and device.type == "cpu":

@@ -1,7 +1,7 @@
-"""A run in another process: the observer there passes on what happens, and this process tells its own observers.
+"""The relay of a run in another process: an observer there passes each event on to the observers of this process.
 
-The process that trains waits until the other one has dealt with what it was told, so that logging never runs beside a
-measured iteration.
+The process that trains waits until this process has handled the event, so that logging never runs during a measured
+iteration.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pdadmm_bench.training.row import Step, results_from
 
 
 class Relay(Observer):
-    """The observer of a run in this process, for those of the ``parent`` process.
+    """The observer of a run in this process, which passes each event on to the ``parent`` process.
 
     Args:
-        every: seconds between two messages about steps; those in between are kept and passed on together.
+        every: seconds between two messages about steps; steps in between are kept and passed on together.
     """
 
     def __init__(self, parent: Connection, every: float = 0.0):
@@ -30,7 +30,7 @@ class Relay(Observer):
         self._next = 0.0
 
     def tell(self, event: str, *content: Any, wait: bool = True) -> None:
-        """Tell the parent, and ``wait`` until it has dealt with it."""
+        """Send the event to the parent, and ``wait`` until the parent has handled it."""
         self._parent.send((event, content))
         if wait:
             self._parent.recv()
@@ -40,18 +40,18 @@ class Relay(Observer):
         self.tell("started", dict(facts))
 
     def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
-        """Pass on how far the warm start is, when it is time to."""
+        """Pass on the step of the warm start, if a message is due."""
         if self._due():
             self.tell("on_warm_start_step", layers, dict(step))
 
     def stepped(self, step: Mapping[str, float]) -> None:
-        """Keep the step until it is time to pass some on."""
+        """Keep the step until a message is due."""
         self._steps.append(dict(step))
         if self._due():
             self._flush()
 
     def on_message(self, text: str) -> None:
-        """Pass it on."""
+        """Pass on the message."""
         self.tell("on_message", text)
 
     def attach(self, name: str, text: str) -> None:
@@ -59,7 +59,7 @@ class Relay(Observer):
         self.tell("attach", name, text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        """Pass on the steps that are left, and the row."""
+        """Pass on the remaining steps and the row."""
         self._flush()
         self.tell("finished", row)
 
@@ -77,10 +77,10 @@ class Relay(Observer):
 
 
 class RelayedRun:
-    """One run as the :class:`Relay` of another process tells of it.
+    """One run that the :class:`Relay` of another process reports.
 
     Args:
-        spec: what is run.
+        spec: the settings of the run.
         make_observers: makes the observers of the run; called when it has started.
     """
 
@@ -95,7 +95,7 @@ class RelayedRun:
         self._make_observers = make_observers
 
     def handle(self, event: str, content: Sequence[Any]) -> None:
-        """Tell the observers of what :meth:`Relay.tell` was told."""
+        """Pass an event of :meth:`Relay.tell` on to the observers."""
         if event == "started":
             (self.facts,) = content
             self.observers = self._make_observers()
@@ -115,7 +115,7 @@ class RelayedRun:
                 getattr(observer, event)(*content)
 
     def fail(self, status: str, reason: str, attachments: Mapping[str, str] | None = None) -> Row:
-        """The row of a run that the other process could not finish, from the steps that it told of."""
+        """The row of a run that the other process could not finish, made from the steps that it reported."""
         if self.facts is None:
             self.handle("started", [first_values(self.spec)])
         results = results_from(self.history, self.spec.target, {})

@@ -1,4 +1,4 @@
-"""A run as row values: what is known before training, what its iterations gave, and how it ended."""
+"""The row values of a run: those known before training, those from its iterations, and its status."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.training.setup import ResolvedRun
 
 Step = dict[str, float]
-"""What one iteration gave: ``iteration``, ``iteration_seconds``, ``train_seconds`` (cumulative), the optimizer's report
-summed over layers, and on evaluated iterations ``acc_*`` and ``loss_*`` of train, val and test."""
+"""The values of one iteration: ``iteration``, ``iteration_seconds``, ``train_seconds`` (cumulative), the report of the
+optimizer summed over layers, and on evaluated iterations ``acc_*`` and ``loss_*`` of train, val and test."""
 
 NEAR_BEST = 0.99
-"""Share of a run's best validation accuracy that ``time_to_near_best_s`` is the training seconds to."""
+"""``time_to_near_best_s`` is the training seconds to this share of the run's best validation accuracy."""
 PARTS = ("train", "val", "test")
 TIMES = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
 
 
 def results_from(history: Sequence[Step], target: float | None, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Row values that the steps of a run give, however far it came; ``seconds`` are the clock's accumulators."""
+    """Row values from the steps of a run, complete or not; ``seconds`` are the clock's accumulators."""
     steps = [step for step in history if step["iteration"] > 0]
     evaluated = [step for step in steps if "acc_val" in step]
     best = max(evaluated, key=lambda step: step["acc_val"], default={})
@@ -59,7 +59,7 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
 
 @dataclass(frozen=True)
 class WorkerIteration:
-    """One worker's iteration: its length, the part of it spent waiting, and the bytes it moved."""
+    """One worker's iteration: its seconds, the seconds of it spent waiting, and the bytes sent and received."""
 
     seconds: float
     exposed_s: float = 0.0
@@ -70,11 +70,11 @@ class WorkerIteration:
 def summarise_iterations(
     workers: Sequence[Mapping[str, Any]], iterations: Sequence[Sequence[WorkerIteration]]
 ) -> dict[str, Any]:
-    """Row values from what each worker is (:meth:`~.worker.Worker.facts`) and what it did in every iteration.
+    """Row values from the facts of each worker (:meth:`~.worker.Worker.facts`) and from its iterations.
 
-    Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, done
-    before the slowest worker; ``overlapped_s``, the part of its transfers (bytes at the measured link rate) that hid
-    behind computing; bytes sent and received.
+    Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, waiting
+    for the slowest worker at the end; ``overlapped_s``, the part of its transfers (bytes at the measured link rate)
+    that overlapped with computing; bytes sent and received.
     """
     details = []
     for rank, worker in enumerate(workers):
@@ -111,7 +111,7 @@ def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:
     """Row values that are known before training.
 
     Args:
-        problem: any worker's part of it.
+        problem: the problem, or any worker's part of it.
     """
     spec, optimizer = resolved.spec, resolved.optimizer
     assert resolved.shape is not None and resolved.layout is not None

@@ -1,6 +1,6 @@
-"""One training run: resolve it, warm it up, train it, and turn how it ended into a result row.
+"""One training run: resolve it, warm it up, train it, and make its result row.
 
-Training, evaluation and logging are timed apart (:mod:`.worker`, :mod:`.loop`). What goes wrong in training never
+Training, evaluation and logging are timed separately (:mod:`.worker`, :mod:`.loop`). A failure of training never
 raises: it is the row's ``status``.
 """
 
@@ -40,7 +40,7 @@ class Result:
     row: Row
     history: list[Step]
     layers: list[mlp.Layer] = field(default_factory=list)
-    """Those of this worker's block."""
+    """The trained layers of this worker's block."""
     error: BaseException | None = None
 
 
@@ -55,12 +55,12 @@ def run(
 ) -> Result:
     """Train once, as one worker of ``group`` (default: alone).
 
-    Only worker 0 needs the ``problem``, and only its observers are told. What goes wrong in training never raises: it
-    is the row's ``status``, with the exception in ``Result.error``. With ``checkpoints`` a run that did not come to its
-    end goes on where the last one was made, and observers are told of its earlier iterations again.
+    Only worker 0 needs the ``problem``, and only its observers are called. A failure of training never raises: it is
+    the row's ``status``, with the exception in ``Result.error``. With ``checkpoints`` a run that did not finish goes on
+    from its last checkpoint, and observers get its earlier iterations again.
 
     Args:
-        device: where that was decided before, for the whole command.
+        device: the device, if it was already decided for the whole command.
     """
     group = group or Group()
     checkpoint = checkpoints.of(spec, group) if checkpoints else None
@@ -73,7 +73,7 @@ def time_iterations(
 ) -> dict[str, Any] | None:
     """Only the time, traffic and memory of some iterations, without evaluation: ``time_*``, ``dist_*``, ``memory_*``.
 
-    On worker 0, the others get None.
+    Worker 0 gets the values; the others get None.
     """
     worker = join(spec, problem, group, device=device)
     memory.reset_peak()
@@ -92,11 +92,11 @@ def time_iterations(
 
 
 class _Run:
-    """The course of one run in one worker.
+    """One run in one worker.
 
     Args:
-        problem: the whole of it on worker 0, where a warm start needs that.
-        start: the starting weights of the block, where they are not drawn.
+        problem: the whole problem on worker 0, if a warm start needs it.
+        start: the starting weights of the block, if they are not drawn.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class _Run:
         self._loop = Loop(worker, observers, checkpoint)
         self._warm_start_s = 0.0
         self._continued_from: int | None = None
-        """The last iteration of the process before, where this one goes on with its run."""
+        """The iteration of the checkpoint from which this process goes on, if it does."""
 
     def execute(self) -> Result:
         status, reason = "ok", None
@@ -134,7 +134,7 @@ class _Run:
         return Result(row, self._loop.history, self._worker.layers(), error)
 
     def _train(self, facts: Row) -> None:
-        """From the starting weights to the end; ``facts`` learn the digest of these weights."""
+        """Train from the starting weights to the end; add the digest of these weights to ``facts``."""
         initial = self._initial_layers()
         digests = [digest for block in self._group.gather(mlp.digest(initial)) for digest in block]
         facts["weights_initial_sha256"] = mlp.combine(digests)
@@ -149,7 +149,7 @@ class _Run:
             self._loop.train(initial, self._warm_start_s)
 
     def _initial_layers(self) -> Sequence[mlp.Layer]:
-        """What this worker begins with before any training; a warm start's first network is all at worker 0."""
+        """This worker's weights before any training; worker 0 has the whole first network of a warm start."""
         if self._start is not None:
             return self._start
         if not self._spec.stages():
@@ -157,7 +157,7 @@ class _Run:
         return first_layers(self._worker.resolved) if self._group.rank == 0 else []
 
     def _saved(self, facts: Row) -> Saved | None:
-        """What a process before this one left of this run, if it did."""
+        """What an earlier process saved of this run, if any."""
         saved = self._checkpoint.load(facts) if self._checkpoint else None
         if saved and self._checkpoint:
             self._continued_from = int(saved[0]["iteration"])
@@ -167,7 +167,7 @@ class _Run:
         return saved
 
     def _warm_start(self) -> list[mlp.Layer]:
-        """This worker's starting weights after worker 0 trained the shallower networks, the others waiting."""
+        """This worker's starting weights; worker 0 trains the shallower networks while the others wait."""
         trained = None
         if self._group.rank == 0:
             trained = train_stages(self._worker.resolved, self._observers, self._train_stage)
@@ -191,7 +191,7 @@ class _Run:
         return stage.row, stage.layers
 
     def _results(self, error: BaseException | None) -> dict[str, Any]:
-        """Row values of what was done; of the workers too where they are still there to be asked."""
+        """Row values from the iterations, and without an ``error`` also from all workers."""
         results = results_from(self._loop.history, self._spec.target, self._worker.clock.seconds)
         if error is None and self._worker.state is not None:
             results |= summarise_iterations(self._group.gather(self._worker.facts()), self._loop.iterations)

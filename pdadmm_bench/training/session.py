@@ -1,4 +1,4 @@
-"""Runs on one dataset, one after the other, with display and tracking around them; every row is kept."""
+"""A session: runs on one dataset, one after the other, with their display, tracking and rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pdadmm_bench.training.setup import resolve
 
 
 class SessionView(Observer, Protocol):
-    """What shows a session to a user: an observer of every run, and a context manager around all of them."""
+    """The display of a session: an observer of every run, and a context manager around all of them."""
 
     def __enter__(self) -> SessionView: ...
 
@@ -51,7 +51,7 @@ class SessionView(Observer, Protocol):
 
 
 class RunTracker(Protocol):
-    """What keeps the runs of a session elsewhere, such as MLflow."""
+    """Records the runs of a session elsewhere, such as in MLflow."""
 
     def observer(self) -> Observer:
         """The observer of one more run."""
@@ -73,7 +73,7 @@ def train_specs(specs: Sequence[RunSpec], output: Output, view: SessionView, tra
     """Train every spec; returns the exit code: 0, 1 when a run failed, 130 after Ctrl-C.
 
     One worker trains in this process, several in processes of their own; under a launcher such as torchrun this process
-    is one of the workers. What can be known to be wrong is raised as :class:`UserError` before the first run.
+    is one of the workers. Errors that can be known before the first run are raised as :class:`UserError`.
     """
     world = check_world(specs[0].gpus) if launched() else None
     if world:
@@ -123,19 +123,19 @@ class Session(Observer):
     rows: dict[str, Row] = field(default_factory=dict)
 
     def observers(self) -> list[Observer]:
-        """Those of one more run."""
+        """The observers of one more run."""
         return [self, self.view, self.tracker.observer()]
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        """Write the row before anybody else sees it: a second Ctrl-C, while the store is written, cannot lose it."""
+        """Write the row before the tracker does its work, so that a second Ctrl-C during that cannot lose the row."""
         if self.output.json_file:
             path = histories.beside_rows(self.output.json_file, row["run_id"])
             histories.keep(path, row["run_id"], history, self.view.warn)
-        with contextlib.suppress(UserError):  # told by keep
+        with contextlib.suppress(UserError):  # keep() reports it
             self._write(row)
 
     def keep(self, row: Row) -> None:
-        """Write the rows; a disk that filled up meanwhile costs no training, and the row goes to stderr instead."""
+        """Write the rows. A full disk does not stop the training: the row is then printed to stderr."""
         try:
             self._write(row)
         except UserError as error:
@@ -156,7 +156,7 @@ class Session(Observer):
 def _session(
     specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking
 ) -> Iterator[tuple[Session, Problem]]:
-    """Everything around the runs: checks and data first, then display and tracking, at the end the table."""
+    """Everything around the runs: checks and data first, then display and tracking, and the table at the end."""
     for text in cautions(specs):
         view.warn(text)
     if output.json_file:
@@ -169,7 +169,7 @@ def _session(
     opened = tracking.open(name, config, output, view)
     with view, opened as tracker:
         session = Session(view, tracker, output)
-        if output.json_file:  # not before: rows of an earlier run outlive a run that cannot start
+        if output.json_file:  # only now, so that a run that cannot start deletes no earlier rows
             write_rows(output.json_file, [])
             histories.forget(output.json_file)
         yield session, problem

@@ -1,4 +1,4 @@
-"""A run resolved: device, threads, optimizer and layout, decided once on worker 0 and handed to all workers."""
+"""The resolved run: device, threads, optimizer and layout, decided once on worker 0 and sent to all workers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pdadmm_bench.parallel.layout import Layout, ProblemShape, layout_of
 
 @dataclass(frozen=True)
 class ResolvedRun:
-    """A spec with everything decided that it leaves open."""
+    """A spec, and the decisions that it leaves open."""
 
     spec: RunSpec
     device: torch.device
-    """The kind of device; a worker's own one is the current device of its process."""
+    """The kind of device; a worker uses the current device of its process."""
     threads: int
     """CPU threads of each worker."""
     optimizer: Optimizer[Any]
-    """With preset and ``set`` applied; it holds no state."""
+    """The optimizer with preset and ``set`` applied; it holds no state."""
     shape: ProblemShape | None
     """None as long as the data are not known."""
     layout: Layout | None
@@ -55,8 +55,8 @@ def resolve(
 
     Args:
         shape: of the problem, where it is known; the layout, and whether compiling pays, depend on it.
-        device: where that was decided before, for the whole command.
-        workers: how many there are, where that is not ``spec.gpus``.
+        device: the device, if it was already decided for the whole command.
+        workers: the number of workers, if it is not ``spec.gpus``.
 
     Raises :class:`UserError` for a name, hyperparameter, device or partition that is not possible.
     """
@@ -89,7 +89,7 @@ def choose_device(wanted: str, workers: int = 1) -> torch.device:
 
 
 def check_device(spec: RunSpec, device: torch.device) -> None:
-    """Raise :class:`UserError` for what the spec asks of a device that ``device`` cannot do."""
+    """Raise :class:`UserError` if the spec asks for something that ``device`` cannot do."""
     if spec.cuda_graphs and device.type != "cuda":
         raise UserError("--cuda-graphs needs a CUDA device; this run is on a CPU")
     if spec.precision == "tf32" and device.type != "cuda":

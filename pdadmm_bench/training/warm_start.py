@@ -1,6 +1,6 @@
 """The warm start: shallower networks are trained first, by worker 0 alone, and each is deepened into the next one.
 
-Each stage has the same hyperparameters as the run, and its training seconds are charged to the run.
+Each stage has the same hyperparameters as the run, and its training seconds are added to those of the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pdadmm_bench.training.setup import ResolvedRun
 
 @dataclass(frozen=True)
 class Trained:
-    """What the stages came to, or how one of them ended the run."""
+    """The result of the stages, or the status with which one of them ended the run."""
 
     status: str
     """``ok``, or the status of the run."""
@@ -34,7 +34,7 @@ class Trained:
 
 
 TrainStage = Callable[[RunSpec, Sequence[mlp.Layer], Sequence[Observer]], tuple[Row, Sequence[mlp.Layer]]]
-"""Trains one stage from starting weights; its row and its trained layers."""
+"""Trains one stage from starting weights; returns its row and its trained layers."""
 
 
 def first_layers(resolved: ResolvedRun) -> list[mlp.Layer]:
@@ -75,7 +75,7 @@ def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: Tr
 
 
 class StageObserver(Observer):
-    """Tells the observer of a run about one stage of its warm start."""
+    """Passes the events of one warm-start stage on to the observer of the run."""
 
     def __init__(self, observer: Observer, layers: int):
         self._observer, self._layers = observer, layers

@@ -1,8 +1,8 @@
-"""A worker: what one process of a run holds, and one iteration of it on the clock.
+"""A worker: one process of a run, its data, and its iterations on the clock.
 
 Only ``optimizer.step`` is on the training clock; the device is synchronised before each reading. Warm-up steps run
-before on a throw-away state, so that the first measured iteration does not pay for allocating, loading kernels or
-filling caches.
+first, on a temporary state, so that the first measured iteration does not include allocation, loading of kernels or
+filling of caches.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Worker:
         group: all workers of the run.
         now: a monotonic time source in seconds.
 
-    Raises :class:`~pdadmm_bench.core.errors.UserError` for what the device cannot do.
+    Raises :class:`~pdadmm_bench.core.errors.UserError` if the spec asks for something that the device cannot do.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Worker:
         self._step: Callable[[], None] = lambda: None
 
     def claim_torch(self) -> None:
-        """Put torch's global switches where this run wants them; another one in this process may have moved them."""
+        """Set torch's global switches for this run; an earlier run in this process may have changed them."""
         torch.set_num_threads(self.resolved.threads)
         torch.backends.cuda.matmul.allow_tf32 = self.spec.precision == "tf32"
 
@@ -87,7 +87,7 @@ class Worker:
         self._step = replayed or partial(self.optimizer.step, self.state)
 
     def step(self) -> None:
-        """One iteration, replayed from a CUDA graph where the run asks for that."""
+        """One iteration, replayed from a CUDA graph if the run asks for it."""
         self._step()
 
     def timed_step(self) -> WorkerIteration:
@@ -98,7 +98,7 @@ class Worker:
         return WorkerIteration(seconds=self.clock.last, **self.traffic.take())
 
     def warm_up(self, initial: Sequence[mlp.Layer]) -> float:
-        """Make some iterations of a state that is thrown away; seconds of the first, which pays for tracing."""
+        """Make some iterations on a temporary state; return the seconds of the first, which includes tracing."""
         first_s = 0.0
         with self.links() as links:
             state = self.optimizer.init(self.problem, initial, self.block, links)
@@ -131,7 +131,7 @@ class Worker:
 
     @contextmanager
     def links(self) -> Iterator[Links]:
-        """The neighbours of this worker's block; nothing is on its way any more when the block of code ends well."""
+        """The neighbours of this worker's layers; at a normal end of the context, every transfer is complete."""
         wire = self.optimizer.wire(self.spec.wire)
         if not isinstance(self.group, Workers) or self.group.size == 1:
             yield Links(wire=wire)
@@ -152,7 +152,7 @@ class Worker:
         close(left, right)
 
     def _pipeline(self, network: Backprop, problem: Problem) -> Pipeline:
-        from pdadmm_bench.parallel.pipeline import StagePipeline  # a second's import that only gradient methods need
+        from pdadmm_bench.parallel.pipeline import StagePipeline  # takes a second; only gradient methods need it
 
         assert isinstance(self.group, Workers)
         return StagePipeline(
@@ -166,7 +166,7 @@ class Worker:
         return self.optimizer.layers(self.state) if self.state is not None else []
 
     def facts(self) -> dict[str, Any]:
-        """What the row says of this worker beside its iterations."""
+        """The values of this worker for the row, apart from its iterations."""
         cuda = self.device.type == "cuda"
         return {
             "layers": f"{self.block.start}-{self.block.stop - 1}",
@@ -182,11 +182,11 @@ def join(
     spec: RunSpec, problem: Problem | None, group: Group,
     *, device: torch.device | None = None, now: Callable[[], float] = time.perf_counter,
 ) -> Worker:  # fmt: skip
-    """This process as a worker of ``group``: worker 0 resolves the run and hands it to the others.
+    """This process as a worker of ``group``: worker 0 resolves the run and sends it to the others.
 
     Args:
         problem: needed on worker 0 only.
-        device: where that was decided before, for the whole command.
+        device: the device, if it was already decided for the whole command.
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` as :func:`~pdadmm_bench.training.setup.resolve` does.
     """
