@@ -1,1 +1,1 @@
-"""Everything that measures seconds."""
+"""Measurements and predictions of seconds."""

@@ -23,5 +23,5 @@ def generated_problem(rows: int, features: int, classes: int, seed: int = 0) -> 
 
 
 def generated_name(rows: int, features: int, classes: int) -> str:
-    """What such rows are called in place of a dataset."""
+    """The name of such rows, in place of a dataset's name."""
     return f"generated[rows={rows},features={features},classes={classes}]"

@@ -1,6 +1,6 @@
-"""Work measured in turn: every contender once in each repetition, so that a drifting machine slows all of them alike.
+"""Measurements in turn: each repetition measures every contender once, so that a drifting machine slows all alike.
 
-A repetition goes through the contenders in the opposite order of the one before. Ratios are formed within a repetition.
+Each repetition has the opposite order of the one before. Ratios are formed within a repetition.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pdadmm_bench.timing.stopwatch import timed
 from pdadmm_bench.timing.subject import Subject
 
 SAMPLE_S = 0.1
-"""A measurement repeats work until it takes about this long, after once unmeasured: as in training, where the data of a
-small problem stay in the caches from one iteration to the next."""
+"""A measurement repeats the work until it takes about this long, after one call that is not measured. The caches are
+then as in training, where the data of a small problem stay in them between iterations."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Contender:
     work: Callable[[], None]
     subject: Subject
     count: int = 0
-    """Calls per measurement, found in the first one."""
+    """Calls per measurement; the first measurement sets it."""
 
     def seconds(self) -> float:
         """Seconds of one call, as the mean of ``count``."""
@@ -40,7 +40,7 @@ class Contender:
 
 
 def alternate(contenders: Mapping[str, Contender], repeats: int) -> Iterator[dict[str, float]]:
-    """Seconds per call of every contender, a repetition at a time."""
+    """Seconds per call of every contender, one repetition after the other."""
     names = list(contenders)
     for repeat in range(repeats):
         order = names if repeat % 2 == 0 else names[::-1]

@@ -1,4 +1,4 @@
-"""One run in a process of its own, whose memory nothing else has touched."""
+"""One run in a new process, so that nothing else has used its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pdadmm_bench.core.spec import run_spec
 
 
 class Task(TypedDict):
-    """A run by the flat names of its settings, and the generated problem it is for."""
+    """A run, by the flat names of its settings, and the shape of its generated problem."""
 
     run: dict[str, object]
     rows: int
@@ -20,7 +20,7 @@ class Task(TypedDict):
 
 
 def run_alone(task: Task) -> Row:
-    """The row of the run; raises ``MemoryError`` when the system ended it, ``RuntimeError`` when it broke down."""
+    """The row of the run; raises ``MemoryError`` if the system killed its process, ``RuntimeError`` if that failed."""
     with Child(_train, task) as child:
         answer = child.receive()
     if isinstance(answer, Returned):

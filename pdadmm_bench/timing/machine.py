@@ -1,7 +1,7 @@
-"""This machine's own rates, as the cost model wants them: matrix products, elementwise operations, messages.
+"""Measured rates of this machine for the cost model: matrix products, elementwise operations, messages.
 
-Medians of repeats on sizes like those of the network, each measurement a second or two. Messages go between two
-processes on the loopback through Gloo, so for workers on other machines or on GPUs their link must be given instead.
+A rate is a median of repeats on sizes like those of the network, and takes a second or two. Messages go between two
+processes on the loopback through Gloo. For workers on other machines or on GPUs, the user must give the link's rates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pdadmm_bench.parallel.group import joined
 from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
 
 BUDGET_S = 1.0
-"""Time of one measurement, as far as three repeats fit into it."""
+"""Seconds of one measurement, which has at least three repeats all the same."""
 MIN_REPEATS, MAX_REPEATS = 3, 50
 MAX_PRODUCT_FLOPS = 10**10
 """Rows are cut so that one product stays below this (a fraction of a second on a core)."""
@@ -50,7 +50,7 @@ def measure(
 def product_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
     """Operations per second of float32 matrix products of ``rows`` rows and a ``width`` × ``width`` matrix.
 
-    Both shapes an iteration has are timed: (N, n)·(n, n) and (n, N)·(N, n).
+    Both shapes of an iteration are timed: (N, n)·(n, n) and (n, N)·(N, n).
     """
     rows = max(1, min(rows, MAX_PRODUCT_FLOPS // (2 * width * width)))
     x, weight = (torch.rand(size, width, device=device) for size in (rows, width))
@@ -61,7 +61,7 @@ def product_rate(rows: int, width: int, threads: int, device: str = "cpu", budge
 def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
     """Bytes per second that elementwise operations on (``rows``, ``width``) arrays read and write.
 
-    Timed on the z-, q- and u-update of pdADMM in several layers in turn, where most of an iteration's passes are.
+    The z-, q- and u-update of pdADMM is timed on several layers in turn: it has most of an iteration's passes.
     """
     rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
     layers = [[torch.rand(rows, width, device=device) for _ in range(4)] for _ in range(LAYERS)]
@@ -138,7 +138,7 @@ def _now(device: str) -> float:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """torch with ``count`` threads, and as before afterwards."""
+    """Set torch to ``count`` threads within the block; restore the earlier number at its end."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,9 +1,9 @@
 """The floor of an iteration: its matrix products and nothing else.
 
 One step is recorded product by product, with the tensors it multiplies. The floor multiplies them again, in the same
-order, precision and memory layout, into outputs that exist. Tensors that a product of the step wrote, scratch or state,
-are replaced by copies of the floor's own, reused as the step reuses them. All others are the step's own, and only read.
-So the floor touches as many distinct arrays as the step does, and leaves its state alone.
+order, precision and memory layout, into existing outputs. Tensors that a product of the step wrote, scratch or state,
+are replaced by copies, which the floor reuses as the step reuses the originals. All other tensors are those of the
+step, and are only read. So the floor uses as many distinct arrays as the step does, and does not change its state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FACTORS = {
     aten.mm: 0, aten.bmm: 0,
     aten.addmm: 1, aten.addmm_: 1, aten._addmm_activation: 1, aten.baddbmm: 1, aten.baddbmm_: 1,
 }  # fmt: skip
-"""Operations that multiply matrices, and the place of the first factor; what some add to the product is elementwise."""
+"""Operations that multiply matrices, and the position of the first factor. Some also add, which is elementwise."""
 
 Call = tuple[Tensor, Tensor, Tensor]
 """Left factor, right factor, product."""
@@ -40,7 +40,7 @@ class Product:
     n: int
     dtype: str
     left: str
-    """How a factor lies in memory: rows or columns that are contiguous, or neither ("strided")."""
+    """The memory layout of a factor: rows or columns that are contiguous, or neither ("strided")."""
     right: str
 
     @classmethod
@@ -61,14 +61,14 @@ def _layout(x: Tensor) -> str:
 
 
 class Floor:
-    """The products of one step, to be made again by calling it.
+    """The products of one step; a call computes them again.
 
     Raises ``NotImplementedError`` when the step does arithmetic in bulk that cannot be replayed, such as a convolution.
     """
 
     def __init__(self, step: Callable[[], object]):
         recorder = _ProductRecorder()
-        # Compiled passes have no products, and one that is first met while being watched would stay eager ever after.
+        # Compiled passes have no products. A pass whose first call is recorded would never be compiled afterwards.
         with torch.compiler.set_stance("force_eager"), recorder:
             step()
         self.products = [Product.of(left, right) for left, right, _ in recorder.calls]
@@ -84,11 +84,11 @@ class Floor:
 
     @property
     def flops(self) -> int:
-        """Of one call."""
+        """Operations of one call."""
         return sum(product.flops for product in self.products)
 
     def table(self) -> list[dict[str, Any]]:
-        """Equal products counted together: the fields of :class:`Product`, ``count`` and ``flops`` of all of them."""
+        """One line for all equal products: the fields of :class:`Product`, their ``count``, and ``flops`` in all."""
         counts = Counter(self.products)
         return [{**asdict(p), "count": count, "flops": count * p.flops} for p, count in counts.items()]
 
@@ -112,7 +112,7 @@ class _ProductRecorder(TorchDispatchMode):
 
 
 def _apart(calls: list[Call]) -> list[Call]:
-    """The calls with everything they write replaced, each storage by one copy, wherever it is read or written."""
+    """The calls with a copy of each storage that they write, wherever that storage is read or written."""
     copies = {_address(out): out.untyped_storage().clone() for _, _, out in calls}
 
     def own(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Predictions of the cost model: the strong-scaling table of ``predict``, and the machine that runs are planned for."""
+"""Predictions of the cost model: the strong-scaling table of ``predict``, and the machine for planned runs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pdadmm_bench.report.published import speedups_by_dataset
 from pdadmm_bench.timing import machine as rates
 
 MEASURE_S = 0.1
-"""Time for each rate of this machine that runs are planned with; rates are measured once per power of two of rows."""
+"""Seconds to measure each rate for planned runs; rates are measured once per power of two of rows."""
 MAX_MEASURED_VALUES = 2**22
-"""Values of the arrays that rates are measured on: 16 MiB. In larger arrays a rate is the same and takes longer."""
+"""Largest number of values in the arrays of a measured rate: 16 MiB. Larger arrays take longer and give the same."""
 
 
 def planning_machine(rows: int, width: int, threads: int, device: str) -> Machine:
     """This machine's rates for networks of ``width`` units and about ``rows`` rows, with assumed links.
 
     Args:
-        threads: of each worker.
+        threads: CPU threads of each worker.
         device: ``cpu`` or ``cuda``.
     """
     return _measured(
@@ -44,7 +44,7 @@ def _measured(rows: int, width: int, threads: int, device: str) -> Machine:
 
 @dataclass(frozen=True)
 class MachinePreset:
-    """A machine by data sheet: rates, memory per worker, and where they come from."""
+    """A machine from its data sheet: rates, memory per worker, and where they come from."""
 
     machine: Machine
     memory_bytes: int
@@ -52,7 +52,7 @@ class MachinePreset:
 
 
 ACHIEVED_FLOPS, ACHIEVED_MEMORY = 0.6, 0.75
-"""Assumed share of a GPU's peak that matrix products and elementwise operations reach; no measurement of ours."""
+"""Assumed share of a GPU's peak that matrix products and elementwise operations reach; it was not measured."""
 PRESETS = {
     "k80": MachinePreset(
         Machine(
@@ -122,7 +122,7 @@ class Predicted:
     rows: list[dict[str, Any]]
     machine: Machine
     preset: MachinePreset | None
-    """Of the machine, where it is not this one."""
+    """The preset of the predicted machine; None for this machine."""
 
 
 def run_predict(options: PredictOptions, on_message: Callable[[str], None]) -> Predicted:

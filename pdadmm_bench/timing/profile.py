@@ -1,9 +1,9 @@
-"""Seconds of one iteration beside what it is to be judged by: its matrix products, Adam, the literal reference.
+"""The profile of one iteration: its seconds, compared with its matrix products, Adam and the literal reference.
 
 Everything is measured in one process, in turn. A repetition measures every contender once, in the opposite order of the
-repetition before, and ratios are formed within a repetition, so that a machine whose speed drifts changes numerator and
-denominator alike. What watching costs time (the stop-watch on the parts, the record of allocations) happens in
-iterations of their own.
+repetition before. Ratios are formed within a repetition, so that a machine whose speed drifts changes numerator and
+denominator alike. Measurements that cost time (the stop-watch on the parts, the record of allocations) have iterations
+of their own.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from pdadmm_bench.timing.subject import Subject, Unsupported
 
 REFERENCE = "pdadmm-reference"
 REFERENCE_PRODUCTS = 2
-"""Products of the reference over those of pdadmm, at least: what its first iteration is foretold by."""
+"""The reference makes at least this many times the products of pdadmm; this predicts its first iteration."""
 PENALTIES = ("rho", "nu", "mu")
 
 
 OnProgress = Callable[[str, int, int], None]
-"""Hears what is being done, and how many of how many steps of it are over."""
+"""Called with the present activity, its finished steps and its total steps."""
 
 
 def profile(
@@ -46,8 +46,8 @@ def profile(
     """Fill ``found`` with an iteration of ``spec``, its floor, memory, allocations and parts, and its rivals.
 
     Args:
-        adam, reference: whether an iteration of these is measured beside it.
-        budget_s: seconds that the reference may take in all; it is left out where it would take longer.
+        adam, reference: whether an iteration of Adam, and of the reference, is measured too.
+        budget_s: seconds that the reference may take in all; it is left out if it would take longer.
     """
     on_progress("starting", 0, repeats)
     _forget_peak()
@@ -81,7 +81,7 @@ def profile(
 
 
 def figures(seconds: Mapping[str, float], flops: int) -> dict[str, float]:
-    """What one repetition says: seconds of each contender, and ratios within the repetition."""
+    """The figures of one repetition: seconds of each contender, and ratios within the repetition."""
     ours, floor = seconds["iteration"], seconds["floor"]
     values = {"iteration_s": ours, "floor_s": floor, "ratio_to_floor": ours / floor}
     values |= {"gflops_per_s": flops / ours / 1e9, "floor_gflops_per_s": flops / floor / 1e9}
@@ -102,7 +102,7 @@ def _adam(subject: Subject, problem: Problem, _: float) -> Subject:
 
 
 def _reference(subject: Subject, problem: Problem, most_s: float) -> Subject:
-    """The reference, unless an iteration takes more than ``most_s`` seconds, which is foretold before it is tried."""
+    """The reference; raises :class:`Unsupported` if an iteration is predicted, or measured, to exceed ``most_s``."""
     foretold = REFERENCE_PRODUCTS * timed(subject, subject.device)
     if foretold > most_s:
         raise Unsupported(f"an iteration takes at least about {foretold:.2g} s, the budget leaves {most_s:.2g} s")
@@ -113,7 +113,7 @@ def _reference(subject: Subject, problem: Problem, most_s: float) -> Subject:
 
 
 def reference_spec(spec: RunSpec, optimizer: Optimizer[Any]) -> RunSpec:
-    """The literal reference on the same problem: with the penalties its authors published for it, else with ours."""
+    """The literal reference on the same problem: with the penalties its authors published, else those of ``spec``."""
     plain = {"precision": "fp32", "compile": False, "cuda_graphs": False}
     values = {**spec.flat(), **plain, "optimizer": REFERENCE, "preset": "published", "set": {}}
     try:
@@ -125,7 +125,7 @@ def reference_spec(spec: RunSpec, optimizer: Optimizer[Any]) -> RunSpec:
 
 
 def subject_facts(subject: Subject) -> dict[str, Any]:
-    """Row values of an optimizer that has begun: its hyperparameters, where it runs, memory up to now."""
+    """Row values of an optimizer that has begun: its hyperparameters, its device, and its memory so far."""
     cuda = subject.device.type == "cuda"
     return {
         **{f"optimizer_{name}": value for name, value in subject.optimizer.hyperparameters.model_dump().items()},
@@ -151,7 +151,7 @@ def _forget_peak() -> None:
 
 def allocations(subject: Subject) -> dict[str, int]:
     """Tensors allocated on the subject's device during one iteration: number, bytes of all, bytes of the largest."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it tells the terminal that it starts and stops
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler prints when it starts and stops
     subject.claim_torch()
     with profiler.profile(profile_memory=True) as record:
         subject.eager()

@@ -1,4 +1,4 @@
-"""Figures measured again and again: one value per repetition, and their median with an interval."""
+"""Samples of repeated measurements: one value per repetition, and their median with an interval."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pdadmm_bench.stats.estimate import aggregate
 
 @dataclass
 class Samples:
-    """What has been measured so far. It is filled step by step, so that whatever ends a measurement, this is kept."""
+    """The values measured so far. They are added one by one, so that a measurement that ends early keeps them."""
 
     samples: dict[str, list[float]] = field(default_factory=dict)
     """Figure → one value per repetition."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Row values that were counted or set, rather than repeated."""
+    """Row values that were counted or set, and not measured repeatedly."""
 
     def add(self, **values: float) -> None:
-        """The figures of one more repetition."""
+        """Add the figures of one more repetition."""
         for name, value in values.items():
             self.samples.setdefault(name, []).append(value)
 
@@ -30,7 +30,7 @@ class Samples:
         """Each figure as ``name``, ``name_low``, ``name_high``: median and 95 % interval; ``n``, the repetitions."""
         row: dict[str, Any] = dict(self.facts)
         for name, values in self.samples.items():
-            with np.errstate(invalid="ignore"):  # what never came about is infinite
+            with np.errstate(invalid="ignore"):  # the time of an event that never happened is infinite
                 row |= zip((name, f"{name}_low", f"{name}_high"), map(_finite, interval(values)), strict=True)
         return {**row, "n": max(map(len, self.samples.values()), default=0)}
 

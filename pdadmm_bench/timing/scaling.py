@@ -1,7 +1,7 @@
-"""Strong scaling: iteration times of 1, 2, … G workers, measured in turn, and what the table says about them.
+"""Strong scaling: iteration times of 1, 2, … G workers, measured in turn, and their table.
 
-All workers are started once. A repetition measures every configuration after the other, so that a machine whose speed
-drifts slows all of them alike; a speedup is the median over repetitions of the ratio within one repetition.
+All workers are started once. A repetition measures one configuration after the other, so that a machine whose speed
+drifts slows all of them alike. A speedup is the median over repetitions of the ratio within one repetition.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class ScalingPoint:
 
     @property
     def series(self) -> tuple[str, str | None, int]:
-        """What stays the same along a scaling curve: optimizer, schedule (None for one that has none), layers."""
+        """The constants of a scaling curve: optimizer, schedule (None without a pipeline), layers."""
         return self.spec.optimizer, self.schedule, self.spec.model.layers
 
     @property
     def schedule(self) -> str | None:
-        """The pipeline schedule, where the optimizer runs through one."""
+        """The pipeline schedule; None for an optimizer without a pipeline."""
         return self.spec.schedule if resolve(self.spec).pipelined else None
 
 
@@ -62,7 +62,7 @@ def scaling_points(
                     if count == 1:
                         values["partition"] = "auto"
                     spec = run_spec(values)
-                    partition(spec.partition, [1.0] * depth, count)  # raises for one that cannot be
+                    partition(spec.partition, [1.0] * depth, count)  # raises for a partition that does not fit
                     if reason := resolve(spec).unsupported:
                         raise UserError(reason)
                     point = ScalingPoint(spec)
@@ -75,7 +75,7 @@ def scaling_points(
 def measure(
     points: Sequence[ScalingPoint], load: Callable[[], Problem], *, repeats: int, iterations: int, timeout: float
 ) -> list[dict[str, Any]]:
-    """The rows of the strong-scaling table, measured here by as many workers as the largest point has.
+    """The rows of the strong-scaling table, measured on this machine with the workers of the largest point.
 
     Args:
         load: makes the problem, in worker 0; picklable.
@@ -95,8 +95,8 @@ def _work(
     points: Sequence[ScalingPoint], load: Callable[[], Problem], repeats: int, iterations: int, timeout: float,
     device: torch.device,
 ) -> list[list[dict[str, Any]]]:  # fmt: skip
-    """One of the started workers: measures every point it takes part in; worker 0 returns what was found."""
-    # Before it joins: the others wait longer for that than for an exchange.
+    """Measure, as one worker, every point that this worker takes part in; worker 0 returns the results."""
+    # Before joined(): the others wait longer there than in an exchange.
     problem = load() if os.environ["RANK"] == "0" else None
     found: list[list[dict[str, Any]]] = [[] for _ in points]
     with joined(device.type, timeout) as everyone:
@@ -110,12 +110,12 @@ def _work(
                     if result is not None:
                         values.append(result)
                         _print_progress(repeat, repeats, point, result)
-                everyone.follow()  # worker 0 is in every measurement; those without a part in this one wait here
+                everyone.follow()  # worker 0 is in every measurement; workers without a part wait here
     return found
 
 
 def _print_progress(repeat: int, repeats: int, point: ScalingPoint, result: Mapping[str, Any]) -> None:
-    """Worker 0 has the terminal."""
+    """Print a line of progress; only worker 0 prints on the terminal."""
     spec = point.spec
     name = " ".join(str(part) for part in (spec.optimizer, point.schedule) if part)
     line = f"[{repeat + 1}/{repeats}] {name} {spec.model.layers} layers, {spec.gpus} workers"
@@ -123,9 +123,9 @@ def _print_progress(repeat: int, repeats: int, point: ScalingPoint, result: Mapp
 
 
 def scaling_rows(points: Sequence[ScalingPoint], found: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The strong-scaling table: one flat row per configuration, against the fewest workers of its series.
+    """The strong-scaling table: one flat row per configuration.
 
-    ``speedup`` is relative to one worker of the same series where that was measured, else it is null.
+    ``speedup`` is relative to one worker of the same series, and null where one worker was not measured.
     """
     times = [[result["time_iteration_median_s"] for result in results] for results in found]
     singles = {point.series: t for point, t in zip(points, times, strict=True) if point.spec.gpus == 1}

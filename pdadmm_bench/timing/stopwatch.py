@@ -1,4 +1,4 @@
-"""A stop-watch for work on a device: it is read only when the device has finished."""
+"""A stop-watch for work on a device; it is read only after the device has finished."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def timed(work: Callable[[], None], device: torch.device, count: int = 1) -> flo
 
 
 def waits_for(device: torch.device) -> Callable[[], None]:
-    """What waits until ``device`` has finished its work."""
+    """The function that waits until ``device`` has finished its work."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None

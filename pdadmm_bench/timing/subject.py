@@ -1,4 +1,4 @@
-"""An optimizer in training on one device, to be measured: one worker that has begun."""
+"""The subject of a measurement: an optimizer in training on one device."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pdadmm_bench.training.worker import Worker
 
 
 class Unsupported(UserError):
-    """What was asked for is sound, but the optimizer, or this machine, cannot do it."""
+    """The request is valid, but the optimizer, or this machine, cannot fulfil it."""
 
 
 class Subject:
     """An optimizer in training on one device, as a run sets it up; calling it makes one iteration.
 
-    Raises :class:`Unsupported` for a spec that the optimizer cannot run, :class:`UserError` for one that is not sound.
+    Raises :class:`Unsupported` for a spec that the optimizer cannot run, :class:`UserError` for one that is not valid.
     """
 
     def __init__(self, spec: RunSpec, problem: Problem):
@@ -47,11 +47,11 @@ class Subject:
         return self._worker.state
 
     def claim_torch(self) -> None:
-        """Put torch's global switches where this subject wants them."""
+        """Set torch's global switches for this subject."""
         self._worker.claim_torch()
 
     def eager(self) -> None:
-        """One iteration that can be watched, whereas a replayed graph shows nothing of itself."""
+        """One iteration without a CUDA graph, whose operations can be observed."""
         self.optimizer.step(self.state)
 
     def __call__(self) -> None:

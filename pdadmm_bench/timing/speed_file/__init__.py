@@ -1,1 +1,1 @@
-"""Speed files: what to measure, the figures that should come out, and the rows that do."""
+"""Speed files: their entries, the targets of the figures, and the measured rows."""

@@ -1,4 +1,4 @@
-"""What every entry of a speed file has: a network, the rows it is trained on, and the targets of its figures."""
+"""The base of all entries of a speed file: a network, the rows it is trained on, and the targets of its figures."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SETTINGS = (
     "layers", "hidden", "init", "optimizer", "preset", "set", "precision", "threads", "device", "compile",
     "cuda_graphs", "deterministic",
 )  # fmt: skip
-"""Settings of an entry that are those of its run."""
+"""The settings that an entry passes on to its run."""
 
 
 @dataclass
 class Bench:
-    """What measuring needs from outside."""
+    """What a measurement gets from its caller."""
 
     load: Callable[[DataSpec], Problem]
     on_progress: OnProgress = lambda what, done, total: None
@@ -35,7 +35,7 @@ class Bench:
 
 
 class Target(Typed):
-    """What a figure should be."""
+    """The limit that a figure should keep, from above or from below."""
 
     most: float | None = None
     least: float | None = None
@@ -47,7 +47,7 @@ class Target(Typed):
         return self
 
     def met(self, value: float) -> bool:
-        """Whether ``value`` is on the right side."""
+        """Whether ``value`` keeps the limit."""
         return value <= self.most if self.most is not None else value >= (self.least or 0.0)
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Target(Typed):
 
 
 class SpeedEntry(Typed):
-    """What every kind of entry has: a network on the rows of a dataset, or on generated ones, and how it is trained."""
+    """Base of every kind of entry: a network on the rows of a dataset, or on generated rows, and how it is trained."""
 
     figures: ClassVar[tuple[str, ...]]
     """The figures that targets can be set for."""
@@ -90,21 +90,21 @@ class SpeedEntry(Typed):
         return self
 
     def spec(self, **changes: Any) -> RunSpec:
-        """The run, with ``changes`` by their flat names; raises :class:`UserError` for what a run cannot have."""
+        """The run, with ``changes`` by their flat names; raises :class:`UserError` for settings that are not valid."""
         values = {name: getattr(self, name) for name in SETTINGS}
         values |= {"dataset": self.dataset or "sbm", "warm_start": "none"}
         return run_spec({**values, **changes})
 
     def specs(self) -> list[RunSpec]:
-        """Every run that will be asked for, so that all can be checked before the first."""
+        """Every run of the entry, so that all can be checked before the first."""
         return [self.spec()]
 
     def problem(self, bench: Bench, rows: int | None = None) -> Problem:
-        """What is trained on; ``rows`` instead of the entry's own, where they are generated."""
+        """The problem of the entry; ``rows`` replaces the entry's number of generated rows."""
         if self.rows is None:
             return bench.load(self.spec().data)
         return generated_problem(rows or self.rows, self.features, self.classes)
 
     @abstractmethod
     def measure(self, bench: Bench, found: Samples) -> None:
-        """Fill ``found``."""
+        """Measure the figures of the entry and add them to ``found``."""

@@ -1,7 +1,7 @@
 """A speed file: its entries, read and checked before the first is measured, and the flat row that each becomes.
 
-The row is there whatever ended the measuring, and holds the verdict on every target: a report needs nothing else. No
-target fails a command.
+There is a row however the measurement ended. It holds the verdict on every target, so a report needs nothing else. A
+target that is not met does not fail a command.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pdadmm_bench.training.setup import resolve
 
 
 class SpeedFile(Typed):
-    """A speed file before its entries are on_progress apart by ``kind``."""
+    """A speed file before its entries are distinguished by ``kind``."""
 
     summary: str = ""
     entry: list[dict[str, Any]] = Field(min_length=1)
 
 
 def find(name: str) -> Path:
-    """The file ``name``, or the shipped one of that name; raises :class:`UserError` for neither."""
+    """The file ``name``, or the shipped file of that name; raises :class:`UserError` if there is neither."""
     path = Path(name)
     shipped = resources.find(f"runners/{path.stem}.toml") if str(path.parent) in (".", "runners") else None
     found = path if path.is_file() else shipped
@@ -42,7 +42,7 @@ def find(name: str) -> Path:
 
 
 def read(path: Path) -> list[SpeedEntry]:
-    """The entries of a speed file; raises :class:`UserError` for what cannot be measured as it stands."""
+    """The entries of a speed file; raises :class:`UserError` for an entry that cannot be measured."""
     tables = build(SpeedFile, read_toml(path), f"key of {path.name}:").entry
     entries = [
         _entry(table, f"setting of entry {table.get('name', number)!r}") for number, table in enumerate(tables, 1)
@@ -50,7 +50,7 @@ def read(path: Path) -> list[SpeedEntry]:
     names = [entry.name for entry in entries]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{path.name} has two entries called {name!r}; their rows could not be on_progress apart")
+            raise UserError(f"{path.name} has two entries called {name!r}; their rows could not be told apart")
     return entries
 
 
@@ -65,12 +65,12 @@ def _entry(table: dict[str, Any], what: str) -> SpeedEntry:
 
 
 def single(options: dict[str, Any]) -> SpeedEntry:
-    """The entry that options of the command line stand for."""
+    """The entry that the options of the command line describe."""
     return _entry({"name": "profile", **options}, "option")
 
 
 def measured(entry: SpeedEntry, bench: Bench) -> tuple[Row, BaseException | None]:
-    """The row of one entry and what ended it early, if anything did; the row then has what was measured before."""
+    """The row of one entry, and the error that ended it early, if any; the row then has the figures measured before."""
     found, status = Samples(), "ok"
     error: BaseException | None = None
     try:
@@ -100,6 +100,6 @@ def measured(entry: SpeedEntry, bench: Bench) -> tuple[Row, BaseException | None
 
 
 def _judged(figure: str, target: Target, value: float | None) -> dict[str, Any]:
-    """A target as a row tells of it; ``met`` is null where there is no figure."""
+    """A target and its verdict as a row holds them; ``met`` is null where there is no figure."""
     met = None if value is None else target.met(value)
     return {"figure": figure, **target.model_dump(exclude_none=True), "met": met}

@@ -1,4 +1,4 @@
-"""The kinds of entries: each a model of what it needs to be on_progress, and the one method that measures it."""
+"""The kinds of entries: each is a model of its settings, with the method that measures it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pdadmm_bench.training.run import run
 
 
 class ProfileEntry(SpeedEntry):
-    """An iteration beside its products, Adam and the literal reference (:mod:`pdadmm_bench.timing.profile`)."""
+    """An iteration compared with its products, Adam and the reference (:mod:`pdadmm_bench.timing.profile`)."""
 
     figures = ("iteration_s", "floor_s", "ratio_to_floor", "gflops_per_s", "floor_gflops_per_s", "adam_s",
                "ratio_to_adam", "reference_s", "reference_ratio")  # fmt: skip
@@ -70,9 +70,9 @@ class VersusEntry(SpeedEntry):
 
 
 class LinearEntry(SpeedEntry):
-    """How an iteration grows with the number of rows or layers.
+    """The growth of an iteration's time with the number of rows or layers.
 
-    The states do not fit into memory side by side, so a repetition starts every size anew.
+    The states of all sizes do not fit into memory together, so each repetition makes the state of every size anew.
     """
 
     figures = ("slope_s", "linear_deviation", "proportional_deviation")
@@ -125,10 +125,10 @@ def growth(sizes: Sequence[float], seconds: Sequence[float]) -> dict[str, float]
 
 
 class AccuracyEntry(SpeedEntry):
-    """Training seconds until the validation accuracy that the literal reference ends at, and the reference's own.
+    """Training seconds of a run, and of the literal reference, to the validation accuracy at the reference's end.
 
-    For both, the first time counts; the reference may have been there before it ended. A run that never gets there is
-    infinitely slow: ``sooner`` is 0.
+    For both, the first iteration with that accuracy counts; the reference may reach it before its end. A run that never
+    reaches it is infinitely slow: ``sooner`` is 0.
     """
 
     figures = ("sooner", "sooner_than_end", "reached_s", "reference_reached_s", "reference_end_s")
@@ -137,7 +137,7 @@ class AccuracyEntry(SpeedEntry):
     """Seeds: 0, 1, …."""
     iterations: int = Field(200, ge=1)
     reference: dict[str, Any] = {"preset": "published", "init": "normal", "feature_scale": "none"}
-    """Settings of the reference's run, by their flat names; unless on_progress otherwise, those its authors chose."""
+    """Settings of the reference's run, by their flat names; by default those that its authors chose."""
 
     @model_validator(mode="after")
     def _has_validation_rows(self) -> AccuracyEntry:
@@ -177,7 +177,7 @@ class AccuracyEntry(SpeedEntry):
 
 
 def _steps(spec: RunSpec, problem: Problem) -> list[dict[str, float]]:
-    """The steps of a run, without the evaluation of its start; raises what went wrong in it."""
+    """The steps of a run, without the evaluation of its start; raises the error of the run, if any."""
     result = run(spec, problem)
     if result.error is not None:
         raise result.error
@@ -191,7 +191,7 @@ def _reached(steps: Sequence[dict[str, float]], accuracy: float) -> float:
 
 
 class MemoryEntry(SpeedEntry):
-    """Peak memory of a whole run on generated rows, evaluation included, in a process of its own."""
+    """Peak memory of a whole run on generated rows, evaluation included, in a new process."""
 
     figures = ("memory_peak_bytes", "memory_state_bytes", "iteration_s")
 

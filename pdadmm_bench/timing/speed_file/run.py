@@ -16,7 +16,7 @@ from pdadmm_bench.timing.speed_file.file import measured
 
 
 class EntryProgress(Protocol):
-    """Is told how far the measuring is."""
+    """Called with the progress of the measurements."""
 
     def begin(self, name: str, number: int) -> None:
         """The entry ``name``, the ``number``-th one, begins."""
@@ -55,12 +55,12 @@ def measure_entries(
     *,
     strict: bool = False,
 ) -> list[Row]:
-    """Measure every entry; returns a row for each. Ctrl-C ends the measuring, and its row says so.
+    """Measure every entry; returns a row for each. Ctrl-C ends the measurements, and the last row has that status.
 
     Args:
         load: gives the problem of a dataset.
         budget_s: seconds that the literal reference may take in an entry.
-        keep: takes all rows so far, after every entry.
+        keep: called with all rows so far, after every entry.
         strict: raise a :class:`UserError` of an entry instead of keeping it as a row.
     """
     rows: list[Row] = []
