@@ -5,8 +5,9 @@
     python tools/docs/ablation.py                     # writes it
     python tools/docs/ablation.py --check             # fails where the page has other numbers than the rows
 
-The first table has the best validation accuracy: the mean over seeds of the run as it is, and for each variant the mean
-difference to it within a seed. The second has the training seconds to 99 % of a run's own best, as medians over seeds.
+The first table has the best validation accuracy: the mean over seeds of the unchanged run, and for each variant the
+mean difference from it within a seed. The second has the training seconds to 99 % of a run's own best, as medians over
+seeds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PAGES = (ROOT / "docs" / "accuracy.md",)
 TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAGES)
 SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
 REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", PAGES)
-"""Variants that improved nothing and were removed. Their rows have the defaults of then and cannot be made again."""
+"""Variants that improved nothing and were removed. Their rows have earlier defaults and cannot be made again."""
 APART = ("dataset", "seed")
 SETTINGS = {"hidden": 500, "iterations": 100, "eval_every": 10, "threads": 1}
 """Settings of all runs of the suite."""
@@ -43,7 +44,7 @@ def variant(row: Row) -> str:
 
 
 def by_variant(rows: list[Row], name: str) -> dict[str, dict[str, dict[int, Any]]]:
-    """The value ``name`` by variant, graph and seed, the run as it is first; raises ``ValueError`` without one."""
+    """The value ``name`` by variant, graph and seed, the unchanged run first; raises ``ValueError`` without it."""
     found: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         found[variant(row)][row["dataset_name"]][row["seed"]] = row[name]

@@ -27,12 +27,12 @@ LAYERS = 10
 
 
 def deep(rows: list[Row]) -> list[Row]:
-    """The rows of the deep network from the common start, which the other tables and the picture compare."""
+    """The rows of the deep network from the common start, for the other tables and the picture."""
     return [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
 
 
 def table(rows: list[Row]) -> str:
-    """The report's own table of accuracies, in Markdown; raises ``ValueError`` for rows without any."""
+    """The report's own table of accuracies, in Markdown; raises ``ValueError`` if no row has an accuracy."""
     found = accuracy_table(rows)
     if found is None:
         raise ValueError("no row has a test accuracy")

@@ -32,10 +32,10 @@ class Marked:
         return rows
 
     def take(self, folders: Sequence[Path]) -> None:
-        """Keep the rows of results folders, without columns that mean nothing on another machine.
+        """Keep the rows of results folders, without columns that have no meaning on another machine.
 
-        Runs that were stopped by hand are no results and are left out. Where several folders have a run, the row of the
-        last folder counts.
+        Runs that the user stopped are no results and are left out. If several folders have a run, the row of the last
+        folder is kept.
         """
         found = {row["spec"]: row for folder in folders for row in Results(folder).every_row()}
         rows = [
@@ -62,7 +62,7 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int 
 
 
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
-    """Take rows, write a table or check it, as ``words`` of the command line say; 1 where a page has other numbers."""
+    """Take rows, write a table or check it, by the ``words`` of the command line; 1 if a page has other numbers."""
     if folders := [Path(word) for word in words if word != "--check"]:
         marked.take(folders)
     shown, wrong = table(marked.load()), 0

@@ -1,12 +1,13 @@
-"""pdADMM beside each other optimizer in docs/accuracy.md, pair by pair, from ``reports/accuracy``.
+"""The tables of pdADMM against each other optimizer in docs/accuracy.md, pair by pair, from ``reports/accuracy``.
 
     python tools/docs/paired.py            # writes both tables
     python tools/docs/paired.py --check    # fails where the page has other numbers than the rows
 
-Ten layers from the common start; a pair has the seed and the split in common. The first table has the points of test
-accuracy that pdADMM is ahead. The second has the ratio of the times at which the other optimizer, and pdADMM, reach 99
-% of their own best validation accuracy. Intervals are 95 % bootstrap intervals. Bold is what the paired test shows, in
-either direction, at 5 % after Holm's correction over the graphs.
+Ten layers from the common start; a pair has the seed and the split in common. The first table has the difference in
+test accuracy, in points: pdADMM less the other optimizer. The second has the ratio of two times: that at which the
+other optimizer reaches 99 % of its own best validation accuracy, over the same time of pdADMM. Intervals are 95 %
+bootstrap intervals. Bold is what the paired test shows, in either direction, at 5 % after Holm's correction over the
+graphs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ METHOD = "pdadmm"
 
 
 def ahead(rows: list[Row]) -> str:
-    """Points of test accuracy that pdADMM is ahead."""
+    """Points of test accuracy: pdADMM less the other."""
     return _table(rows, "acc_test_at_best_val", _points, b_is_method=True)
 
 
@@ -50,7 +51,7 @@ def _table(rows: list[Row], column: str, cell: Callable[[Comparison], str], b_is
     for optimizer in sorted({row["optimizer_name"] for row in compared} - {METHOD}):
         other = [row for row in compared if row["optimizer_name"] == optimizer]
         sides = (other, method) if b_is_method else (method, other)
-        # One machine and one thread, but not in turn: the page says so.
+        # The runs had one machine and one thread, but were not measured in turn, as the page says.
         found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
         cells = {line.setting["dataset"]: cell(line.comparison) for line in found.lines}
         lines.append([optimizer, *(cells.get(dataset, "–") for dataset in datasets)])

@@ -1,4 +1,4 @@
-"""Draw the objective of pdADMM on real graphs, and its residual beside 1/k, of which the convergence theorem speaks.
+"""Draw the objective of pdADMM on real graphs, and its residual beside 1/k, the rate of the convergence theorem.
 
     python tools/docs/plot_convergence.py docs/images/convergence.png
 
@@ -25,7 +25,7 @@ HYPERPARAMETERS = {"rho": 0.05, "nu": 0.01, "mu": 1e-3}
 
 
 def convergence_spec(dataset: str) -> RunSpec:
-    """3 layers × 64 for 200 iterations on one thread; the optimizer's own default for everything not named here."""
+    """3 layers × 64 for 200 iterations on one thread; everything else is the optimizer's own default."""
     network = {"layers": 3, "hidden": 64, "init": "he", "warm_start": "none", "feature_scale": "none", "threads": 1}
     steps = {"iterations": ITERATIONS, "eval_every": ITERATIONS, "preset": "none", "set": HYPERPARAMETERS}
     return run_spec({"dataset": dataset, "optimizer": "pdadmm", **network, **steps})

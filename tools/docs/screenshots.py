@@ -6,8 +6,8 @@
     pdadmm-bench suite smoke; pdadmm-bench report smoke --format all --out report
     python tools/docs/screenshots.py report report docs/images
 
-``table`` is the terminal's table drawn by rich, ``compare`` the MLflow UI's page that compares the runs of the last
-invocation. The first takes another command as its last argument. ``tests/cli/test_ui_browser.py`` opens the same page.
+``table`` is the terminal's table drawn by rich; its last argument may be another command. ``compare`` is the page of
+the MLflow UI that compares the runs of the last invocation; ``tests/cli/test_ui_browser.py`` opens the same page.
 ``report`` takes the page in a report's folder, at its top and at its plots, and a picture of each kind beside it.
 """
 
@@ -43,7 +43,7 @@ class Browser:
         self._base = f"http://127.0.0.1:{port}"
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """What chromedriver answers to one command."""
+        """Send one command to chromedriver and return its answer."""
         data = json.dumps(body).encode() if method == "POST" else None
         request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=120) as answer:
@@ -82,11 +82,11 @@ class Browser:
         return shown
 
     def complaints(self) -> list[str]:
-        """What was written to the console since the last call: errors, warnings, whatever else."""
+        """The messages on the console since the last call: errors, warnings and all others."""
         return [entry["message"] for entry in self.call("POST", "/se/log", type="browser")]
 
     def requests(self) -> list[str]:
-        """The addresses that were asked for since the last call, whether they answered or not."""
+        """The addresses that the page requested since the last call, whether they answered or not."""
         events = [json.loads(entry["message"])["message"] for entry in self.call("POST", "/se/log", type="performance")]
         sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
         return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
@@ -112,7 +112,7 @@ class Browser:
 
 @contextlib.contextmanager
 def browser(width: int, height: int) -> Iterator[Browser]:
-    """A browser window, gone afterwards."""
+    """A browser window, closed afterwards."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pdadmm-bench-", ignore_cleanup_errors=True) as folder:
         driver = subprocess.Popen(["chromedriver", f"--port={port}", "--silent"], stdout=subprocess.DEVNULL)
@@ -218,7 +218,7 @@ return nodes.at(-1).getBoundingClientRect().top;
 
 
 def compare(store: Path, picture: Path) -> None:
-    """The MLflow page that compares the runs: what they differ in, and what came out."""
+    """The MLflow page that compares the runs: their different settings and their results."""
     path, names = compare_page(store)
     with ui(store.absolute()) as address, browser(1720, 2600) as window:
         window.go(address + path)
@@ -230,7 +230,7 @@ def compare(store: Path, picture: Path) -> None:
 
 
 def report(folder: Path, pictures: Path) -> None:
-    """The page of a report, and of its pictures one of each kind: of convergence the one with the most in it."""
+    """The page of a report, and one of its pictures of each kind; of convergence it is the largest file."""
     with browser(1300, 1000) as window:
         window.go((folder / "report.html").absolute().as_uri())
         window.wait_for("Click a heading to sort", "speedup by depth")

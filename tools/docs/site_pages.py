@@ -13,7 +13,7 @@ from pdadmm_bench.cli.main import app
 WIDTH = 76
 """Characters that fit a line of the page."""
 OUTSIDE = re.compile(r"\[([^]]+)\]\(\.\./([^)\s]+)\)")
-"""A link to a file of the repository that the site has not."""
+"""A link to a file of the repository that is not on the site."""
 ROLE = re.compile(r":\w+:<code>~?(?:[\w.]*\.)?(\w+)</code>")
 """``:class:`~package.Name``` after it went through Markdown."""
 
@@ -30,7 +30,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def reference() -> list[str]:
-    """A section per verb, and below a verb with verbs of its own one for each of them."""
+    """A section per verb, and a section below it for each verb of its own."""
     return ["", *_sections(typer.main.get_command(app), "pdadmm-bench", None, level=1)]
 
 

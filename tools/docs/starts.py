@@ -5,8 +5,8 @@
     python tools/docs/starts.py --check           # fails where the page has other numbers than the rows
 
 Ten layers; mean test accuracy at the best validation accuracy from each starting point. The means are over the seeds
-and splits that an optimizer has from all starts on a graph. Bold is the start with the highest mean validation
-accuracy.
+and splits for which an optimizer has runs from all starts on a graph. Bold is the start with the highest mean
+validation accuracy.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Print how far the carried residual drifts with bf16 products, by the period of exact residuals.
+"""Print the drift of the carried residual with bf16 products, by the period of exact residuals.
 
     python tools/studies/bf16_drift.py cora pubmed
 
 pdADMM with its default preset and one seed, on 2 × 500 from he and 10 × 500 from identity layers. The drift of a layer
-is ‖r − (p Wᵀ + b − z)‖ / ‖r‖ just before an exact residual is computed; the table has that of the worst layer.
+is ‖r − (p Wᵀ + b − z)‖ / ‖r‖ just before an exact residual is computed; the table has the drift of the worst layer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def spec_of(dataset: str, layers: int, init: str, precision: str, period: int) -
 
 
 def drift(spec: RunSpec, problem: Problem) -> tuple[list[float], float]:
-    """The drift at the iterations ``SEEN``, and the best validation accuracy of every tenth."""
+    """The drift at the iterations ``SEEN``, and the best validation accuracy, evaluated at every tenth iteration."""
     subject = Subject(spec, problem)  # has made its first iteration
     optimizer, state, block = subject.optimizer, subject.state, Block.whole(spec.model.layers)
     found, best = [], 0.0

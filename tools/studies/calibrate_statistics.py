@@ -133,7 +133,7 @@ def accuracies(repetitions: int, pairs: int) -> Iterator[Line]:
 
 
 def measured(repetitions: int, pairs: int) -> Iterator[Line]:
-    """Verdicts on real iteration times, two sides of the same."""
+    """Verdicts on real iteration times, with the same code on both sides."""
     from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.data.load import load_problem
     from pdadmm_bench.parallel.group import Group

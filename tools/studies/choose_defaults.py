@@ -1,4 +1,4 @@
-"""Make the presets ``runners/tuning/default/*.toml`` out of the rows of ``runners/tuning/search.toml``.
+"""Make the presets ``runners/tuning/default/*.toml`` from the rows of ``runners/tuning/search.toml``.
 
     pdadmm-bench suite runners/tuning/search.toml -j 2
     python tools/studies/choose_defaults.py results/search/rows.json reports/tuning/search.csv
@@ -23,7 +23,7 @@ from pdadmm_bench.core.rows import Row, read_rows
 PRESETS = Path("runners/tuning/default")
 COMMON = ("he", "warm")
 FORMS = {"pdadmm-q": ("pdadmm", {"rho": "nu"})}
-"""Methods that take another's values, of which they are a form, and what they take another of these for."""
+"""Method → the method whose values it takes, and for some of its hyperparameters the other's name for the value."""
 
 Trial = tuple[str, tuple[str, str], str]
 """Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
@@ -41,7 +41,7 @@ def trials(rows: list[Row]) -> dict[Trial, dict[str, Row]]:
 
 
 def accuracy(row: Row) -> float:
-    """Best validation accuracy, 0 for a run that did not end well."""
+    """Best validation accuracy, 0 for a run whose status is not ``ok``."""
     return (row.get("acc_val_best") or 0.0) if row["status"] == "ok" else 0.0
 
 
