@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.text import Text
+from rich.progress import TaskID
 
 from pdadmm_bench.cli.views import console
+from pdadmm_bench.cli.views.bars import BarView
 from pdadmm_bench.core.rows import STATUSES, Row, status_of
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.report.tables.summary import summary_table
@@ -28,7 +28,7 @@ _REDRAW_SECONDS = 0.1
 _PLAIN_LINES = 10
 
 
-class LiveView(Observer):
+class LiveView(BarView, Observer):
     """The display of one invocation; a context manager, and an observer of every run in it, one after the other.
 
     Args:
@@ -45,32 +45,22 @@ class LiveView(Observer):
         stderr: Console | None = None,
         stdout: Console | None = None,
     ):
-        self._done = 0
-        self._quiet, self._total = quiet, total
-        self._stderr = stderr or Console(stderr=True)
-        self._stdout = stdout or console.stdout()
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),  # as wide as the numbers beside it allow
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
-        )
-        self._bar = Progress(*columns, console=self._stderr, auto_refresh=False, transient=True, expand=True)
-        self._live = self._stderr.is_terminal and not quiet
+        super().__init__(quiet=quiet, stderr=stderr, stdout=stdout)
+        self._done, self._total = 0, total
         self._task: TaskID | None = None
         self._latest: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=20)
 
     def __enter__(self) -> LiveView:
-        if self._live:
-            self._bar.start()
+        if self.live:
+            self.bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._bar.stop()
+        if self.live:
+            self.bars.stop()
 
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         """Show the run that begins."""
@@ -78,9 +68,9 @@ class LiveView(Observer):
         self._name = f"{place}{spec.optimizer} {spec.data.dataset} seed {spec.seed}"
         self._iterations, self._stages = spec.iterations, dict(spec.stages())
         self._next_redraw, self._tenth = 0.0, 0
-        if self._live:
-            self._task = self._bar.add_task(self._name, total=spec.iterations, facts="")
-            self._bar.refresh()
+        if self.live:
+            self._task = self.bars.add_task(self._name, total=spec.iterations, facts="")
+            self.bars.refresh()
 
     def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
         """Show the iteration of the warm start as one of the run."""
@@ -104,15 +94,15 @@ class LiveView(Observer):
             now = time.monotonic()
             if now >= self._next_redraw or iteration >= total:
                 facts = "  ".join([*stage, *self._facts()])
-                self._bar.update(self._task, total=total, completed=iteration, facts=facts)
-                self._bar.refresh()
+                self.bars.update(self._task, total=total, completed=iteration, facts=facts)
+                self.bars.refresh()
                 self._next_redraw = now + _REDRAW_SECONDS
-        elif not self._quiet:
+        elif not self.quiet:
             whole = sum(self._stages.values()) + self._iterations
             tenth = (before + iteration) * _PLAIN_LINES // max(whole, 1)
             if tenth > self._tenth:
                 where = ", ".join([*stage, f"iteration {iteration}/{total}"])
-                self._say("  ".join([f"{self._name}: {where}", *self._facts()]))
+                self.say("  ".join([f"{self._name}: {where}", *self._facts()]))
                 self._tenth = tenth
 
     def on_message(self, text: str) -> None:
@@ -123,31 +113,17 @@ class LiveView(Observer):
         """Replace the bar by one line about how the run ended."""
         self._done += 1
         if self._task is not None:
-            self._bar.remove_task(self._task)
+            self.bars.remove_task(self._task)
             self._task = None
-            self._bar.refresh()
+            self.bars.refresh()
         complete = status_of(row).complete
-        if not (self._quiet and complete):
-            self._say(run_line(row), style="" if complete else "yellow" if row["status"] == "skipped" else "red")
-
-    def note(self, message: str) -> None:
-        """A line above the bar, such as the progress of a download; not shown when quiet."""
-        if not self._quiet:
-            self._say(message)
-
-    def report(self, message: str) -> None:
-        """A line of the data layer, or of the run: a warning where it says so, else a note."""
-        text = message.removeprefix("warning: ")
-        (self.note if text == message else self.warn)(text)
-
-    def warn(self, message: str) -> None:
-        """A warning above the bar, shown even when quiet."""
-        self._say(f"warning: {message}", style="yellow")
+        if not (self.quiet and complete):
+            self.say(run_line(row), style="" if complete else "yellow" if row["status"] == "skipped" else "red")
 
     def summary(self, rows: Sequence[Row]) -> None:
         """The final table."""
         if rows:
-            console.show(summary_table(rows), console=self._stdout)
+            console.show(summary_table(rows), console=self.stdout)
 
     def _facts(self) -> list[str]:
         parts = []
@@ -160,10 +136,6 @@ class LiveView(Observer):
         if self._recent:
             parts.append(f"{seconds(median(self._recent))}/iter")
         return parts
-
-    def _say(self, line: str, style: str = "") -> None:
-        # Text, not markup: a dataset may be called sbm[nodes=2000].
-        self._stderr.print(Text(line, style=style), soft_wrap=True)
 
 
 def run_line(row: Row, name: str | None = None) -> str:
