@@ -29,7 +29,7 @@ def spec(**settings: Any) -> Any:
 
 
 class Fake:
-    """A contender whose seconds are on_progress beforehand."""
+    """A contender whose seconds are told beforehand."""
 
     def __init__(self, name: str, seconds: list[float], log: list[str]):
         self.name, self._seconds, self._log = name, list(seconds), log
