@@ -58,20 +58,6 @@ def aggregate(values: Iterable[float | None], statistic: Statistic = "median") -
     return Estimate(_statistic(known, statistic), low, high, len(known), missing)
 
 
-def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """Median of ``above`` over median of ``below``, two independent samples of finite numbers; n is the smaller one."""
-    value = float(np.median(above) / np.median(below))
-    n = min(len(above), len(below))
-    if n < LEAST_FOR_INTERVAL:
-        return Estimate(value, None, None, n)
-
-    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
-        return np.median(a, axis=axis) / np.median(b, axis=axis)
-
-    low, high = _bootstrap((np.asarray(above), np.asarray(below)), ratio, CONFIDENCE)
-    return Estimate(value, low, high, n)
-
-
 def known_values(values: Iterable[float | None]) -> tuple[list[float], int]:
     """The values that are numbers, and the count of those that are None or NaN."""
     values = list(values)

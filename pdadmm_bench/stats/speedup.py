@@ -1,8 +1,7 @@
 """Speedups: how many times faster than a named reference, with interval, and the efficiency per worker.
 
-Where repetitions of both were interleaved, or share their seeds, the speedup is the median over pairs of the ratio
-within a pair, since a machine whose speed drifts slows both runs of a pair alike. Else it is the ratio of the two
-medians.
+A speedup is the median over pairs (repetitions in turn, or the same seeds) of the ratio within a pair: a machine whose
+speed drifts slows both runs of a pair alike.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.differences import in_turn
-from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
+from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.pairing import PairGroup, device_class, pair, settings
 
@@ -47,18 +46,6 @@ class Speedups:
 
     lines: list[Speedup]
     unpaired: Counter[str]
-
-
-def speedup(reference_s: Sequence[float], seconds: Sequence[float], paired: bool = True) -> Estimate:
-    """How many times faster ``seconds`` are than ``reference_s``; ``paired`` if they are pairs.
-
-    Raises ``ValueError`` for pairs of different length, for no values, and for times that are not positive.
-    """
-    if not reference_s or not seconds or min(*reference_s, *seconds) <= 0:
-        raise ValueError("a speedup needs positive times of both sides")
-    if not paired:
-        return ratio_of_medians(reference_s, seconds)
-    return aggregate(slow / fast for slow, fast in zip(reference_s, seconds, strict=True))
 
 
 def efficiency(ratio: Estimate, workers: float) -> Estimate:

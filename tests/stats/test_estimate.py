@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pdadmm_bench.stats.estimate import Estimate, aggregate, ratio_of_medians
+from pdadmm_bench.stats.estimate import Estimate, aggregate
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -81,9 +81,3 @@ def test_intervals_cover_as_often_as_they_say(statistic: str, n: int) -> None:
     found = [aggregate(values.tolist(), statistic) for values in draws]  # type: ignore[arg-type]
     hits = sum(estimate.low <= 0 <= estimate.high for estimate in found)  # type: ignore[operator]
     assert 300 * 0.95 - 4 * 3.8 <= hits <= 300
-
-
-def test_ratio_of_medians() -> None:
-    assert ratio_of_medians([2.0, 4.0, 6.0], [1.0, 2.0, 9.0]) == Estimate(2.0, None, None, 3)
-    found = ratio_of_medians([10.0, 11.0, 12.0, 13.0, 14.0], [1.0, 1.0, 1.0, 1.0, 1.0])
-    assert (found.value, found.low, found.high) == (12.0, 10.0, 14.0)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from stats_rows import a_row, runs
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.stats.estimate import Estimate
+from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.performance_profile import performance_profile
-from pdadmm_bench.stats.speedup import efficiency, speedup, speedups
+from pdadmm_bench.stats.speedup import efficiency, speedups
 from pdadmm_bench.stats.target import Reach, reach_of_row, time_to_target
 
 
@@ -85,17 +85,8 @@ def test_profiles_are_shares_that_only_grow(costs: dict[str, dict[str, float | N
     assert best.count(1.0) == len(solved_by_someone)
 
 
-def test_speedup_of_pairs_and_of_medians() -> None:
-    """A machine that slows down threefold in between: pairs do not see it, medians would if sides were apart."""
-    one, two = [2.0, 2.2, 6.0, 6.6, 2.0], [1.0, 1.1, 3.0, 3.3, 1.0]
-    assert speedup(one, two) == Estimate(pytest.approx(2.0), pytest.approx(2.0), pytest.approx(2.0), 5)
-    apart = speedup(one, two, paired=False)
-    assert (apart.value, apart.n) == (pytest.approx(2.0), 5)
-    assert apart.low is not None and apart.low < 1.0
-    assert efficiency(speedup(one, two), 2.0).value == pytest.approx(1.0)
-    for bad in ([], [0.0], [-1.0]):
-        with pytest.raises(ValueError, match="positive times"):
-            speedup(bad, [1.0])
+def test_efficiency_is_the_speedup_per_worker() -> None:
+    assert efficiency(aggregate([2.0, 3.0, 4.0]), 2.0).value == 1.5
 
 
 def test_speedups_by_hand() -> None:
