@@ -162,11 +162,12 @@ def _cannot(run: PlannedRun, rows: DataStatus | DataError, options: PlanOptions)
     if rows.missing and options.offline:
         also = f" and {len(rows.missing) - 1} more" if len(rows.missing) > 1 else ""
         return f"{spec.data.dataset} is not here ({rows.missing[0]}{also} absent), and --offline forbids fetching it"
-    reason = resolve(spec).unsupported
+    resolved = resolve(spec)
+    reason = resolved.unsupported
     if reason:
         return reason
     needed = run.threads * spec.gpus
-    if resolve(spec).device.type == "cpu" and needed > cores() and spec.gpus > 1:
+    if resolved.device.type == "cpu" and needed > cores() and spec.gpus > 1:
         return f"{_workers(run)} need {needed} cores, this machine has {cores()}: they would take turns"
     return None
 

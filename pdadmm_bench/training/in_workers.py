@@ -30,15 +30,17 @@ from pdadmm_bench.training.setup import resolve
 
 
 def run_in_workers(
-    specs: Sequence[RunSpec], output: Output, observers: Callable[[], list[Observer]], keep: Callable[[Row], None]
-) -> None:
+    specs: Sequence[RunSpec], output: Output, observers: Callable[[], list[Observer]], keep: Callable[[Row], None],
+    device: torch.device | None = None,
+) -> None:  # fmt: skip
     """Train every spec over ``gpus`` workers; a failed run becomes a row, and new workers train the rest.
 
     Args:
         observers: makes the observers of one run.
         keep: called with every row as soon as it is complete.
+        device: where that was decided before, for the whole command.
     """
-    device = resolve(specs[0]).device
+    device = device or resolve(specs[0]).device
     pending = list(specs)
     while pending:
         runs = _Runs(pending, observers, keep)

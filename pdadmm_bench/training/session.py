@@ -93,7 +93,7 @@ def train_specs(specs: Sequence[RunSpec], output: Output, view: SessionView, tra
             _train_all(specs, problem, session, Group(), device, checkpoints)
         else:
             del problem
-            run_in_workers(specs, output, session.observers, session.keep)
+            run_in_workers(specs, output, session.observers, session.keep, device)
     return session.exit_code()
 
 
