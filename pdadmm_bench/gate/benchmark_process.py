@@ -36,6 +36,11 @@ class BenchmarkProcess:
         )  # fmt: skip
         self.ask("where", modules=list(checkout.modules))
 
+    @property
+    def pid(self) -> int:
+        """The process as the system knows it."""
+        return self._process.pid
+
     def ask(self, do: str, **request: Any) -> None:
         """Send a request; :meth:`answer` waits for its result."""
         assert self._process.stdin is not None
