@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pdadmm_bench.core.errors import UserError
 
@@ -58,6 +59,23 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that ``text`` is the JSON of; raises ``ValueError`` with one clause about anything else.
+
+    The parser's own errors differ by what is wrong: a number of too many digits, or too many brackets in each other.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(what_json_lacks(error)) from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not text in UTF-8") from None
+    except RecursionError:
+        raise ValueError("its brackets are nested too deeply") from None
+    except ValueError:
+        raise ValueError("it has a number of too many digits") from None
 
 
 def what_json_lacks(error: json.JSONDecodeError) -> str:

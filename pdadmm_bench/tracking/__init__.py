@@ -1,24 +1,26 @@
 """MLflow, a mirror of the rows and their histories: a parent run for each command, a child for each training run.
 
-A problem that is found early is an error before training starts (:class:`~pdadmm_bench.core.errors.TrackingError`). An
-unreachable server, and every later failure, causes one warning, and training goes on. Runs that the store could not
-take are on disk, as rows with their histories. They are sent again when the command ends, and by ``pdadmm-bench sync``.
+No store stops a run. Only an address at which there can be none is an error before training starts
+(:class:`~pdadmm_bench.core.errors.TrackingError`). Everything else, such as a server that does not answer or a damaged
+file, causes one warning, and training goes on. Runs that the store could not take are on disk, as rows with their
+histories. They are sent again when the command ends, and by ``pdadmm-bench sync``.
 
-=============  =========================================================================================
-``store``      which store, whether it can be written, what is made in it once
-``described``  the description of a run for MLflow, made from the values of its row
-``values``     values in the form and the size that MLflow takes
-``upload``     the calls that create, describe, continue and end a run; each can be repeated
-``tracker``    the parent run of one command, with :class:`Sender` for a store that may be away
-``child``      the observer of one training run
-``suite``      the parent run of a suite, which goes on over several starts
-``gate``       the verdicts of a regression gate as a run
-``kept``       a finished run on disk: row, history, logs
-``unsent``     the folder for runs that have no other place on disk
-``sync``       uploads what MLflow lacks
-``read``       reads rows and histories back from MLflow
-``report``     puts the files of a report into MLflow
-=============  =========================================================================================
+===============  =========================================================================================
+``store``        which store, whether it can be written, what is made in it once
+``sqlite_file``  a store in a file: made beside its place, and put there when it is whole
+``described``    the description of a run for MLflow, made from the values of its row
+``values``       values in the form and the size that MLflow takes
+``upload``       the calls that create, describe, continue and end a run; each can be repeated
+``tracker``      the parent run of one command, with :class:`Sender` for a store that may be away
+``child``        the observer of one training run
+``suite``        the parent run of a suite, which goes on over several starts
+``gate``         the verdicts of a regression gate as a run
+``kept``         a finished run on disk: row, history, logs
+``unsent``       the folder for runs that have no other place on disk
+``sync``         uploads what MLflow lacks
+``read``         reads rows and histories back from MLflow
+``report``       puts the files of a report into MLflow
+===============  =========================================================================================
 
 Names, stable for searches such as ``params.optimizer = 'pdadmm' and tags.dataset = 'cora'``:
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.described import ParentRun, TrainingRun
 from pdadmm_bench.tracking.kept import row_on_disk
@@ -52,12 +52,13 @@ class Sender:
         return True
 
     def failed(self, doing: str, error: BaseException) -> None:
-        """Warn about the first failure; attempt nothing for a while if the server cannot be reached."""
-        if store.is_away(self.upload.uri, error):
+        """Warn about the first failure; attempt nothing for a while if the store will fail again, perhaps slowly."""
+        if isinstance(error, TrackingError) or store.is_away(self.upload.uri, error):
             self._not_before = time.monotonic() + RETRY_SECONDS
         if self.problem is None:
             file = store.database(self.upload.uri)
-            why = store.sentence(error) if file is None or file.exists() else "the file is gone"
+            gone = file is not None and not file.exists() and not isinstance(error, TrackingError)
+            why = "the file is gone" if gone else store.sentence(error)
             self.problem = (
                 f"the MLflow store {self.parent.store} cannot be used ({doing}: {why}); "
                 f"training goes on, and what MLflow could not take is kept in {self._where}"

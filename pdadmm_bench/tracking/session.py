@@ -17,8 +17,8 @@ class MlflowTracking:
     def open(self, name: str, config: Mapping[str, Any], output: Output, view: Any) -> Tracker:
         """The parent run ``name``, a context manager.
 
-        Raises :class:`~pdadmm_bench.core.errors.TrackingError` for a store that cannot be written; an unreachable
-        server is a warning in the ``view``.
+        Raises :class:`~pdadmm_bench.core.errors.TrackingError` for an address that can be no store's; a store that
+        cannot be used is a warning in the ``view``.
         """
         files = [output.json_file] if output.json_file else []
         return Tracker.open(

@@ -13,11 +13,13 @@ import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pdadmm_bench.core.errors import TrackingError, UserError
+from pdadmm_bench.core.errors import TrackingError, UserError, unknown
+from pdadmm_bench.tracking.sqlite_file import make_whole, schema
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -34,6 +36,7 @@ _SETTINGS = {
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """The kind of our experiments, for the UI, which shows the other kind (of language models) by their traces."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_DATABRICKS = ("databricks", "databricks-uc", "uc")
 _LOCK_SECONDS = 60.0
 _FREE_BYTES = 32 << 20
 
@@ -62,13 +65,16 @@ def database(uri: str) -> Path | None:
 def client(uri: str) -> Any:
     """MLflow's client of the store at ``uri``.
 
-    MLflow keeps a store open under its name, whatever folder that is relative to. So a file gets its absolute name.
+    MLflow keeps a store open under its name, whatever folder that is relative to. So a file gets its absolute name. The
+    caller holds the lock of a file (:func:`alone`), which is made here if there is none.
     """
     from mlflow import MlflowClient
 
     # The caller reports a failed statement in one sentence; MLflow would add a hundred lines.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     file, query = database(uri), uri.partition("?")[1:]
+    if file is not None:
+        make_whole(file)
     return MlflowClient(uri if file is None else "".join([f"sqlite:///{file.absolute()}", *query]))
 
 
@@ -78,15 +84,38 @@ def quiet() -> None:
         os.environ.setdefault(name, value)
 
 
+def check_address(uri: str) -> None:
+    """Raise :class:`TrackingError` for an address at which there can be no store, whatever is done there."""
+    try:
+        parts = urlsplit(uri)
+        scheme, host, _ = parts.scheme.partition("+")[0], parts.hostname, parts.port
+    except ValueError as error:
+        raise TrackingError(f"{public(uri)} is no address of an MLflow store ({error})") from None
+    file = database(uri)
+    if scheme == "sqlite":
+        if file is None or not file.name:
+            raise TrackingError(f"{uri} names no file: an SQLite store is sqlite:///NAME or sqlite:////PATH/NAME")
+        if blocked := next((path for path in file.absolute().parents if path.exists() and not path.is_dir()), None):
+            raise TrackingError(f"the MLflow store {file} cannot be written: {blocked} is not a folder")
+    elif scheme in ("http", "https"):
+        if not host:
+            raise TrackingError(f"{uri} names no server: give it as {scheme}://HOST:PORT")
+    elif scheme == "file" or (not scheme and not uri.startswith(_DATABRICKS)):
+        raise TrackingError(f"{uri} is not a store MLflow can write: for a file use {DEFAULT_URI}, or a server's URL")
+    elif scheme and scheme not in (*_PORTS, *_DATABRICKS):
+        plugins = {point.name for point in entry_points(group="mlflow.tracking_store")}
+        if scheme not in plugins:
+            known = ["sqlite", "http", "https", *_PORTS, "databricks", *sorted(plugins)]
+            raise TrackingError(str(unknown("kind of MLflow store", scheme, known)))
+
+
 def check(uri: str) -> None:
     """Raise :class:`TrackingError` for every problem of the store at ``uri`` that can be found without MLflow."""
-    scheme = urlsplit(uri).scheme
+    check_address(uri)
     file = database(uri)
     if file is not None:
         _check_file(file)
-    elif scheme == "file" or (not scheme and not uri.startswith("databricks")):
-        raise TrackingError(f"{uri} is not a store MLflow can write: for a file use {DEFAULT_URI}, or a server's URL")
-    elif port := _PORTS.get(scheme.partition("+")[0]):
+    elif port := _PORTS.get(urlsplit(uri).scheme.partition("+")[0]):
         _check_port(uri, port)
 
 
@@ -134,12 +163,9 @@ def _check_file(file: Path) -> None:
             if start and start != b"SQLite format 3\0":
                 raise TrackingError(f"{file} is not an SQLite database; move it away or name another with {VARIABLE}")
             if _is_foreign(file):
-                with alone(file):  # else another process may be making it
-                    foreign = _is_foreign(file)
-                if foreign:
-                    raise TrackingError(
-                        f"{file} is the database of another program, not of MLflow; name another with {VARIABLE}"
-                    )
+                raise TrackingError(
+                    f"{file} is the database of another program, not of MLflow; name another with {VARIABLE}"
+                )
     except OSError as error:
         raise TrackingError(
             f"the MLflow store {file} cannot be written ({error.strerror}); "
@@ -151,13 +177,10 @@ def _check_file(file: Path) -> None:
 
 
 def _is_foreign(file: Path) -> bool:
-    """Whether the SQLite database has tables, and none of MLflow's, which would be added to them."""
     try:
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return schema(file).is_foreign
     except sqlite3.Error:
         return False  # MLflow says what is wrong
-    return bool(tables) and not tables & {"experiments", "alembic_version"}
 
 
 def _check_port(uri: str, port: int) -> None:
@@ -183,7 +206,12 @@ def public(text: str) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """The first line of an error's origin, without secrets, short enough for one line of output."""
+    """The first line of an error's origin, without secrets, short enough for one line of output.
+
+    An error of ours is a sentence already.
+    """
+    if isinstance(error, UserError):
+        return public(str(error))
     error = list(_causes(error))[-1]  # MLflow, requests and urllib3 each wrap the one thing a user can act on
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return public(line if len(line) <= 300 else f"{line[:300]}…")

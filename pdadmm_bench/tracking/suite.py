@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdadmm_bench.core.errors import TrackingError, UserError
+from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking import store
@@ -41,7 +42,7 @@ class SuiteTracker(Tracker):
     ) -> SuiteTracker:  # fmt: skip
         """Go on with ``parent`` (see :attr:`parent_id`) where it is in the store and not done, else begin a new one.
 
-        Raises :class:`TrackingError` when the store cannot be used; an unreachable server only causes a warning.
+        Raises :class:`TrackingError` as :meth:`Tracker.open`; a store that cannot be used only causes a warning.
         """
         tracker = cls(
             uri, experiment, name, config, environment, unsent=results / FOLDER, warn=warn, known_as=parent
@@ -71,21 +72,14 @@ class SuiteTracker(Tracker):
 
     def _done(self) -> bool:
         """Whether the run in the store is finished; if not, it is marked as running again."""
-        uri = self.upload.uri
-        try:
-            store.check(uri)
+        store.check_address(self.upload.uri)
+        with contextlib.suppress(Exception):  # the beginning fails for the same reason, and reports it
             found = self.upload.find(self.parent.id)
             if found and found[0].info.status == "FINISHED":
                 return True
             if found:
                 self.parent.run_id, self.parent.described = found[0].info.run_id, True
                 self.client.update_run(self.run_id, status="RUNNING")
-        except TrackingError as error:
-            if not store.is_away(uri, error):
-                raise
-        except Exception as error:
-            if not store.is_away(uri, error):
-                raise store.unusable(uri, error) from error
         return False
 
     def observer_of(self, key: str, files: Sequence[Path] = ()) -> TrackedRun:

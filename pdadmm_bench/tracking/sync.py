@@ -182,12 +182,17 @@ class Sync:
 
 def check_store(folders: Sequence[Unsent], uri: str) -> None:
     """Raise :class:`TrackingError` where runs were meant for another store than the one at ``uri``."""
-    others = {parent.store for folder in folders for parent in folder.parents()} - {store.public(uri)}
+    others = {other for folder in folders for other in other_stores(folder, uri)}
     if others:
         raise TrackingError(
             f"runs here were made for the MLflow store {min(others)}, not {store.public(uri)}; "
             f"say which one is to have them: --tracking-uri {min(others)}"
         )
+
+
+def other_stores(folder: Unsent, uri: str) -> set[str]:
+    """The stores, other than the one at ``uri``, for which runs in ``folder`` were made."""
+    return {parent.store for parent in folder.parents()} - {store.public(uri)}
 
 
 def _name(row: Row) -> str:

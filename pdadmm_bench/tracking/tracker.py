@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pdadmm_bench.core.errors import TrackingError, UserError
+from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking import store
@@ -31,8 +31,8 @@ class Tracker:
     """The parent run of one command. Open it in the parent process, before any worker starts.
 
     As a context manager it ends the parent and every training run that is still open: as KILLED after Ctrl-C, as FAILED
-    after another exception, else by the finished rows. An unreachable server causes a warning. Runs that it could not
-    take are kept in the folder ``unsent``, sent again at the end, and otherwise left for ``pdadmm-bench sync``.
+    after another exception, else by the finished rows. A store that cannot be used causes a warning. Runs that it could
+    not take are kept in the folder ``unsent``, sent again at the end, and otherwise left for ``pdadmm-bench sync``.
 
     Args:
         uri: the store as the user named it; None for the default.
@@ -75,28 +75,26 @@ class Tracker:
     def open(cls, *arguments: Any, **options: Any) -> Self:
         """A tracker whose store, experiment and parent run exist; the arguments are those of the class.
 
-        Raises :class:`TrackingError` when any of it cannot be written; a server that does not answer causes a warning.
+        No state of a store stops a run: a store that cannot be written causes a warning, and what it lacks is kept.
+        Raises :class:`TrackingError` only for an address at which there can be no store.
         """
         tracker = cls(*arguments, **options)
         tracker._begin()
         return tracker
 
     def _begin(self) -> None:
+        store.check_address(self.upload.uri)
         try:
-            store.check(self.upload.uri)
             self.upload.open(self.parent)
-        except BaseException as error:
-            if isinstance(error, Exception) and store.is_away(self.upload.uri, error):
-                with contextlib.suppress(UserError):  # reported by close
-                    self.unsent.keep_parent(self.parent)
-                self.sender.failed("creating a run", error)
-                return
+        except Exception as error:
+            with contextlib.suppress(UserError):  # reported by close
+                self.unsent.keep_parent(self.parent)
+            self.sender.failed("creating a run", error)
+        except BaseException:
             if self.parent.run_id:
                 with contextlib.suppress(Exception):
                     self.client.set_terminated(self.parent.run_id, "FAILED")
-            if isinstance(error, TrackingError) or not isinstance(error, Exception):
-                raise
-            raise store.unusable(self.upload.uri, error) from error
+            raise
 
     @property
     def client(self) -> Any:

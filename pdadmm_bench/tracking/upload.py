@@ -44,7 +44,7 @@ PARENT = "mlflow.parentRunId"
 class Upload:
     """Sends to the experiment ``experiment`` of the store at ``uri``, which is opened when it is first needed.
 
-    Methods raise whatever MLflow raises.
+    Methods raise whatever MLflow raises, and what :func:`~pdadmm_bench.tracking.store.check` raises.
     """
 
     def __init__(self, uri: str, experiment: str):
@@ -54,6 +54,7 @@ class Upload:
 
     @cached_property
     def client(self) -> Any:
+        store.check(self.uri)
         with store.alone(store.database(self.uri)):
             return store.client(self.uri)
 

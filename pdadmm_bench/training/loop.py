@@ -17,7 +17,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.training.checkpoint import Checkpoint, Saved
 from pdadmm_bench.training.observer import Observer
-from pdadmm_bench.training.row import Step, Stop, WorkerIteration
+from pdadmm_bench.training.row import Step, Stop, WorkerIteration, failed
 from pdadmm_bench.training.worker import Worker
 
 
@@ -123,7 +123,12 @@ class Loop:
     def _continue(self, progress: Mapping[str, Any], snapshot: Any) -> None:
         """Restore the state of the earlier process at its checkpoint."""
         worker = self._worker
-        worker.optimizer.restore(worker.state, snapshot)
+        try:
+            worker.optimizer.restore(worker.state, snapshot)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            if self._checkpoint is None or failed(error) == "oom":
+                raise
+            raise self._checkpoint.unusable("its tensors are not those of this optimizer and network") from error
         self.iterations = [[WorkerIteration(**one) for one in workers] for workers in progress["work"]]
         worker.clock.seconds = dict(progress["seconds"])
         for step in progress["history"]:

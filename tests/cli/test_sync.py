@@ -92,6 +92,11 @@ def test_runs_made_while_the_server_was_away(with_store: Path, cli: Cli) -> None
     assert everything.out == "0 uploaded, 0 completed, 2 there already: sqlite:///mlflow.db\n"
     check(rows_of(Path("rows.json")), steps=[0, 1, 2, 3, 4])
 
+    assert cli(*TINY, "--optimizer", "sgd", "--quiet", *AWAY).code == 0  # what it leaves is for another store
+    named = cli("sync", "rows.json", "--all")
+    assert named.out == "0 uploaded, 0 completed, 2 there already: sqlite:///mlflow.db\n", named
+    assert list(Path("mlflow-unsent").glob("*/*.steps.json.gz")), "it stays for that one"
+
 
 class Losing:
     """Stands between this program and the store: after some calls of a method, the server is gone with its answer."""

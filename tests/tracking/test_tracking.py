@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report.figures import convergence
 from pdadmm_bench.tracking import TrackedRun, Tracker, child, store, values, view_command
 from pdadmm_bench.tracking.described import description
+from pdadmm_bench.tracking.suite import SuiteTracker
 
 ENVIRONMENT = {"env_commit": "abc123", "env_dirty": True, "env_cpu": "test"}
 SHA = "0123456789abcdef" * 4
@@ -291,16 +293,43 @@ def test_a_server_that_is_away_is_told_at_once_and_stops_no_run(address: str) ->
     assert len(kept) == 2 and "secret" not in "".join(kept)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(TrackingError, match="cannot be written"):
-        open_tracker(f"sqlite:///{tmp_path}/file/mlflow.db")
+ADDRESSES = {
+    "file:///tmp/mlruns": "for a file use sqlite:///mlflow.db",
+    "mlruns": "for a file use sqlite:///mlflow.db",
+    "http://": "names no server: give it as http://HOST:PORT",
+    "https:///path": "names no server",
+    "http://host:port": "is no address of an MLflow store",
+    "nonsense://x": "unknown kind of MLflow store 'nonsense'",
+    "sqlite:///": "names no file",
+    "sqlite://mlflow.db": "names no file",
+    "sqlite:///file/mlflow.db": "file is not a folder",
+}
+
+
+@pytest.mark.parametrize("uri", ADDRESSES)
+def test_an_address_that_can_be_no_store_is_refused_at_once(uri: str) -> None:
+    Path("file").touch()
+    with pytest.raises(TrackingError, match=re.escape(ADDRESSES[uri])):
+        open_tracker(uri)
+    assert [path.name for path in Path().iterdir()] == ["file"]
+
+
+def goes_on(uri: str, because: str) -> None:
+    """Check that a run on a store that cannot be used is made and kept, with one warning, and is not said twice."""
+    warnings: list[str] = []
+    with open_tracker(uri, warnings) as tracker:
+        row = train(tracker)
+    assert row["status"] == "ok" and row.get("mlflow_run_id") is None
+    assert because in warnings[0] and "training goes on" in warnings[0], warnings
+    assert "sync" in warnings[1] and len(warnings) == 2, warnings
+    (kept,) = Path("mlflow-unsent").glob(f"*/{tracker._children[0].run.id}.json")
+    assert json.loads(kept.read_text())["status"] == "ok"
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("something that matters to somebody")
-    with pytest.raises(TrackingError, match="not an SQLite database"):
-        open_tracker(f"sqlite:///{tmp_path}/mlflow.db")
+    goes_on(f"sqlite:///{tmp_path}/mlflow.db", "not an SQLite database")
+    assert (tmp_path / "mlflow.db").read_text() == "something that matters to somebody"
 
 
 def test_a_database_of_another_program(tmp_path: Path) -> None:
@@ -308,41 +337,73 @@ def test_a_database_of_another_program(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("CREATE TABLE users (name)")
     before = file.read_bytes()
-    with pytest.raises(TrackingError, match="database of another program, not of MLflow"):
-        open_tracker(f"sqlite:///{file}")
+    goes_on(f"sqlite:///{file}", "database of another program, not of MLflow")
     assert file.read_bytes() == before
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 << 20))
-    with pytest.raises(TrackingError, match="only 5 MiB are free"):
-        open_tracker(f"sqlite:///{tmp_path}/mlflow.db")
+    goes_on(f"sqlite:///{tmp_path}/mlflow.db", "only 5 MiB are free")
+
+
+def test_a_store_that_was_left_half_made(uri: str, tmp_path: Path) -> None:
+    """As a process leaves it that is killed while MLflow makes the store: MLflow itself never recovers from it."""
+    file = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE _alembic_tmp_latest_metrics (key)")
+        database.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+        database.commit()
+    before = file.read_bytes()
+    goes_on(uri, "was left half made")
+    warnings: list[str] = []
+    options = {"results": tmp_path / "results", "parent": "0" * 32, "tags": {}, "warn": warnings.append}
+    with SuiteTracker.resume(uri, "bench", "suite ci", {}, ENVIRONMENT, **options):
+        pass  # a suite that was begun on it goes on, too
+    assert "was left half made" in warnings[0]
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob(".mlflow.db.*")), "what was tried beside it is removed"
+    file.unlink()
+    with open_tracker(uri) as tracker:
+        assert tracker.run_id
+
+
+def test_a_store_of_a_newer_mlflow(uri: str, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+        database.commit()
+    goes_on(uri, "made by a newer MLflow")
+
+
+def test_a_store_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its making is stopped in the middle; what a killed process left beside it is removed by the next one."""
+    from mlflow.store.db import utils
+
+    def stop(engine: object) -> None:
+        raise KeyboardInterrupt
+
+    uri, left = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / ".mlflow.db.0123abcd.new"
+    with monkeypatch.context() as patch:
+        patch.setattr(utils, "_upgrade_db", stop)
+        with pytest.raises(KeyboardInterrupt):
+            open_tracker(uri)
+    assert not (tmp_path / "mlflow.db").exists()
+    left.write_bytes(b"half a store")
+    with open_tracker(uri) as tracker:
+        assert train(tracker)["mlflow_run_id"]
+    assert not left.exists()
 
 
 def test_an_artifact_folder_that_cannot_be_written(uri: str, tmp_path: Path) -> None:
     (tmp_path / "mlruns").touch()
-    with pytest.raises(TrackingError, match="cannot be used"):
-        open_tracker(uri)
-    from mlflow import MlflowClient
-
-    client = MlflowClient(uri)
-    (run,) = client.search_runs([client.get_experiment_by_name("bench").experiment_id])
-    assert run.info.status == "FAILED"
-
-
-@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns"])
-def test_file_stores_are_refused_with_the_alternative(uri: str) -> None:
-    with pytest.raises(TrackingError, match="sqlite:///"):
-        store.check(uri)
+    goes_on(uri, "cannot be used (creating a run: ")
 
 
 def test_a_deleted_experiment_says_how_to_restore_it(uri: str) -> None:
     with open_tracker(uri) as tracker:
         pass
     tracker.client.delete_experiment(tracker.experiment_id)
-    with pytest.raises(TrackingError, match=f"restore --experiment-id {tracker.experiment_id}"):
-        open_tracker(uri)
+    goes_on(uri, f"restore --experiment-id {tracker.experiment_id}")
 
 
 def test_passwords_stay_out_of_the_configuration(uri: str) -> None:

@@ -1,10 +1,16 @@
 """Runs that go on from a checkpoint: to the same bits, told from other runs, and safe from a crash at any moment."""
 
+import hashlib
 import json
 import os
+import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from toy import Crash, Recorder, toy_problem, toy_spec
 
 from pdadmm_bench.optim import contenders
@@ -107,15 +113,101 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(tmp_path):
     assert str(tmp_path / "file") in result.row["status_reason"]
 
 
-@pytest.mark.parametrize("what", ["snapshot", "manifest"])
-def test_a_damaged_checkpoint_is_named(what, tmp_path):
-    run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path))
-    (place,) = tmp_path.iterdir()
-    path = place / "6" / "worker-0.pt" if what == "snapshot" else place / "run.json"
-    path.write_bytes(path.read_bytes()[:50])
-    row = run(toy_spec(), toy_problem(), checkpoints=always(tmp_path)).row
-    assert row["status"] == "error"
-    assert str(place) in row["status_reason"]
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """The checkpoint of a run that crashed after iteration 6; tests damage a copy of it."""
+    folder = tmp_path_factory.mktemp("saved")
+    run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=always(folder))
+    return folder
+
+
+def refusal(folder: Path) -> str:
+    """What the next run says that finds the checkpoint in ``folder``; it makes no iteration."""
+    result = run(toy_spec(), toy_problem(), checkpoints=always(folder))
+    assert (result.row["status"], result.history) == ("error", [])
+    (place,) = folder.iterdir()
+    reason = result.row["status_reason"]
+    assert reason.startswith(f"the checkpoint in {place} cannot be used (")
+    assert reason.endswith(f"; remove {place} to begin anew")
+    assert "weights_only" not in reason and "\n" not in reason
+    return reason
+
+
+def damage(saved: Path, name: str, change: Callable[[bytes], bytes], folder: Path) -> Path:
+    """A copy of the checkpoint with the bytes of one of its files changed."""
+    shutil.copytree(saved, folder)
+    (place,) = folder.iterdir()
+    (place / name).write_bytes(change((place / name).read_bytes()))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["6/worker-0.pt", "run.json"])
+def test_no_run_goes_on_from_a_checkpoint_with_a_changed_bit(name, saved, tmp_path):
+    """Bits over the whole length of the file: torch reads most of the changed snapshots without complaint."""
+    size = (next(saved.iterdir()) / name).stat().st_size
+    chance = random.Random(20)
+    for place in sorted(chance.sample(range(size), 20)):
+        flipped = 1 << chance.randrange(8)
+
+        def flip(content: bytes, place: int = place, flipped: int = flipped) -> bytes:
+            return content[:place] + bytes([content[place] ^ flipped]) + content[place + 1 :]
+
+        said = refusal(damage(saved, name, flip, tmp_path / str(place)))
+        assert name in said, (place, flipped)
+
+
+@pytest.mark.parametrize("name", ["6/worker-0.pt", "run.json"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_checkpoint_that_breaks_off_is_named(name, share, saved, tmp_path):
+    assert name in refusal(damage(saved, name, lambda it: it[: int(len(it) * share)], tmp_path / "folder"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[" * 100_000, "1" * 5000, '{"sha256": 1}', "\xff"])
+def test_a_manifest_of_something_else_is_named(text, saved, tmp_path):
+    refusal(damage(saved, "run.json", lambda it: text.encode("latin-1"), tmp_path / "folder"))
+
+
+def test_the_snapshot_of_another_run_is_named(saved, tmp_path):
+    run(toy_spec(seed=1), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path / "other"))
+    (other,) = (tmp_path / "other").iterdir()
+    foreign = (other / "6" / "worker-0.pt").read_bytes()
+    assert "checksum" in refusal(damage(saved, "6/worker-0.pt", lambda it: foreign, tmp_path / "folder"))
+
+
+def resealed(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
+    """``run.json`` with other content and a checksum that agrees with it, as somebody would write it on purpose."""
+
+    def write(text: bytes) -> bytes:
+        content = json.loads(text)
+        del content["sha256"]
+        change(content)
+        content["sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return json.dumps(content).encode()
+
+    return write
+
+
+@pytest.mark.parametrize("iteration", ["../../6", "6", 6.0, -1, True, None])
+def test_an_iteration_is_a_number_and_no_path(iteration, saved, tmp_path):
+    change = resealed(lambda content: content.update(iteration=iteration))
+    assert "names no iteration" in refusal(damage(saved, "run.json", change, tmp_path / "folder"))
+
+
+def test_the_checkpoint_of_more_workers_is_named(saved, tmp_path):
+    change = resealed(lambda content: content["files"].update({"worker-1.pt": "0" * 64}))
+    assert "not of 1 workers" in refusal(damage(saved, "run.json", change, tmp_path / "folder"))
+
+
+def test_tensors_of_another_network_are_named(saved, tmp_path):
+    folder = tmp_path / "folder"
+    shutil.copytree(saved, folder)
+    (place,) = folder.iterdir()
+    torch.save({"something": torch.ones(2)}, place / "6" / "worker-0.pt")
+    digest = hashlib.sha256((place / "6" / "worker-0.pt").read_bytes()).hexdigest()
+    change = resealed(lambda content: content["files"].update({"worker-0.pt": digest}))
+    (place / "run.json").write_bytes(change((place / "run.json").read_bytes()))
+    reason = run(toy_spec(), toy_problem(), checkpoints=always(folder)).row["status_reason"]
+    assert "not those of this optimizer" in reason and f"remove {place} to begin anew" in reason
 
 
 def test_the_time_between_checkpoints_is_kept(tmp_path):
