@@ -42,6 +42,8 @@ class Neighbour:
     wire: Wire
     device: torch.device
     traffic: Traffic
+    group: dist.ProcessGroup | None = None
+    """The process group of the workers; None is the default one."""
     _sending: dist.Work | None = field(default=None, init=False)
     _posted: dist.Work | None = field(default=None, init=False)
 
@@ -57,7 +59,7 @@ class Neighbour:
             self._outgoing = self._buffer()
         self._wait(self._sending)
         self.wire.encode(tensor, self._outgoing)
-        self._sending = dist.isend(self._outgoing, self.peer)
+        self._sending = dist.isend(as_sent(self._outgoing), self.peer, self.group)
         self.traffic.sent_bytes += self._outgoing.nbytes
 
     def post_receive(self) -> None:
@@ -65,7 +67,7 @@ class Neighbour:
         assert self._posted is None
         if not self._incoming:
             self._incoming = [self._buffer(), self._buffer()]
-        self._posted = dist.irecv(self._incoming[0], self.peer)
+        self._posted = dist.irecv(as_sent(self._incoming[0]), self.peer, self.group)
 
     def receive(self) -> Tensor:
         """The tensor of the posted receive, decoded; valid until the next call."""
@@ -79,12 +81,12 @@ class Neighbour:
 
     def send_now(self, tensor: Tensor) -> None:
         """Send a float32 tensor of any shape; for starts and evaluation, off the clock and not counted."""
-        dist.send(tensor.contiguous(), self.peer)
+        dist.send(tensor.contiguous(), self.peer, self.group)
 
     def receive_now(self, rows: int) -> Tensor:
         """The float32 tensor (rows, units) that the neighbour sends with ``send_now``."""
         tensor = torch.empty(rows, self.shape[1], device=self.device)
-        dist.recv(tensor, self.peer)
+        dist.recv(tensor, self.peer, self.group)
         return tensor
 
     def measure(self, rows: int, starts: bool, repeats: int = 3) -> float:
@@ -120,6 +122,11 @@ class Neighbour:
         start = time.perf_counter()
         work.wait()
         self.traffic.waited_s += time.perf_counter() - start
+
+
+def as_sent(buffer: Tensor) -> Tensor:
+    """``buffer`` as it is given to torch.distributed: codes as bytes, because NCCL has no 16-bit integers."""
+    return buffer if buffer.is_floating_point() else buffer.view(torch.uint8)
 
 
 def close(*neighbours: Neighbour | None) -> None:

@@ -88,17 +88,18 @@ def launched() -> bool:
 
 
 @contextmanager
-def joined(device: str, timeout: float) -> Iterator[Workers]:
+def joined(device: str, timeout: float, backend: str | None = None) -> Iterator[Workers]:
     """Membership in the process group that the environment describes.
 
     Args:
         device: ``cpu`` or ``cuda``; with ``cuda`` the worker takes the device of its local rank.
         timeout: seconds after which a stalled exchange is an error.
+        backend: torch's name of the backend for tensors; by default Gloo for a CPU and NCCL for CUDA.
 
     Raises :class:`UserError` when another worker is on another kind of device, and :class:`Unreachable` when an
     exchange with another worker failed.
     """
-    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    backend = backend or ("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     limit = timedelta(seconds=timeout)
     store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_START_S)))
     store.set(f"device/{rank}", device)
@@ -106,6 +107,7 @@ def joined(device: str, timeout: float) -> Iterator[Workers]:
     _check_devices([store.get(f"device/{other}").decode() for other in range(size)])
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # No device_id: with it NCCL would put the exchanges with all neighbours on one stream, one after the other.
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
     workers = Workers(size, limit)
 

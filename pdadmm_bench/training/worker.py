@@ -132,16 +132,16 @@ class Worker:
     @contextmanager
     def links(self) -> Iterator[Links]:
         """The neighbours of this worker's layers; at a normal end of the context, every transfer is complete."""
-        wire = self.optimizer.wire(self.spec.wire)
-        if not isinstance(self.group, Workers) or self.group.size == 1:
+        wire, group = self.optimizer.wire(self.spec.wire), self.group
+        if not isinstance(group, Workers) or group.size == 1:
             yield Links(wire=wire)
             return
 
         def neighbour(there: bool, rank: int, units: int) -> Neighbour | None:
             shape = (self.shape.rows, units)
-            return Neighbour(rank, shape, wire, self.device, self.traffic) if there else None
+            return Neighbour(rank, shape, wire, self.device, self.traffic, group.tensors) if there else None
 
-        rank = self.group.rank
+        rank = group.rank
         left = neighbour(not self.block.is_first, rank - 1, self.shape.widths[self.block.start])
         right = neighbour(not self.block.is_last, rank + 1, self.shape.widths[self.block.stop])
         try:

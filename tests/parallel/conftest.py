@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cases import ALL, CONTINUED
+from cases import ALL, CONTINUED, IN_ONE_LANE, REFUSED, TIMED
 from command import Commands
-from crew import Findings, run_cases, settings
+from crew import Findings, Work, run_cases, settings
 from toy import toy_problem
 
 from pdadmm_bench.data.load import load_problem
@@ -27,7 +27,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
         data = settings(dataset="pubmed", hops=1).data
         problems["pubmed"] = load_problem(data, **folders, offline=True, report=lambda line: None)
     cases = {name: case for name, case in ALL.items() if case.problem in ("toy", *problems)}
-    return run_cases(cases, CONTINUED, problems, tmp_path_factory.mktemp("crew"))
+    return run_cases(Work(cases, CONTINUED, IN_ONE_LANE, TIMED, REFUSED), problems, tmp_path_factory.mktemp("crew"))
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,20 @@ CONTINUED = {
     **{name_of_gradient(case): case for case in GRADIENT[1:3]},
 }
 
+# All exchanges of a worker in one lane, as if NCCL were initialised eagerly.
+IN_ONE_LANE = {
+    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[1], OTHERS[9])},
+    **{name_of_gradient(case): case for case in GRADIENT[-1:]},
+}
+
+TIMED = {name_of(case): case for case in (EVERY[10], OTHERS[2], OTHERS[10])}
+
+# With a mistake of that name in the exchange, and what has to be said about it.
+REFUSED = {
+    "dlADMM receives first": OTHERS[0],
+    "codes of 16 bits": OTHERS[10],
+}
+
 ALL = {
     **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *REAL, EQUAL)},
     "batched": BATCHED,

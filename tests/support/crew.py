@@ -1,4 +1,7 @@
-"""Workers that are started once and run many cases, since a process takes seconds to start."""
+"""Workers that are started once and run many cases, since a process takes seconds to start.
+
+They exchange tensors through :mod:`in_order`, which is as strict as NCCL.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import in_order
 from toy import toy_problem
 
 from pdadmm_bench.core.spec import RunSpec, run_spec
@@ -17,7 +21,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.parallel.group import Group, Workers, joined
 from pdadmm_bench.parallel.launch import launch
 from pdadmm_bench.training.checkpoint import Checkpoints
-from pdadmm_bench.training.run import Observer, run
+from pdadmm_bench.training.run import Observer, run, time_iterations
 
 TIMEOUT_S = 30.0
 SIZE = 4
@@ -69,38 +73,75 @@ class Findings:
     """The first of them that went wrong."""
     continued: dict[str, Outcome]
     """Cases that were stopped and continued from a checkpoint."""
+    in_one_lane: dict[str, Outcome]
+    """Cases whose workers exchange with all neighbours in one lane."""
+    timed: dict[str, dict[str, Any]]
+    """The values of ``time_iterations``."""
+    refused: dict[str, Outcome]
+    """Cases with a mistake that NCCL would not forgive."""
 
 
-def run_cases(
-    cases: dict[str, Case], to_continue: dict[str, Case], problems: dict[str, Problem], folder: Path
-) -> Findings:
-    """Start a crew, let it run ``cases`` and stop and continue those ``to_continue``, and collect what came out."""
+@dataclass(frozen=True)
+class Work:
+    """What a crew has to do."""
+
+    cases: dict[str, Case]
+    to_continue: dict[str, Case]
+    """These are stopped and continued."""
+    in_one_lane: dict[str, Case]
+    to_time: dict[str, Case]
+    to_refuse: dict[str, Case]
+    """A case for each name of :data:`mistakes.MISTAKES`, with which it is run."""
+
+
+def run_cases(work: Work, problems: dict[str, Problem], folder: Path) -> Findings:
+    """Start a crew, let it do its work, and collect what came out."""
     out = folder / "findings.pickle"
-    launch(SIZE, _work, cases, to_continue, {"toy": toy_problem(), **problems}, out)
+    launch(SIZE, _work, work, {"toy": toy_problem(), **problems}, out)
     return pickle.loads(out.read_bytes())
 
 
-def _work(cases: dict[str, Case], to_continue: dict[str, Case], problems: dict[str, Problem], out: Path) -> None:
+def _work(work: Work, problems: dict[str, Problem], out: Path) -> None:
+    import mistakes
     import properties
 
-    with joined("cpu", TIMEOUT_S) as everyone:
+    with joined("cpu", TIMEOUT_S, in_order.register()) as everyone:
         groups = {size: Workers(size, timedelta(seconds=TIMEOUT_S)) for size in range(2, SIZE + 1)}
-        many = {name: together(case.spec, problems[case.problem], groups, everyone) for name, case in cases.items()}
+        many = {
+            name: together(case.spec, problems[case.problem], groups, everyone) for name, case in work.cases.items()
+        }
         # The runs of one worker are shared out among the crew.
         mine = {
             name: alone(case.spec, problems[case.problem])
-            for i, (name, case) in enumerate(cases.items())
+            for i, (name, case) in enumerate(work.cases.items())
             if i % SIZE == everyone.rank
         }
         one = {name: outcome for worker in everyone.gather(mine) for name, outcome in worker.items()}
         continued = {
             name: stopped_and_continued(case.spec, problems[case.problem], groups, everyone, out.parent / "checkpoints")
-            for name, case in to_continue.items()
+            for name, case in work.to_continue.items()
+        }
+        with in_order.one_lane_for_all():
+            in_one_lane = {
+                name: together(case.spec, problems[case.problem], groups, everyone)
+                for name, case in work.in_one_lane.items()
+            }
+        timed = {
+            name: time_iterations(case.spec, problems[case.problem], groups[case.spec.gpus], iterations=2)
+            for name, case in work.to_time.items()
+            if everyone.rank < case.spec.gpus
         }
         examples, counterexample = properties.search(groups, everyone)
+        refused = {}
+        for name, case in work.to_refuse.items():
+            # With groups of their own, because a lane with an error works no more.
+            fresh = {case.spec.gpus: Workers(case.spec.gpus, timedelta(seconds=TIMEOUT_S))}
+            with mistakes.MISTAKES[name]():
+                refused[name] = together(case.spec, problems[case.problem], fresh, everyone)
     if everyone.rank == 0:
         pairs = {name: Pair(outcome, one[name]) for name, outcome in many.items()}
-        out.write_bytes(pickle.dumps(Findings(pairs, examples, counterexample, continued)))
+        found = Findings(pairs, examples, counterexample, continued, in_one_lane, timed, refused)
+        out.write_bytes(pickle.dumps(found))
 
 
 class Stop(Observer):

@@ -105,8 +105,6 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
     def step(self, state: DlADMMState) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
         # Backward, L → 1: each layer updates z, b, W, then its input, which is a_l of the layer before.
-        if left:
-            left.post_receive()
         if right:
             right.post_receive()
             layers[-1].a = right.receive()
@@ -117,6 +115,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
             self.update_p(layer, state)
         if left:
             left.send(layers[0].p)
+            left.post_receive()  # after the send: the left neighbour receives before it sends
         # Forward, 1 → L: each layer takes the new f(z_{l-1}), updates its input, then W, b, z.
         for i, layer in enumerate(layers):
             if i > 0:

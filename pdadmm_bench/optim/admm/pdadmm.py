@@ -157,8 +157,6 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             if batch.before:
                 self.update_p_W(batch.layer, batch.before, state)
             self.update_b_z_q_u(batch.layer, batch.p_next, batch.wire, nu, rho, state)
-        if left:
-            left.post_receive()
         state.rho, state.nu, state.iteration = rho, nu, state.iteration + 1
 
     def update_p_W(self, layer: PdADMMLayer, before: Sequence[Tensor], state: PdADMMState) -> None:
@@ -170,6 +168,9 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             if not before and state.links.left:
                 with self.part("exchange"):
                     state.links.left.send(layer.p)
+                    # Posted now, v arrives while the layers between are updated: a device starts a receive only when
+                    # the work that was issued before it is done.
+                    state.links.left.post_receive()
         with self.part("W"):
             layer.weights.descend(state.descent, layer.p, layer.r, state.nu, layer.mu)
 
