@@ -14,7 +14,8 @@ run: venv
 	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all --threads 1
 
 # Two processes of one thread each: the tests start workers of their own, and tiny products get slower with more threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+# They start hundreds of processes, and each would compile this package anew where byte code is not kept, as in images.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 check: venv
 	$(PYTEST) --dist loadscope -m "not (slow or dist or server or browser or network)"

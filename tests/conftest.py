@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ hypothesis.settings.load_profile("patient")
 SUPPORT = Path(__file__).resolve().parent / "support"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
+_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,8 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     """Every test starts without a data root or overlay and with an empty cache."""
     monkeypatch.delenv("PDADMM_BENCH_DATA", raising=False)
     monkeypatch.delenv("PDADMM_BENCH_SHARE", raising=False)
-    monkeypatch.setenv("PDADMM_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    # A name and no folder: most tests need none, and mktemp reads the names of all folders there are.
+    monkeypatch.setenv("PDADMM_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(_numbers))))
 
 
 @pytest.fixture
@@ -85,6 +88,16 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures of runs are blank: drawing one takes longer than a tiny run. tests/report draws them."""
+    from matplotlib.figure import Figure
+
+    from pdadmm_bench.report.figures import draw
+
+    monkeypatch.setattr(draw, "figure", lambda picture: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture(scope="session")

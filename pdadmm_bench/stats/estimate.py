@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Statistic = Literal["mean", "median"]
 Interval = tuple[float | None, float | None]
@@ -84,11 +83,15 @@ def _interval(values: Sequence[float], statistic: Statistic) -> Interval:
 
 def _widened(n: int) -> float:
     """The confidence at which a percentile interval of the mean is as long as the t-interval of ``n`` values."""
+    from scipy import stats
+
     half = math.sqrt(n / (n - 1)) * stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
     return float(1 - 2 * stats.norm.sf(half))
 
 
 def _bootstrap(samples: tuple[Any, ...], statistic: Callable[..., Any], confidence: float) -> tuple[float, float]:
+    from scipy import stats  # takes most of a second, and few runs have no interval
+
     found = stats.bootstrap(
         samples, statistic, method="percentile", confidence_level=confidence, n_resamples=RESAMPLES,
         rng=np.random.default_rng(0),  # the same rows always give the same interval

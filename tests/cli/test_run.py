@@ -16,6 +16,8 @@ from waiting import wait_until
 
 from pdadmm_bench.core.rows import FIXED
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 
 @pytest.fixture(scope="module")
 def two_at_once(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> tuple[Path, Answer, Answer]:

@@ -23,6 +23,8 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.suite import scheduler
 from pdadmm_bench.suite.results import Results
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 SIX = tiny_suite('[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n')
 ENDLESS = tiny_suite("""
 [[entry]]

@@ -33,9 +33,16 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def uri(migrated: Path, tmp_path: Path) -> str:
+def drawn_uri(migrated: Path, tmp_path: Path) -> str:
+    """A store whose runs get their pictures."""
     shutil.copy(migrated, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def uri(drawn_uri: str, blank_pictures: None) -> str:
+    """A store whose runs get blank pictures."""
+    return drawn_uri
 
 
 def open_tracker(uri: str, warnings: list[str] | None = None) -> Tracker:
@@ -76,8 +83,8 @@ def artifacts(tracker: Tracker, run_id: str) -> set[str]:
     return {item.path for item in tracker.client.list_artifacts(run_id)}
 
 
-def test_parent_and_children(uri: str) -> None:
-    with open_tracker(uri) as tracker:
+def test_parent_and_children(drawn_uri: str) -> None:
+    with open_tracker(drawn_uri) as tracker:
         rows = [train(tracker, seed=seed) for seed in (0, 1)]
     parent = tracker.client.get_run(tracker.run_id)
     assert parent.info.status == "FINISHED"
@@ -425,7 +432,7 @@ def test_which_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:///./mlflow.db?timeout=5"])
 def test_a_relative_store_is_that_of_the_folder(
-    uri: str, migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    uri: str, migrated: Path, tmp_path: Path, blank_pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow by itself would go on writing to the first of them, in one process."""
     folders = [tmp_path / "one", tmp_path / "other"]
