@@ -10,7 +10,7 @@ from pdadmm_bench.core.spec import RunSpec
 VERSION = 2
 FIXED = (
     "split", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
-    "precision", "preset", "set",
+    "train_fraction", "stratified", "split_index", "reduce", "precision", "preset", "set",
 )  # fmt: skip
 """What the protocol fixes: the rows, their features, the precision, and that hyperparameters are the chosen ones."""
 

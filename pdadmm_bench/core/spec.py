@@ -10,7 +10,7 @@ import json
 from itertools import pairwise
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pdadmm_bench.core.errors import unknown
 from pdadmm_bench.core.typed import Typed, build
@@ -18,21 +18,48 @@ from pdadmm_bench.core.typed import Typed, build
 Initialisation = Literal["normal", "he", "identity"]
 Deepening = Literal["function", "authors"]
 
+RECORDED_SPLITS = {"per-class": "random"}
+"""Kinds of splits whose name in specs, rows and keys is an earlier one."""
+
 
 class DataSpec(Typed):
     """Which rows and features a run sees."""
 
     dataset: str = Field("pubmed", description="name of a card, a twin such as pubmed-sbm, or sbm[nodes=2000,...]")
-    split: Literal["auto", "public", "random"] = Field("auto", description="auto takes the card's own split")
-    split_seed: int = Field(0, ge=0, description="seed of the random split, apart from --seeds")
-    train_per_class: int = Field(20, ge=1, description="training nodes per class of the random split")
-    num_val: int = Field(1000, ge=1, description="validation nodes of the random split")
-    num_test: int = Field(1000, ge=1, description="test nodes of the random split")
+    split: Literal["auto", "public", "full", "per-class", "fraction", "given", "random"] = Field(
+        "auto", description="auto takes the card's own split; random is the former name of per-class"
+    )
+    split_seed: int = Field(0, ge=0, description="seed of a split that is drawn, apart from --seeds")
+    train_per_class: int = Field(20, ge=1, description="training nodes per class of --split per-class")
+    num_val: int = Field(1000, ge=1, description="validation nodes of --split per-class")
+    num_test: int = Field(1000, ge=1, description="test nodes of --split per-class")
+    train_fraction: float = Field(
+        0.6, gt=0, lt=1, description="share of the nodes that trains with --split fraction; the rest is halved"
+    )
+    stratified: bool = Field(False, description="--split fraction draws the shares of each class, not of all nodes")
+    split_index: int = Field(0, ge=0, description="which of the splits that came with the data --split given takes")
     hops: int = Field(4, ge=0, le=64, description="K of [x, Ãx, …, Ã^K x]")
     normalize: bool = Field(False, description="row-normalise x before the hops")
     feature_scale: Literal["hop", "unit", "none"] = Field(
         "hop", description="what is divided by its root mean square in training: each hop (Ã^k x), or unit: all at once"
     )
+    reduce: str = Field(
+        "none", pattern=r"^(none|rows|[1-9]\d{0,5})$",
+        description="features as coordinates in so many principal directions of the training rows, as in 256; "
+        "rows: in all directions of the training rows; or none",
+    )  # fmt: skip
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _by_its_recorded_name(cls, split: Any) -> Any:
+        """``per-class`` is recorded as ``random``, as it was called first, so that rows, keys and baselines agree."""
+        return RECORDED_SPLITS.get(split, split) if isinstance(split, str) else split
+
+    @field_validator("reduce", mode="before")
+    @classmethod
+    def _as_text(cls, reduce: Any) -> Any:
+        """A number, as suites and configuration files have it, is its text."""
+        return str(reduce) if isinstance(reduce, int) and not isinstance(reduce, bool) else reduce
 
 
 class ModelSpec(Typed):
@@ -112,7 +139,14 @@ class RunSpec(Typed):
         return {**values.pop("data"), **values.pop("model"), **values}
 
 
-EARLIER = {"feature_scale": "none", "warm_start": "none"}
+LATER = ("train_fraction", "stratified", "split_index", "reduce")
+"""Settings that did not exist when some rows were recorded. Their defaults are what those runs did, so a setting at its
+default is no part of a run's identity."""
+EARLIER: dict[str, Any] = {
+    "feature_scale": "none",
+    "warm_start": "none",
+    **{name: DataSpec.model_fields[name].default for name in LATER},
+}
 """The values that were in effect before the setting existed, for rows that are older."""
 
 

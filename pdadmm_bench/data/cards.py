@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pdadmm_bench.core.spec import RECORDED_SPLITS
 from pdadmm_bench.core.typed import Typed
 
 UNKNOWN = "unknown"
@@ -42,7 +43,7 @@ class SbmParameters(Typed):
 class Loader(Typed):
     """Which library reads the files, and the name it knows the dataset by."""
 
-    kind: Literal["planetoid", "amazon", "coauthor", "flickr", "ogb", "sbm"]
+    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "sbm"]
     name: str = ""
     parameters: SbmParameters = SbmParameters()
 
@@ -96,18 +97,53 @@ class Sizes(Typed):
 
 
 class Split(Typed):
-    """``public``: the source's own nodes, with their counts. ``random``: drawn, since the source has none."""
+    """The split that a run takes unless it asks for another one.
 
-    kind: Literal["public", "random"]
+    ``public``: the source's own nodes, with their counts. ``given``: ``masks`` splits that came with the data, each
+    with these counts. ``per-class`` (formerly ``random``): drawn, since the source has none.
+    """
+
+    kind: Literal["public", "given", "random"]
     train: int | None = Field(None, gt=0)
     val: int | None = Field(None, gt=0)
     test: int | None = Field(None, gt=0)
+    masks: int | None = Field(None, ge=1, description="how many splits came with the data, where that is not one")
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _by_its_recorded_name(cls, kind: Any) -> Any:
+        return RECORDED_SPLITS.get(kind, kind) if isinstance(kind, str) else kind
 
     @model_validator(mode="after")
     def _counted(self) -> Split:
-        if self.kind == "public" and None in (self.train, self.val, self.test):
-            raise ValueError("a public split states its train, val and test counts")
+        if self.kind != "random" and None in (self.train, self.val, self.test):
+            raise ValueError(f"a {self.kind} split states its train, val and test counts")
+        if self.kind == "given" and self.masks is None:
+            raise ValueError("a given split states the number of its masks")
+        if self.kind != "given" and self.masks is not None:
+            raise ValueError(f"a {self.kind} split has no number of masks")
         return self
+
+    @property
+    def num_given(self) -> int:
+        """How many splits came with the data."""
+        return self.masks or (1 if self.kind == "public" else 0)
+
+    def refusals(self) -> dict[str, str | None]:
+        """Every kind of split by name: None where nodes can be split this way, else the reason why not."""
+        unpublished = None if self.kind == "public" else "the source publishes no split"
+        return {
+            "public": unpublished,
+            "full": unpublished,
+            "given": None if self.num_given else "no split came with the data",
+            "per-class": None,
+            "fraction": None,
+        }
+
+    def kinds(self) -> list[str]:
+        """The kinds that nodes can be split by, the one that a run takes unless told otherwise first."""
+        own = {recorded: name for name, recorded in RECORDED_SPLITS.items()}.get(self.kind, self.kind)
+        return [own, *(kind for kind, reason in self.refusals().items() if reason is None and kind != own)]
 
 
 class Card(Typed):
@@ -122,6 +158,7 @@ class Card(Typed):
     loader: Loader
     sizes: Sizes
     split: Split
+    unlabelled: int = Field(0, ge=0, description="nodes without a label in the files; loaders give them class 0")
     files: tuple[RawFile, ...] = ()
     upstream: str | None = Field(None, description="address of the folder that holds the files")
     archive: Archive | None = None
@@ -134,6 +171,11 @@ class Card(Typed):
         if self.loader.kind == "planetoid" and not known:
             raise ValueError("planetoid files are pickles: every one needs its sha256")
         return self
+
+    @property
+    def generated(self) -> bool:
+        """Whether the graph is generated, and no file is read."""
+        return self.loader.kind == "sbm"
 
     def url(self, file: RawFile) -> str | None:
         """Where ``file`` can be downloaded on its own, if anywhere."""

@@ -7,7 +7,7 @@ import importlib
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,28 @@ from pdadmm_bench.data.problem import PARTS
 class Graph:
     """N nodes with features ``x`` (N, d) float32 and classes ``y`` (N,) int64.
 
-    ``edge_index`` (2, E) holds every edge in both directions, without duplicates. ``parts`` are the node indices of
-    the source's own split, or None where the source has no split.
+    ``edge_index`` (2, E) holds every edge in both directions, without duplicates. ``splits`` are the splits that came
+    with the data, as node indices by part: a public one, or several; empty where there is none. ``unlabelled`` are the
+    nodes whose class stands in for a missing one.
     """
 
     x: Tensor
     edge_index: Tensor
     y: Tensor
-    parts: dict[str, Tensor] | None = None
+    splits: tuple[dict[str, Tensor], ...] = ()
+    unlabelled: Tensor | None = None
+
+    def labelled(self) -> Tensor:
+        """Which nodes have a label of their own (N,), boolean."""
+        mask = torch.ones(len(self.y), dtype=torch.bool)
+        if self.unlabelled is not None:
+            mask[self.unlabelled] = False
+        return mask
+
+
+Loaded = tuple[Any, Sequence[dict[str, Tensor]]]
+"""What a loader returns: PyG ``Data``, and the splits that came with it. The data may say which nodes are
+``unlabelled``."""
 
 
 def load_graph(card: Card, root: Path) -> Graph:
@@ -43,7 +57,7 @@ def load_graph(card: Card, root: Path) -> Graph:
 
     try:
         with _quiet():
-            data, parts = LOADERS[card.loader.kind](card, root)
+            data, splits = LOADERS[card.loader.kind](card, root)
     except (MemoryError, UserError):
         raise
     except Exception as error:  # a parser of another library may raise anything for bytes that are not in its format
@@ -60,34 +74,55 @@ def load_graph(card: Card, root: Path) -> Graph:
         raise DataError(f"the files of dataset {card.name!r} are another dataset's: {', '.join(wrong)}")
     if int(y.min()) < 0 or not torch.isfinite(x).all():
         raise DataError(f"the files of dataset {card.name!r} hold unlabelled nodes or features that are not finite")
-    return Graph(x=x, edge_index=to_undirected(data.edge_index, num_nodes=len(x)), y=y.to(torch.int64), parts=parts)
+    if len(splits) != card.split.num_given:
+        raise DataError(
+            f"the files of dataset {card.name!r} have {len(splits)} splits where its card says {card.split.num_given}"
+        )
+    return Graph(
+        x=x,
+        edge_index=to_undirected(data.edge_index, num_nodes=len(x)),
+        y=y.to(torch.int64),
+        splits=tuple(splits),
+        unlabelled=getattr(data, "unlabelled", None),
+    )
 
 
-def _planetoid(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
+def _planetoid(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import Planetoid
 
-    return _masked(Planetoid(str(root), card.loader.name)[0])
+    data, splits = _masked(Planetoid(str(root), card.loader.name)[0])
+    # The files number test nodes in a range and leave some out (15 of CiteSeer). Those have no label: PyG gives them 0.
+    (public,) = splits
+    numbers = torch.arange(int(public["test"].min()), int(public["test"].max()) + 1)
+    data.unlabelled = numbers[~torch.isin(numbers, public["test"])]
+    return data, splits
 
 
-def _amazon(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
+def _amazon(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import Amazon
 
-    return Amazon(str(root), card.loader.name)[0], None
+    return Amazon(str(root), card.loader.name)[0], ()
 
 
-def _coauthor(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
+def _coauthor(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import Coauthor
 
-    return Coauthor(str(root), card.loader.name)[0], None
+    return Coauthor(str(root), card.loader.name)[0], ()
 
 
-def _flickr(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
+def _heterophilous(card: Card, root: Path) -> Loaded:
+    from torch_geometric.datasets import HeterophilousGraphDataset
+
+    return _masked(HeterophilousGraphDataset(str(root), card.loader.name)[0])
+
+
+def _flickr(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import Flickr
 
     return _masked(Flickr(str(root / card.loader.name))[0])
 
 
-def _ogb(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
+def _ogb(card: Card, root: Path) -> Loaded:
     from torch_geometric.data import Data
     from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
     from torch_geometric.data.storage import GlobalStorage
@@ -101,7 +136,7 @@ def _ogb(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
     with torch.serialization.safe_globals(types):
         dataset = _ogb_module().PygNodePropPredDataset(card.loader.name, str(root))
         split = dataset.get_idx_split()
-    return dataset[0], {"train": split["train"], "val": split["valid"], "test": split["test"]}
+    return dataset[0], [{"train": split["train"], "val": split["valid"], "test": split["test"]}]
 
 
 def _ogb_module() -> Any:
@@ -118,20 +153,27 @@ def _ogb_module() -> Any:
     return importlib.import_module("ogb.nodeproppred")
 
 
-def _sbm(card: Card, root: Path) -> tuple[Any, dict[str, Tensor] | None]:
+def _sbm(card: Card, root: Path) -> Loaded:
     from pdadmm_bench.data.synthetic import sbm
 
     return sbm(card.loader.parameters, card.split)
 
 
-def _masked(data: Any) -> tuple[Any, dict[str, Tensor]]:
-    return data, {part: data[f"{part}_mask"].nonzero().view(-1) for part in PARTS}
+def _masked(data: Any) -> tuple[Any, list[dict[str, Tensor]]]:
+    """The data with the splits of its masks, (N,) for one split or (N, S) for S of them."""
+    masks = [data[f"{part}_mask"].view(len(data.y), -1) for part in PARTS]
+    counts = [mask.shape[1] for mask in masks]
+    columns = zip(*(mask.expand(-1, max(counts)).unbind(1) for mask in masks), strict=True)
+    return data, [
+        {part: mask.nonzero().view(-1) for part, mask in zip(PARTS, column, strict=True)} for column in columns
+    ]
 
 
-LOADERS: dict[str, Callable[[Card, Path], tuple[Any, dict[str, Tensor] | None]]] = {
+LOADERS: dict[str, Callable[[Card, Path], Loaded]] = {
     "planetoid": _planetoid,
     "amazon": _amazon,
     "coauthor": _coauthor,
+    "heterophilous": _heterophilous,
     "flickr": _flickr,
     "ogb": _ogb,
     "sbm": _sbm,

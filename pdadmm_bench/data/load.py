@@ -31,6 +31,9 @@ DATA_VARIABLE = "PDADMM_BENCH_DATA"
 FEATURES_VERSION = 1
 """Part of the key of cached features. Raise it whenever the same files or parameters would give other rows."""
 
+SPLIT_FACTS = ("train_fraction", "stratified", "split_index")
+"""Settings of a split that its rows name, where its kind has them."""
+
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
@@ -125,7 +128,6 @@ def _data_root(given: Path | None) -> Path | None:
 def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:
     """The settings of ``spec`` that the rows depend on."""
     split = split_name(card, spec)
-    SPLITS[split].check(card)
     own = {name: getattr(spec, name) for name in SPLITS[split].settings}
     return {"split": split, "hops": spec.hops, "normalize": spec.normalize, **own}
 
@@ -133,8 +135,8 @@ def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:
 def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dict[str, str]) -> Path:
     made_of: dict[str, Any] = {"version": FEATURES_VERSION, "card": card.name, "loader": card.loader.model_dump()}
     made_of |= {"files": digests, "sizes": card.sizes.model_dump(), "choice": choice}
-    if card.loader.kind == "sbm":
-        made_of["split"] = card.split.model_dump()
+    if card.generated:
+        made_of["split"] = card.split.model_dump(exclude={"masks"} if card.split.masks is None else None)
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     return cache / "features" / f"{card.name.partition('[')[0]}-{key[:32]}.pt"
 
@@ -142,7 +144,8 @@ def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dic
 def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[[str], None]) -> Problem:
     from pdadmm_bench.data.features import hop_features
 
-    parts = SPLITS[choice["split"]].parts(card, graph.y, graph.parts, choice, report)
+    kind = SPLITS[choice["split"]]
+    parts = kind.parts(card, graph, choice, report)
     sizes = [len(parts[part]) for part in PARTS]
     nodes = torch.cat([parts[part] for part in PARTS])
     x = hop_features(graph.x, graph.edge_index, nodes, hops=choice["hops"], normalize=choice["normalize"])
@@ -151,7 +154,7 @@ def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[
     sha256 = _sha256(rows.values())
     return Problem(
         name=card.name,
-        split=choice["split"],
+        split=kind.label(choice),
         num_classes=card.sizes.classes,
         train=rows["train"],
         val=rows["val"],
@@ -165,6 +168,7 @@ def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[
             "dataset_hops": choice["hops"],
             "dataset_normalize": choice["normalize"],
             "dataset_split_seed": choice.get("split_seed"),
+            **{f"dataset_{name}": choice[name] for name in SPLIT_FACTS if name in choice},
             **{f"dataset_{part}_count": count for part, count in zip(PARTS, sizes, strict=True)},
             "dataset_sha256": sha256,
             "dataset_version": card.version,

@@ -12,8 +12,8 @@ from pdadmm_bench.data.cards import SbmParameters, Split
 from pdadmm_bench.data.splits import random_split
 
 
-def sbm(parameters: SbmParameters, split: Split) -> tuple[Any, dict[str, Tensor] | None]:
-    """A graph drawn with ``parameters`` as PyG ``Data``, and its own split where ``split`` is a public one.
+def sbm(parameters: SbmParameters, split: Split) -> tuple[Any, list[dict[str, Tensor]]]:
+    """A graph drawn with ``parameters`` as PyG ``Data``, and splits of its own where ``split`` is public or given.
 
     Classes are equally large up to one node. ``nodes · degree / 2`` distinct undirected edges join a random node to
     one of its class with probability ``homophily``, else to one of another class. Features are standard normal around
@@ -29,7 +29,7 @@ def sbm(parameters: SbmParameters, split: Split) -> tuple[Any, dict[str, Tensor]
     x = torch.randn(num_nodes, parameters.features, generator=generator)
     x += centres[y]
     edges = _edges(y, parameters, generator)
-    return Data(x=x, y=y, edge_index=torch.cat([edges, edges.flip(0)], dim=1)), _parts(y, parameters, split)
+    return Data(x=x, y=y, edge_index=torch.cat([edges, edges.flip(0)], dim=1)), _splits(y, parameters, split)
 
 
 def _edges(y: Tensor, parameters: SbmParameters, generator: torch.Generator) -> Tensor:
@@ -55,9 +55,10 @@ def _edges(y: Tensor, parameters: SbmParameters, generator: torch.Generator) -> 
     return torch.stack([codes // num_nodes, codes % num_nodes])
 
 
-def _parts(y: Tensor, parameters: SbmParameters, split: Split) -> dict[str, Tensor] | None:
-    if split.kind != "public" or split.train is None or split.val is None or split.test is None:
-        return None
+def _splits(y: Tensor, parameters: SbmParameters, split: Split) -> list[dict[str, Tensor]]:
+    if split.train is None or split.val is None or split.test is None:
+        return []
     per_class = split.train // parameters.classes
-    counts = {"num_val": split.val, "num_test": split.test}
-    return random_split(y, parameters.classes, train_per_class=per_class, seed=parameters.seed, **counts)
+    counts = {"train_per_class": per_class, "num_val": split.val, "num_test": split.test}
+    seeds = range(parameters.seed, parameters.seed + split.num_given)
+    return [random_split(y, parameters.classes, seed=seed, **counts) for seed in seeds]

@@ -19,7 +19,10 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import recorded_spec
 
 #: The problem and the network. They are never compared.
-DATA = ("dataset", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test")
+DATA = (
+    "dataset", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
+    "train_fraction", "stratified", "split_index", "reduce",
+)  # fmt: skip
 NETWORK = ("layers", "hidden")
 
 #: These settings are compared where the two whole sides have no value in common. Other settings are compared where the
@@ -32,7 +35,7 @@ REPEATED = ("split_seed", "seed")
 #: The settings of a row without specification, by the columns that stand for them.
 COLUMNS = {
     "dataset": "dataset_name", "split": "dataset_split", "hops": "dataset_hops", "normalize": "dataset_normalize",
-    "feature_scale": "dataset_feature_scale",
+    "feature_scale": "dataset_feature_scale", "reduce": "dataset_reduce",
     "layers": "model_layers", "hidden": "model_hidden", "init": "model_init", "optimizer": "optimizer_name",
     "gpus": "dist_workers", "device": "dist_device",
 }  # fmt: skip

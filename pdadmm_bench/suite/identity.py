@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.core.spec import LATER, DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import idle_settings
 from pdadmm_bench.optim.create import create_optimizer
@@ -23,8 +23,8 @@ from pdadmm_bench.training.setup import resolve
 def effective(spec: RunSpec) -> RunSpec:
     """``spec`` with every setting that has no effect in it at its default, so that it does not distinguish runs.
 
-    A public split has no seed and no counts. One worker has no partition and no schedule. A method without a pipeline
-    has no schedule. A network of two layers has no warm start.
+    A public split has no seed and no counts, and each other kind of split has its own settings. One worker has no
+    partition and no schedule. A method without a pipeline has no schedule. A network of two layers has no warm start.
     """
     defaults = RunSpec()
     idle: dict[str, Any] = {}
@@ -52,7 +52,9 @@ def configuration(spec: RunSpec) -> str:
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for hyperparameters that the optimizer does not take.
     """
-    settings = {name: value for name, value in effective(spec).flat().items() if name not in ("preset", "set")}
+    flat = effective(spec).flat()
+    left_out = {"preset", "set", *(name for name in LATER if flat[name] == DataSpec.model_fields[name].default)}
+    settings = {name: value for name, value in flat.items() if name not in left_out}
     settings["hyperparameters"] = create_optimizer(spec).hyperparameters.model_dump()
     return json.dumps(settings, sort_keys=True, ensure_ascii=False)
 

@@ -155,4 +155,26 @@ def _ogb(card, root: Path) -> Tiny:
     return Tiny(card.name, root, x, y, edges, parts)
 
 
-WRITERS = {"planetoid": _planetoid, "amazon": _npz, "coauthor": _npz, "flickr": _flickr, "ogb": _ogb}
+def _heterophilous(card, root: Path) -> Tiny:
+    x, y, edges = _graph(60, 7, 3)
+    rng = np.random.default_rng(4)
+    turns = [rng.permutation(60) for _ in range(10)]
+    masks = {f"{part}_masks": np.zeros((10, 60), bool) for part in ("train", "val", "test")}
+    for index, order in enumerate(turns):
+        for part, nodes in zip(masks, np.split(order, [30, 45]), strict=True):
+            masks[part][index, nodes] = True
+    path = root / card.files[0].path
+    path.parent.mkdir(parents=True)
+    np.savez_compressed(path, node_features=x, node_labels=y, edges=edges, **masks)
+    parts = {part: np.flatnonzero(masks[f"{part}_masks"][0]) for part in ("train", "val", "test")}
+    return Tiny(card.name, root, x, y, edges, parts)
+
+
+WRITERS = {
+    "heterophilous": _heterophilous,
+    "planetoid": _planetoid,
+    "amazon": _npz,
+    "coauthor": _npz,
+    "flickr": _flickr,
+    "ogb": _ogb,
+}

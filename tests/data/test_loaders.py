@@ -15,6 +15,7 @@ from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import load_problem
 
 ALL = ["cora", "citeseer", "pubmed", "computers", "photo", "cs", "physics", "ogbn-arxiv", "ogbn-products", "flickr"]
+ALL += ["roman-empire"]
 SMALL = {"train_per_class": 2, "num_val": 7, "num_test": 5}
 
 
@@ -53,7 +54,7 @@ def test_every_card_loads_its_raw_format(name, tiny, monkeypatch, capfd):
             np.testing.assert_allclose(rows.x, expected[made.parts[part]], rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(rows.y, made.y[made.parts[part]])
     unknown = [line for line in lines if "no checksum is known" in line]
-    assert bool(unknown) == (name in ("computers", "physics", "ogbn-arxiv", "ogbn-products", "flickr"))
+    assert bool(unknown) == (name in ("computers", "physics", "ogbn-arxiv", "ogbn-products", "flickr", "roman-empire"))
     assert capfd.readouterr() == ("", "")
     assert not list(made.root.rglob("processed")), "the data root was written to"
 

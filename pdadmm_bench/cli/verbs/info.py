@@ -39,8 +39,9 @@ def _card(card: Card) -> Iterator[tuple[str, str]]:
         yield from _fields(type(card.loader.parameters), dict(card.loader.parameters))
     else:
         yield from ((key, f"{value:,}") for key, value in card.sizes)
-    counts = {part: getattr(card.split, part) for part in ("train", "val", "test")}
-    yield "split", f"{card.split.kind} {', '.join(f'{n:,} {part}' for part, n in counts.items() if n)}".strip()
+    yield "split", _own_split(card)
+    for kind, reason in card.split.refusals().items():
+        yield f"--split {kind}", f"no: {reason}" if reason else "yes"
     if card.target is not None:
         yield "target", f"validation accuracy {card.target}"
     for key in ("version", "licence", "citation", "source"):
@@ -48,6 +49,13 @@ def _card(card: Card) -> Iterator[tuple[str, str]]:
     for file in card.files:
         yield "file", f"{file.path}\n{file.sha256}"
     yield from _origins(card)
+
+
+def _own_split(card: Card) -> str:
+    """The split that a run takes unless told otherwise, with its counts."""
+    counts = {part: getattr(card.split, part) for part in ("train", "val", "test")}
+    each = f"{card.split.masks} times " if card.split.masks else ""
+    return f"{card.split.kinds()[0]} {each}{', '.join(f'{n:,} {part}' for part, n in counts.items() if n)}".strip()
 
 
 def _origins(card: Card) -> Iterator[tuple[str, str]]:

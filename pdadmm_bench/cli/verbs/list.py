@@ -30,7 +30,7 @@ def _datasets() -> Table:
     for card in map(load_card, card_names()):
         sizes = card.sizes
         counts = (sizes.nodes, sizes.edges, sizes.features, sizes.classes)
-        rows.append((card.name, *counts, card.split.kind, card.loader.kind))
+        rows.append((card.name, *counts, ", ".join(card.split.kinds()), card.loader.kind))
     return datasets_table(rows)
 
 
