@@ -44,8 +44,7 @@ class DataSpec(Typed):
         "hop", description="what is divided by its root mean square in training: each hop (Ã^k x), or unit: all at once"
     )
     reduce: str = Field(
-        "none", pattern=r"^(none|rows|[1-9]\d{0,5})$",
-        description="features as coordinates in so many principal directions of the training rows, as in 256; "
+        "none", description="features as coordinates in so many principal directions of the training rows, as in 256; "
         "rows: in all directions of the training rows; or none",
     )  # fmt: skip
 
@@ -57,9 +56,14 @@ class DataSpec(Typed):
 
     @field_validator("reduce", mode="before")
     @classmethod
-    def _as_text(cls, reduce: Any) -> Any:
-        """A number, as suites and configuration files have it, is its text."""
-        return str(reduce) if isinstance(reduce, int) and not isinstance(reduce, bool) else reduce
+    def _directions(cls, reduce: Any) -> Any:
+        """A number may be one, as in suites and configuration files, or its text."""
+        text = str(reduce) if isinstance(reduce, int) and not isinstance(reduce, bool) else reduce
+        if isinstance(text, str) and text not in ("none", "rows"):
+            if not text.isdecimal() or int(text) < 1:
+                raise ValueError("give a number of directions, at least 1 (as in 256), or rows for all, or none")
+            return str(int(text))
+        return text
 
 
 class ModelSpec(Typed):

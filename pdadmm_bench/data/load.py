@@ -20,6 +20,7 @@ from pdadmm_bench.data.cache import Places, cache_folder, scratch, writing
 from pdadmm_bench.data.cards import Card
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.problem import PARTS, Problem, Rows
+from pdadmm_bench.data.reduce import REDUCE_VERSION, reduced
 from pdadmm_bench.data.splits import SPLITS, split_name
 from pdadmm_bench.data.stage import known_digests, staged
 
@@ -49,10 +50,10 @@ def load_problem(
 ) -> Problem:
     """The rows that ``spec`` asks for, scaled as it says.
 
-    They come from the cache of features, or they are computed and put there.
+    They come from the cache of features, or they are computed and put there. Reduced features are kept beside them.
 
     Args:
-        spec: dataset, split, hops.
+        spec: dataset, split, hops, scale, reduction.
         data_root: folder laid out as PyG roots, only read; default ``PDADMM_BENCH_DATA``, if set.
         cache: where raw files and features are kept; default ``PDADMM_BENCH_CACHE``, else the platform's folder.
         offline: never use the network.
@@ -61,7 +62,23 @@ def load_problem(
     Raises :class:`UserError` for a spec that cannot be met or a cache that cannot be written, and its subclass
     :class:`DataError` for files that are missing or not what the card says.
     """
-    problem = _load(spec, load_card(spec.dataset), places_for(data_root, cache, offline, report), report)
+    card, places = load_card(spec.dataset), places_for(data_root, cache, offline, report)
+    if spec.reduce == "none":
+        return _scaled(spec, card, places, report)
+    path = _reduced_path(spec, card, places)
+    problem = _read(path, report) if path is not None else None
+    if problem is None:
+        problem = reduced(_scaled(spec, card, places, report), spec.reduce, report)
+        problem.facts["dataset_cache_hit"] = False  # of the coordinates
+        path = path or _reduced_path(spec, card, places)
+        if path is not None:
+            _write(path, problem, places.cache)
+    return problem
+
+
+def _scaled(spec: DataSpec, card: Card, places: Places, report: Callable[[str], None]) -> Problem:
+    """The hop features, each block of columns divided as ``spec`` says."""
+    problem = _load(spec, card, places, report)
     problem.facts["dataset_feature_scale"] = spec.feature_scale
     if spec.feature_scale == "none":
         return problem
@@ -106,6 +123,9 @@ def look_for(spec: DataSpec, *, data_root: Path | None = None, cache: Path | Non
     digests = known_digests(card, places)
     path = None if digests is None else _features_path(places.cache, card, choice, digests)
     ready = path is not None and path.is_file()
+    if spec.reduce != "none" and not ready:
+        coordinates = _reduced_path(spec, card, places)
+        ready = coordinates is not None and coordinates.is_file()
     missing = () if ready else tuple(file.path for file in card.files if places.find(file) is None)
     return DataStatus(key=path.stem if path else None, ready=ready, missing=missing)
 
@@ -139,6 +159,17 @@ def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dic
         made_of["split"] = card.split.model_dump(exclude={"masks"} if card.split.masks is None else None)
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     return cache / "features" / f"{card.name.partition('[')[0]}-{key[:32]}.pt"
+
+
+def _reduced_path(spec: DataSpec, card: Card, places: Places) -> Path | None:
+    """Where the coordinates of ``spec`` are kept, beside its features; None for absent files of unknown digest."""
+    digests = known_digests(card, places)
+    if digests is None:
+        return None
+    features = _features_path(places.cache, card, _choice(card, spec), digests)
+    made_of = {"version": REDUCE_VERSION, "features": features.stem, "scale": spec.feature_scale, "reduce": spec.reduce}
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return features.with_name(f"{card.name.partition('[')[0]}-reduced-{key[:32]}.pt")
 
 
 def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[[str], None]) -> Problem:
@@ -189,7 +220,7 @@ def _sha256(parts: Iterable[Rows]) -> str:
 
 def _write(path: Path, problem: Problem, cache: Path) -> None:
     stored: dict[str, Any] = {
-        name: getattr(problem, name) for name in ("name", "split", "num_classes", "sha256", "facts")
+        name: getattr(problem, name) for name in ("name", "split", "num_classes", "sha256", "facts", "fan_in")
     }
     stored["rows"] = {part: (rows.x, rows.y) for part, rows in problem.parts().items()}
     with scratch(cache) as folder, writing(cache):

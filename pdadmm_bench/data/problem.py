@@ -37,6 +37,9 @@ class Problem:
     """Digest of the rows above, for telling whether two results saw the same data."""
     facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     """``dataset_*`` values for the result row."""
+    fan_in: int | None = None
+    """The number of inputs that starting weights are drawn for, where it is not d. Of rotated features it is the number
+    before: a Gaussian start keeps its size under a rotation, so the networks start alike."""
 
     @property
     def num_features(self) -> int:

@@ -50,20 +50,24 @@ def num_parameters(sizes: Sequence[int]) -> int:
     return sum(n_out * (n_in + 1) for n_in, n_out in pairwise(sizes))
 
 
-def initial_layers(spec: ModelSpec, sizes: Sequence[int], seed: int, block: Block) -> list[Layer]:
+def initial_layers(
+    spec: ModelSpec, sizes: Sequence[int], seed: int, block: Block, fan_in: int | None = None
+) -> list[Layer]:
     """The starting weights of ``block``, float32 on the CPU, the same for every optimizer of one ``seed``.
 
     ``normal``: N(0, 0.1²). ``he``: N(0, 2/n_{l-1}) and zero biases (He et al., 2015). ``identity``: first and last
-    layer as ``he``, hidden W = I and b = 0.
+    layer as ``he``, hidden W = I and b = 0. ``fan_in`` stands for n_0 in the variance of the first layer, where the
+    inputs are coordinates of so many features.
     """
-    return [_initial_layer(spec, sizes[index], sizes[index + 1], seed, index) for index in block]
+    return [_initial_layer(spec, sizes, seed, index, fan_in) for index in block]
 
 
-def _initial_layer(spec: ModelSpec, n_in: int, n_out: int, seed: int, index: int) -> Layer:
+def _initial_layer(spec: ModelSpec, sizes: Sequence[int], seed: int, index: int, fan_in: int | None) -> Layer:
+    n_in, n_out = sizes[index], sizes[index + 1]
     if spec.init == "identity" and 0 < index < spec.layers - 1:
         return Layer(torch.eye(n_out, n_in), torch.zeros(n_out))
     generator = torch.Generator().manual_seed(derive("weights", seed, index))
-    std = NORMAL_STD if spec.init == "normal" else math.sqrt(2 / n_in)
+    std = NORMAL_STD if spec.init == "normal" else math.sqrt(2 / (fan_in or n_in if index == 0 else n_in))
     weight = torch.empty(n_out, n_in).normal_(0, std, generator=generator)
     if spec.init == "normal":
         return Layer(weight, torch.empty(n_out).normal_(0, std, generator=generator))

@@ -32,9 +32,16 @@ def planned_rows(data: DataSpec) -> dict[str, int]:
 
 
 def planned_widths(spec: RunSpec) -> list[int]:
-    """[n_0, …, n_L] of the run's network by the dataset's card."""
+    """[n_0, …, n_L] of the run's network by the dataset's card.
+
+    Reduced features are taken to have as many directions as their training rows and columns allow.
+    """
     sizes = load_card(spec.data.dataset).sizes
-    return mlp.widths(spec.model, sizes.features * (spec.data.hops + 1), sizes.classes)
+    features = sizes.features * (spec.data.hops + 1)
+    if spec.data.reduce != "none":
+        features = min(features, planned_rows(spec.data)["train"])
+        features = features if spec.data.reduce == "rows" else min(features, int(spec.data.reduce))
+    return mlp.widths(spec.model, features, sizes.classes)
 
 
 def planned_blocks(profile: CostProfile, text: str, widths: Sequence[int], rows: int, workers: int) -> list[Block]:

@@ -20,12 +20,14 @@ class ProblemShape:
 
     rows: int
     widths: tuple[int, ...]
+    fan_in: int | None = None
+    """The number of inputs that starting weights are drawn for, where it is not n_0."""
 
     @classmethod
     def of(cls, problem: Problem, model: ModelSpec) -> ProblemShape:
         """The shape of ``problem`` for the network ``model``."""
         widths = mlp.widths(model, problem.num_features, problem.num_classes)
-        return cls(len(problem.train.x), tuple(widths))
+        return cls(len(problem.train.x), tuple(widths), problem.fan_in)
 
 
 @dataclass(frozen=True)

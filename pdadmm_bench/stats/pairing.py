@@ -20,7 +20,7 @@ from pdadmm_bench.core.spec import recorded_spec
 
 #: The problem and the network. They are never compared.
 DATA = (
-    "dataset", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
+    "dataset", "split", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
     "train_fraction", "stratified", "split_index", "reduce",
 )  # fmt: skip
 NETWORK = ("layers", "hidden")
@@ -87,6 +87,8 @@ def settings(row: Row) -> Settings:
         raise UserError(f"row {row.get('run_id')}: its spec is not a JSON object: {row['spec']!r:.80}") from None
     chosen = asked.pop("set", None) or {}
     asked["dataset"] = row.get("dataset_name") or asked.get("dataset")  # parameters in one order
+    if asked.get("split") == "auto" and row.get("dataset_split"):
+        asked["split"] = str(row["dataset_split"]).split()[0]  # "given 3" has its index as a setting
     meaningless = {*REPEATED, *(LAYOUT if asked.get("gpus") == 1 else ())}
     if "dist_schedule" in row and row["dist_schedule"] is None:  # where there is no pipeline
         meaningless |= {"schedule", "microbatches"}

@@ -43,7 +43,7 @@ def first_layers(resolved: ResolvedRun) -> list[mlp.Layer]:
     spec, widths = resolved.spec, resolved.shape.widths
     model = spec.model.model_copy(update={"layers": spec.stages()[0][0]})
     sizes = mlp.widths(model, widths[0], widths[-1])
-    return mlp.initial_layers(model, sizes, spec.seed, Block.whole(model.layers))
+    return mlp.initial_layers(model, sizes, spec.seed, Block.whole(model.layers), resolved.shape.fan_in)
 
 
 def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: TrainStage) -> Trained:

@@ -74,7 +74,8 @@ class Worker:
 
     def initial_layers(self) -> list[mlp.Layer]:
         """The starting weights of the block, on the CPU."""
-        return mlp.initial_layers(self.spec.model, list(self.shape.widths), self.spec.seed, self.block)
+        shape = self.shape
+        return mlp.initial_layers(self.spec.model, list(shape.widths), self.spec.seed, self.block, shape.fan_in)
 
     def on_device(self, layers: Sequence[mlp.Layer]) -> list[mlp.Layer]:
         """``layers`` on the worker's device."""

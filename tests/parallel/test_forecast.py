@@ -29,6 +29,16 @@ def test_rows_and_widths_are_those_of_the_loaded_data() -> None:
     assert tuple(planned_widths(spec)) == ProblemShape.of(problem, spec.model).widths
 
 
+@pytest.mark.parametrize("reduce", ["5", "rows", "500"])
+@pytest.mark.parametrize("train_per_class", [3, 30])
+def test_widths_of_reduced_features(reduce: str, train_per_class: int) -> None:
+    spec = run_spec({**SMALL, "reduce": reduce, "train_per_class": train_per_class})
+    shape = ProblemShape.of(load_problem(spec.data, report=lambda line: None), spec.model)
+    assert tuple(planned_widths(spec)) == shape.widths
+    assert shape.widths[0] == min(3 * train_per_class, 36, 5 if reduce == "5" else 500)
+    assert shape.fan_in == 36
+
+
 def test_a_public_split_has_the_rows_of_its_card() -> None:
     assert planned_rows(run_spec({"dataset": "cora"}).data) == {"train": 140, "val": 500, "test": 1000}
     assert planned_rows(run_spec({"dataset": "cora", "split": "random", "train_per_class": 3}).data)["train"] == 7 * 3
