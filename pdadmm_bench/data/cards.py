@@ -40,12 +40,45 @@ class SbmParameters(Typed):
         return self
 
 
+class DepthParameters(Typed):
+    """Points of a cube, in classes by a composition of folds: a deep network learns them, one hidden layer does not."""
+
+    nodes: int = Field(5000, ge=10, description="number of nodes; none has an edge")
+    inputs: int = Field(2, ge=1, description="coordinates of a point, which are the features")
+    levels: int = Field(3, ge=1, le=20, description="folds, one after the other; each doubles the pieces per direction")
+    classes: int = Field(2, ge=2, description="number of equally large classes")
+    seed: int = Field(0, ge=0, description="seed of points and folds, apart from those of split and weights")
+
+    @property
+    def features(self) -> int:
+        """Features per node."""
+        return self.inputs
+
+    @property
+    def degree(self) -> float:
+        """Mean number of neighbours."""
+        return 0.0
+
+
+GENERATED: dict[str, type[SbmParameters | DepthParameters]] = {"sbm": SbmParameters, "depth": DepthParameters}
+"""The parameters of each kind of generated graph."""
+
+
 class Loader(Typed):
     """Which library reads the files, and the name it knows the dataset by."""
 
-    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "sbm"]
+    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "sbm", "depth"]
     name: str = ""
-    parameters: SbmParameters = SbmParameters()
+    parameters: SbmParameters | DepthParameters = SbmParameters()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parameters_of_the_kind(cls, values: Any) -> Any:
+        """Parameters are those of the kind, though the names of two kinds are partly the same."""
+        if isinstance(values, dict) and values.get("kind") == "depth":
+            given = values.get("parameters", {})
+            return {**values, "parameters": DepthParameters(**given) if isinstance(given, dict) else given}
+        return values
 
 
 class RawFile(Typed):
@@ -91,7 +124,7 @@ class Sizes(Typed):
     """Sizes of the graph as it is loaded; ``edges`` counts both directions."""
 
     nodes: int = Field(gt=0)
-    edges: int = Field(gt=0)
+    edges: int = Field(ge=0)
     features: int = Field(gt=0)
     classes: int = Field(gt=1)
 
@@ -100,10 +133,10 @@ class Split(Typed):
     """The split that a run takes unless it asks for another one.
 
     ``public``: the source's own nodes, with their counts. ``given``: ``masks`` splits that came with the data, each
-    with these counts. ``per-class`` (formerly ``random``): drawn, since the source has none.
+    with these counts. ``per-class`` (formerly ``random``) and ``fraction``: drawn, since the source has none.
     """
 
-    kind: Literal["public", "given", "random"]
+    kind: Literal["public", "given", "random", "fraction"]
     train: int | None = Field(None, gt=0)
     val: int | None = Field(None, gt=0)
     test: int | None = Field(None, gt=0)
@@ -116,7 +149,7 @@ class Split(Typed):
 
     @model_validator(mode="after")
     def _counted(self) -> Split:
-        if self.kind != "random" and None in (self.train, self.val, self.test):
+        if self.kind in ("public", "given") and None in (self.train, self.val, self.test):
             raise ValueError(f"a {self.kind} split states its train, val and test counts")
         if self.kind == "given" and self.masks is None:
             raise ValueError("a given split states the number of its masks")
@@ -175,7 +208,7 @@ class Card(Typed):
     @property
     def generated(self) -> bool:
         """Whether the graph is generated, and no file is read."""
-        return self.loader.kind == "sbm"
+        return self.loader.kind in GENERATED
 
     def url(self, file: RawFile) -> str | None:
         """Where ``file`` can be downloaded on its own, if anywhere."""

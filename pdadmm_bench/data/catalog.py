@@ -14,10 +14,12 @@ from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.registry import Registry
 from pdadmm_bench.core.typed import build, read_toml
-from pdadmm_bench.data.cards import Card, Loader, SbmParameters, Sizes, Split
+from pdadmm_bench.data.cards import GENERATED, Card, DepthParameters, Loader, SbmParameters, Sizes, Split
 
 TWIN = "-sbm"
 """The ending of the name of a generated twin."""
+
+SBM_CITATION = "Deshpande, Sen, Montanari, Mossel: Contextual Stochastic Block Models. NeurIPS 2018."
 
 registry = Registry("dataset", "pdadmm_bench.datasets", {})
 
@@ -36,11 +38,12 @@ def load_card(name: str) -> Card:
     card = _plain(base)
     if not parameters:
         return card
-    if card.loader.kind != "sbm":
+    if not card.generated:
         raise UserError(f"dataset {base!r} takes no parameters; its generated twin does: {base}{TWIN}[...]")
     values = card.loader.parameters.model_dump() | parameters
     arguments = ",".join(f"{key}={parameters[key]}" for key in sorted(parameters))
-    return _generated(card, f"{base}[{arguments}]", build(SbmParameters, values, f"parameter of {base}"))
+    kind = GENERATED[card.loader.kind]
+    return _generated(card, f"{base}[{arguments}]", build(kind, values, f"parameter of {base}"))
 
 
 def _parse(name: str) -> tuple[str, dict[str, str]]:
@@ -65,7 +68,7 @@ def _plain(name: str) -> Card:
 
 
 def _twins(names: list[str]) -> list[str]:
-    return [name + TWIN for name in names if _named(name).loader.kind != "sbm"]
+    return [name + TWIN for name in names if not _named(name).generated]
 
 
 def _named(name: str) -> Card:
@@ -81,7 +84,7 @@ def _named(name: str) -> Card:
 
 
 def _twin(card: Card) -> Card:
-    if card.loader.kind == "sbm":
+    if card.generated:
         raise UserError(
             f"dataset {card.name!r} is generated already; set its parameters instead: {card.name}[nodes=...]"
         )
@@ -95,19 +98,21 @@ def _twin(card: Card) -> Card:
     return _generated(card, card.name + TWIN, build(SbmParameters, values, f"size of {card.name}"))
 
 
-def _generated(card: Card, name: str, parameters: SbmParameters) -> Card:
+def _generated(card: Card, name: str, parameters: SbmParameters | DepthParameters) -> Card:
     """A card for a graph drawn with ``parameters``, with the split of ``card``."""
+    itself = card.generated
     edges = 2 * round(parameters.nodes * parameters.degree / 2)
     sizes = {"nodes": parameters.nodes, "edges": edges, "features": parameters.features, "classes": parameters.classes}
-    split = card.split if parameters.nodes == card.sizes.nodes else Split(kind="random")
+    counted = card.split.train is not None
+    split = Split(kind="random") if counted and parameters.nodes != card.sizes.nodes else card.split
     return Card(
         name=name,
-        summary=card.summary if card.loader.kind == "sbm" else f"generated graph with the sizes of {card.name}",
+        summary=card.summary if itself else f"generated graph with the sizes of {card.name}",
         version="1",
         licence="none needed: generated",
-        citation="Deshpande, Sen, Montanari, Mossel: Contextual Stochastic Block Models. NeurIPS 2018.",
+        citation=card.citation if itself else SBM_CITATION,
         source="pdadmm_bench.data.synthetic",
-        loader=Loader(kind="sbm", parameters=parameters),
+        loader=Loader(kind=card.loader.kind if itself else "sbm", parameters=parameters),
         sizes=build(Sizes, sizes, f"size of {name}"),
         split=split,
     )

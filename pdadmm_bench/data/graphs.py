@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.core.errors import DataError, UserError
-from pdadmm_bench.data.cards import Card
+from pdadmm_bench.data.cards import Card, DepthParameters, SbmParameters
 from pdadmm_bench.data.problem import PARTS
 
 
@@ -156,7 +156,15 @@ def _ogb_module() -> Any:
 def _sbm(card: Card, root: Path) -> Loaded:
     from pdadmm_bench.data.synthetic import sbm
 
+    assert isinstance(card.loader.parameters, SbmParameters)
     return sbm(card.loader.parameters, card.split)
+
+
+def _depth(card: Card, root: Path) -> Loaded:
+    from pdadmm_bench.data.synthetic import folded
+
+    assert isinstance(card.loader.parameters, DepthParameters)
+    return folded(card.loader.parameters), ()
 
 
 def _masked(data: Any) -> tuple[Any, list[dict[str, Tensor]]]:
@@ -177,6 +185,7 @@ LOADERS: dict[str, Callable[[Card, Path], Loaded]] = {
     "flickr": _flickr,
     "ogb": _ogb,
     "sbm": _sbm,
+    "depth": _depth,
 }
 
 

@@ -1,4 +1,7 @@
-"""Generated graphs: a contextual stochastic block model, in time and memory linear in its edges."""
+"""Generated graphs: a contextual stochastic block model, and points in folded space, for which depth is needed.
+
+Time and memory are linear in nodes and edges.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.core.seeds import derive
-from pdadmm_bench.data.cards import SbmParameters, Split
+from pdadmm_bench.data.cards import DepthParameters, SbmParameters, Split
 from pdadmm_bench.data.splits import random_split
 
 
@@ -62,3 +65,38 @@ def _splits(y: Tensor, parameters: SbmParameters, split: Split) -> list[dict[str
     counts = {"train_per_class": per_class, "num_val": split.val, "num_test": split.test}
     seeds = range(parameters.seed, parameters.seed + split.num_given)
     return [random_split(y, parameters.classes, seed=seed, **counts) for seed in seeds]
+
+
+def folded(parameters: DepthParameters) -> Any:
+    """Points of the cube [−1, 1]^inputs as PyG ``Data`` without edges, in classes by a composition of folds.
+
+    A level turns the space by a random rotation and folds it at every coordinate hyperplane: h ← |h R|, then less its
+    median and divided by its standard deviation, over the points. The class is the rank of the first coordinate after
+    the last level and a last rotation, in equal parts.
+
+    A ReLU layer of 2 · inputs units makes a level exactly, so levels + 1 layers of that width make the classes. The
+    number of pieces along a line doubles with every level, so one hidden layer needs exponentially many units
+    (Montúfar et al.: On the Number of Linear Regions of Deep Neural Networks, NeurIPS 2014, arXiv:1402.1869; Telgarsky:
+    Benefits of Depth in Neural Networks, COLT 2016, arXiv:1602.04485).
+    """
+    from torch_geometric.data import Data
+
+    generator = torch.Generator().manual_seed(derive("depth", parameters.seed))
+    size = (parameters.nodes, parameters.inputs)
+    x = torch.rand(size, generator=generator, dtype=torch.float64) * 2 - 1
+    place = x
+    for _ in range(parameters.levels):
+        place = _rotated(place, generator).abs()
+        place = (place - place.median(dim=0).values) / place.std(dim=0)
+    ranks = _rotated(place, generator)[:, 0].argsort().argsort()
+    y = ranks * parameters.classes // parameters.nodes
+    return Data(x=x.float(), y=y, edge_index=torch.empty(2, 0, dtype=torch.int64))
+
+
+def _rotated(points: Tensor, generator: torch.Generator) -> Tensor:
+    """``points`` (N, n) reflected at n random hyperplanes through the origin, which together are a random rotation."""
+    for _ in range(points.shape[1]):
+        normal = torch.randn(points.shape[1], generator=generator, dtype=points.dtype)
+        normal /= normal.norm()
+        points = points - 2 * (points @ normal)[:, None] * normal
+    return points

@@ -35,7 +35,7 @@ def _card(card: Card) -> Iterator[tuple[str, str]]:
     yield "dataset", card.name
     yield "summary", card.summary
     yield "loader", f"{card.loader.kind} {card.loader.name}".strip()
-    if card.loader.kind == "sbm":
+    if card.generated:
         yield from _fields(type(card.loader.parameters), dict(card.loader.parameters))
     else:
         yield from ((key, f"{value:,}") for key, value in card.sizes)
