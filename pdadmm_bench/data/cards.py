@@ -43,9 +43,9 @@ class SbmParameters(Typed):
 class DepthParameters(Typed):
     """Points of a cube, in classes by a composition of folds: a deep network learns them, one hidden layer does not."""
 
-    nodes: int = Field(5000, ge=10, description="number of nodes; none has an edge")
+    nodes: int = Field(10000, ge=10, description="number of nodes; none has an edge")
     inputs: int = Field(2, ge=1, description="coordinates of a point, which are the features")
-    levels: int = Field(3, ge=1, le=20, description="folds, one after the other; each doubles the pieces per direction")
+    levels: int = Field(4, ge=1, le=20, description="folds, one after the other; each doubles the pieces per direction")
     classes: int = Field(2, ge=2, description="number of equally large classes")
     seed: int = Field(0, ge=0, description="seed of points and folds, apart from those of split and weights")
 

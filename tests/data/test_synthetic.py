@@ -95,8 +95,8 @@ def test_points_in_folded_space():
     one, same, other = (folded(DepthParameters(classes=3, inputs=4, seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(one.x, same.x) and torch.equal(one.y, same.y)
     assert not torch.equal(one.y, other.y)
-    assert one.x.shape == (5000, 4) and float(one.x.abs().max()) <= 1
-    assert torch.bincount(one.y).tolist() == [1667, 1667, 1666]
+    assert one.x.shape == (10000, 4) and float(one.x.abs().max()) <= 1
+    assert torch.bincount(one.y).tolist() == [3334, 3333, 3333]
 
 
 @pytest.mark.parametrize("hops", [0, 2])
