@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pdadmm_bench.core.env import cores, threads_per_worker
 from pdadmm_bench.core.errors import DataError, UserError, unknown
 from pdadmm_bench.core.rows import Row, status_of
-from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.core.spec import RECORDED_SPLITS, DataSpec, RunSpec
 from pdadmm_bench.data.load import DataStatus, look_for, places_for
 from pdadmm_bench.suite.estimate import RunEstimate, estimate
 from pdadmm_bench.suite.file import SETTINGS, Suite
@@ -228,6 +228,8 @@ def _filtered(specs: Mapping[str, RunSpec], texts: Sequence[str]) -> dict[str, R
         if key not in SETTINGS:
             raise unknown("key in --filter", key, SETTINGS)
         values = _alternatives(value)
+        if key == "split":
+            values |= {RECORDED_SPLITS.get(each, each) for each in values}
         present = {name: spec.flat()[key] for name, spec in chosen.items()}
         chosen = {name: spec for name, spec in chosen.items() if _text(present[name]) in values}
         if not chosen:

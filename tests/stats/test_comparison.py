@@ -14,6 +14,7 @@ from stats_rows import a_row, runs
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.spec import LATER
 from pdadmm_bench.stats.comparison import ComparedSides, ComparisonLine, compare_rows
 from pdadmm_bench.stats.metrics import Metric, metric, present
 from pdadmm_bench.stats.pairing import device_class, pair, setting_name, settings
@@ -166,6 +167,9 @@ def test_one_worker_against_two_whatever_the_schedule() -> None:
     [
         ({"dataset": "citeseer"}, "no other run with dataset citeseer"),
         ({"hops": 2}, "different data: hops 2 (there 4)"),
+        ({"split": "full"}, "different data: split full (there public)"),
+        ({"reduce": "8"}, "different data: reduce 8 (there none)"),
+        ({"split": "given", "split_index": 3}, "different data: split given (there public), split_index 3 (there 0)"),
         ({"layers": 3}, "different network: layers 3 (there 2)"),
         ({"hidden": 32, "seed": 9}, "different network: hidden 32 (there 16)"),
         ({"seed": 9}, "no other run with this seed and split"),
@@ -356,3 +360,16 @@ def test_a_metric_is_present_where_a_run_tried() -> None:
 def test_machine_class_names_what_times_depend_on() -> None:
     assert device_class(a_row()) == "AMD EPYC, 2 cores, cpu"
     assert json.loads(a_row()["spec"])["device"] == "auto"  # what was asked for does not matter
+
+
+def test_rows_from_before_a_setting_pair_with_those_that_have_its_default() -> None:
+    old, new = a_row({"optimizer": "adam"}), a_row({"optimizer": "sgd"})
+    spec = json.loads(old["spec"])
+    old["spec"] = json.dumps({name: value for name, value in spec.items() if name not in LATER})
+    (group,) = pair([old], [new]).groups
+    assert group.compared == ["optimizer"]
+
+
+def test_the_split_that_auto_took_is_the_one_that_was_named() -> None:
+    (group,) = pair([a_row({"optimizer": "adam"})], [a_row({"optimizer": "sgd", "split": "public"})]).groups
+    assert group.compared == ["optimizer"]

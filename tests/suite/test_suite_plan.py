@@ -256,3 +256,10 @@ def test_looking_for_rows_changes_nothing(planned: Any, tmp_path: Path) -> None:
     load_problem(run.spec.data, cache=cache)
     (again, *_) = planned(cache=cache).runs
     assert again.found == replace(run.found, ready=True)
+
+
+def test_a_split_is_found_by_its_present_name_and_its_former_one(planned: Any) -> None:
+    text = TEXT.replace("[[entry]]", '[[entry]]\nsplit = ["per-class", "fraction"]\nreduce = [8, "rows"]', 1)
+    counts = [len(planned(text, filters=(f"split={name}",)).runs) for name in ("per-class", "random", "fraction")]
+    assert counts[0] == counts[1] == counts[2]
+    assert {run.spec.data.reduce for run in planned(text, filters=("reduce=8",)).runs} == {"8"}
