@@ -1,7 +1,7 @@
 """Which nodes train, validate and test: the kinds of splits by name.
 
-A kind is a :class:`SplitKind` in :data:`SPLITS`. Its name and its settings are also in ``core/spec.py``. Which datasets it
-is for is in ``Split.refusals`` of ``data/cards.py``.
+A kind is a :class:`SplitKind` in :data:`SPLITS`. Its name and its settings are also in ``core/spec.py``. Which datasets
+it is for is in ``Split.refusals`` of ``data/cards.py``.
 """
 
 from __future__ import annotations

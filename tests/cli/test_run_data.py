@@ -63,3 +63,19 @@ def test_mistakes_are_named(cli: Cli, options: tuple[str, ...], message: str) ->
 def test_settings_of_data_are_part_of_the_record() -> None:
     old = json.dumps({"dataset": "cora"})
     assert {recorded_spec(old)[name] for name in ("reduce", "split_index", "stratified")} == {"none", 0}
+
+
+@pytest.mark.slow
+@pytest.mark.dist
+def test_reduced_features_are_the_same_for_every_partition(cli: Cli, with_store: Path) -> None:
+    found = []
+    for workers in ("1", "2"):
+        options = ("--reduce", "rows", "--deterministic", "--gpus", workers, "--threads", "1", "--warm-start", "none")
+        answer = cli(*SHORT, *options, "--json", "rows.json")
+        assert answer.code == 0, answer.err
+        found += read_rows(with_store / "rows.json")
+    one, two = found
+    assert one["dataset_reduce_columns"] == 24
+    assert (one["weights_initial_sha256"], one["weights_sha256"]) == (
+        two["weights_initial_sha256"], two["weights_sha256"],
+    )  # fmt: skip
