@@ -26,6 +26,8 @@ ALL_DIRECTIONS = "rows"
 """The value of the setting that keeps the whole span of the training rows."""
 BLOCK = 512
 """Rows or columns that are in float64 at once."""
+TILE = 2048
+"""Columns of a Gram matrix that are added at once, from the diagonal down."""
 LANCZOS_SIZE = 2000
 """Gram matrices below this size are decomposed in full, in seconds."""
 LANCZOS_SHARE = 8
@@ -41,12 +43,7 @@ def principal_directions(x: Tensor, count: int | None) -> Tensor:
     """
     dual = x.shape[0] <= x.shape[1]
     size = min(x.shape)
-    gram = torch.zeros(size, size, dtype=torch.float64)
-    for block in x.split(BLOCK, dim=1 if dual else 0):
-        wide = block.double()
-        gram.addmm_(wide, wide.T) if dual else gram.addmm_(wide.T, wide)
-    wanted = size if count is None else min(count, size)
-    values, vectors = _leading(gram, wanted)
+    values, vectors = _leading(_gram(x if dual else x.T), size if count is None else min(count, size))
     limit = NOISE * size * torch.finfo(torch.float64).eps * float(values.max().clamp(min=0))
     kept = int((values > limit).sum())
     vectors = vectors[:, :kept]
@@ -54,6 +51,20 @@ def principal_directions(x: Tensor, count: int | None) -> Tensor:
         vectors = torch.cat([block.double().T @ vectors for block in x.split(BLOCK, dim=1)])
         vectors = torch.linalg.qr(vectors / vectors.norm(dim=0)).Q  # weak ones are not quite orthogonal
     return vectors * vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
+
+
+def _gram(x: Tensor) -> Tensor:
+    """x xᵀ of x (M, m) in float64; the upper half is the mirrored lower one."""
+    gram = torch.zeros(len(x), len(x), dtype=torch.float64)
+    for block in x.split(BLOCK, dim=1):
+        wide = block.double()
+        for start in range(0, len(x), TILE):
+            tile = slice(start, start + TILE)
+            gram[start:, tile].addmm_(wide[start:], wide[tile].T)
+    for start in range(0, len(x), TILE):  # tiles, so that no second matrix of this size is made
+        end = start + TILE
+        gram[start:end, end:] = gram[end:, start:end].T
+    return gram
 
 
 def _leading(gram: Tensor, count: int) -> tuple[Tensor, Tensor]:
