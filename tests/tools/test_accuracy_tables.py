@@ -148,3 +148,20 @@ def test_a_start_is_compared_on_the_seeds_that_all_starts_have(tool, monkeypatch
     monkeypatch.setattr(type(starts.HEADLINE), "load", lambda _: common)
     last = starts.table(others).splitlines()[-1]
     assert last == "| cora | adam | **80.0%** | 70.0% | 70.0% | diverged | 2 |"
+
+
+def test_depths_are_compared_with_the_learning_rate_of_the_best_validation_accuracy(tool) -> None:
+    def row(layers: int, task: str, lr: float, acc_val: float, acc_test: float) -> dict:
+        settings = {"dataset": task, "optimizer": "adam", "layers": layers, "set": {"lr": lr}, "warm_start": "none"}
+        found = {"acc_val_best": acc_val, "acc_test_at_best_val": acc_test, "loss_train_final": 0.5}
+        return make_row({**first_values(run_spec(settings)), **found, "status": "ok"})
+
+    two = [row(2, task, lr, 0.6 + lr, 0.5) for task in ("depth", "sbm") for lr in (0.1, 0.2)]
+    ten = [row(10, "depth", 0.1, 0.9, 0.8), row(10, "depth", 0.2, 0.8, 0.99), row(10, "sbm", 0.1, 0.9, 0.9)]
+    depth = tool("depth")
+    table = depth.table(two + ten).splitlines()
+    assert table[2].split("|")[1:4] == [" 2 ", " 50.0 (n=2) ", " 50.0 to 50.0 % "]
+    assert table[3].split("|")[2:5] == [" 80.0 (n=1) ", " 80.0 to 80.0 % ", " 30.0 (n=1) "], "sbm has not all rates"
+    assert "0.1" in table[3] and "0.2" in table[2]
+    with pytest.raises(ValueError, match="two layers"):
+        depth.table(ten)

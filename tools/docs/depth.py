@@ -6,7 +6,7 @@
     python tools/docs/depth.py --check          # fails where the page has other numbers than the rows
 
 Of the learning rates of a task and depth the one with the best validation accuracy counts; of two equal ones the lower.
-Only tasks that have every depth and learning rate are in the table. Depths are compared within a task.
+Only tasks that have every learning rate at a depth are in its line; n says how many. Depths are compared within a task.
 """
 
 from __future__ import annotations
@@ -36,24 +36,23 @@ def chosen(rows: list[Row]) -> dict[int, dict[str, Row]]:
         if status_of(row).complete:
             found[row["dataset_name"], row["model_layers"]].append(row)
     most = max(map(len, found.values()))
-    depths = {layers for _, layers in found}
-    tasks = sorted({task for task, _ in found})
-    whole = [task for task in tasks if all(len(found.get((task, layers), ())) == most for layers in depths)]
-    return {
-        layers: {task: max(found[task, layers], key=lambda row: (row["acc_val_best"], -rate(row))) for task in whole}
-        for layers in sorted(depths)
-    }
+    best: dict[int, dict[str, Row]] = defaultdict(dict)
+    for (task, layers), tried in sorted(found.items()):
+        if len(tried) == most:
+            best[layers][task] = max(tried, key=lambda row: (row["acc_val_best"], -rate(row)))
+    return dict(sorted(best.items()))
 
 
 def table(rows: list[Row]) -> str:
     """The table in Markdown; raises ``ValueError`` without a network of two layers."""
     best = chosen(rows)
     if not best.get(2):
-        raise ValueError("no task has runs at every depth and with every learning rate, two layers among them")
+        raise ValueError("no task has every learning rate at two layers, with which the others are compared")
     lines = []
     for layers, by_task in best.items():
         tests = [row["acc_test_at_best_val"] for row in by_task.values()]
-        ahead = [row["acc_test_at_best_val"] - best[2][task]["acc_test_at_best_val"] for task, row in by_task.items()]
+        both = by_task.keys() & best[2].keys()
+        ahead = [by_task[task]["acc_test_at_best_val"] - best[2][task]["acc_test_at_best_val"] for task in sorted(both)]
         loss = aggregate((row["loss_train_final"] for row in by_task.values()), "mean").value or 0.0
         rates = ", ".join(f"{value:g}" for value in sorted({rate(row) for row in by_task.values()}))
         lines.append(
