@@ -16,6 +16,7 @@ TABLES = [
     ("ablation", "TABLE", "table"),
     ("ablation", "SECONDS", "seconds"),
     ("ablation", "REMOVED", "table"),
+    ("depth", "TABLE", "table"),
 ]
 
 
