@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.core.spec import DataSpec, run_spec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.load import load_problem, look_for
@@ -203,3 +203,17 @@ def test_a_twin_has_as_many_splits_as_its_card():
     one, other = (load("roman-empire-sbm", split_index=index) for index in (0, 9))
     assert one.sha256 != other.sha256
     assert len(one.val.y) == 5665
+
+
+def test_a_card_may_leave_a_split_of_the_files_alone(tiny):
+    made = tiny("cora")
+    made.card(**{'kind = "public"\ntrain = \\d+\nval = \\d+\ntest = \\d+': 'kind = "per-class"'})
+    problem = load("cora", made.root, train_per_class=2, num_val=7, num_test=5)
+    assert (problem.split, sizes(problem)) == ("random", [6, 7, 5])
+
+
+def test_fewer_masks_than_the_card_says_are_refused(tiny):
+    made = tiny("roman-empire")
+    made.card(**{"masks = 10": "masks = 11"})
+    with pytest.raises(DataError, match="'roman-empire' have 10 splits where its card says 11"):
+        load("roman-empire", made.root)
