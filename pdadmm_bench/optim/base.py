@@ -32,7 +32,7 @@ class Link(Protocol):
     """A neighbour, with which tensors of shape (N, n) are exchanged in order.
 
     Within an iteration: ``send``, and one ``post_receive`` per tensor before ``receive``, in the ``wire`` format. For
-    starts and evaluation, off the clock: ``send_now`` and ``receive_now``, in float32.
+    starts and evaluation: ``send_now`` and ``receive_now``, in float32.
     """
 
     wire: Wire

@@ -76,6 +76,19 @@ def in_sample_space(rows: int, features: int) -> bool:
     return rows < features
 
 
+def dual_for_W(rows: int, n_in: int) -> bool:
+    """Whether the exact minimiser of W solves with an N × N matrix in the place of an n_{l-1} × n_{l-1} one."""
+    return rows < n_in
+
+
+def dual_for_p(n_in: int, n_out: int) -> bool:
+    """Whether the exact minimiser of p solves with an n_l × n_l matrix in the place of an n_{l-1} × n_{l-1} one.
+
+    That takes two more products of N·n_{l-1}·n_l and one of N·n_l² in the place of one of N·n_{l-1}².
+    """
+    return 2 * n_out < n_in
+
+
 def admm_profile(products: int, first: float, hidden: Arrays, stored: int = 3) -> CostProfile:
     """The profile of a method like pdADMM, whose first layer has no update of p.
 

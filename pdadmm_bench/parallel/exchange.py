@@ -80,13 +80,17 @@ class Neighbour:
         return self.wire.decode(payload)
 
     def send_now(self, tensor: Tensor) -> None:
-        """Send a float32 tensor of any shape; for starts and evaluation, off the clock and not counted."""
+        """Send a float32 tensor of any shape, for starts and evaluation; counted where an iteration is under way."""
         dist.send(tensor.contiguous(), self.peer, self.group)
+        self.traffic.sent_bytes += tensor.nbytes
 
     def receive_now(self, rows: int) -> Tensor:
         """The float32 tensor (rows, units) that the neighbour sends with ``send_now``."""
         tensor = torch.empty(rows, self.shape[1], device=self.device)
+        start = time.perf_counter()
         dist.recv(tensor, self.peer, self.group)
+        self.traffic.waited_s += time.perf_counter() - start
+        self.traffic.received_bytes += tensor.nbytes
         return tensor
 
     def measure(self, rows: int, starts: bool, repeats: int = 3) -> float:

@@ -13,6 +13,9 @@ from pdadmm_bench.core.block import Block
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.descent import Descent
+from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.weights import ADMMLayer, SampleSpaceWeights, Weights, layer_weights
 from pdadmm_bench.optim.base import Links, Optimizer
 
@@ -50,8 +53,17 @@ class ADMMOptimizer(Optimizer[ADMMStateT]):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
 
+    def descent(self) -> Descent:
+        """How the steps of p and W are taken."""
+        settings, products = self.hyperparameters, Products(self.precision, self.compile and self.compiles)
+        return Descent(self.step_size, products, settings.step, settings.bias == "projected")
+
+    def step_size(self, tau: Tensor) -> Tensor:
+        """The step for a subproblem of curvature τ."""
+        return sub.exact_step(tau)
+
     def feed_forward_start(
-        self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links
+        self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links, descent: Descent
     ) -> list[LayerStart]:
         """The layers of ``block`` after one forward pass; the block's output is sent to the right neighbour."""
         settings = self.hyperparameters
@@ -59,7 +71,7 @@ class ADMMOptimizer(Optimizer[ADMMStateT]):
         starts: list[LayerStart] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             z = torch.addmm(bias, p, weight.T)
-            weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay)
+            weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay, descent)
             output = z.relu() if index < block.total - 1 else None
             starts.append(LayerStart(index, weights, bias.clone(), p, z, output))
             if output is not None:

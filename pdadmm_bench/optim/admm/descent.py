@@ -1,47 +1,121 @@
-"""One step of exactly majorised descent: the updates of p and W, the only ones with products of two matrices.
+"""The updates of p and W, the only ones with products of two matrices: a step of exactly majorised descent.
 
 Both subproblems are quadratic. A gradient g and its image J g give the curvature along g in closed form, and the same
 image moves the carried residual. So an update takes two products. The papers search for the step by backtracking.
+
+The subproblem of p separates over rows, and that of W over units. So a step may have a length for each row of p and for
+each unit of W from the same products (``row-unit``), or be the minimiser itself (``exact``,
+:mod:`pdadmm_bench.optim.admm.exact`). With a projected bias, W and b are minimised together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
 
+from pydantic import Field
 from torch import Tensor
 
+from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.products import Products
 
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
 
+Step = Annotated[
+    Literal["layer", "row-unit", "exact"],
+    Field(description="step of p and W: one length per layer, one per row of p and unit of W, or the exact minimiser"),
+]
+Bias = Annotated[
+    Literal["update", "projected"],
+    Field(description="b has an update of its own, or is minimised together with W"),
+]
+
+
+class Move(NamedTuple):
+    """A step of p: x ← x − step·direction and r ← r − step·image."""
+
+    direction: Tensor
+    image: Tensor
+    step: Tensor
+    """One for the whole matrix (), one for each matrix of a batch (k, 1, 1), or one for each row (…, N, 1)."""
+
 
 @dataclass
 class Descent:
-    """How a run takes its steps: the step rule, and the products with their precision and buffers."""
+    """How a run takes its steps: their kind, the step rule, and the products with their precision and buffers."""
 
     rule: StepRule
     products: Products
+    kind: Step = "layer"
+    projected: bool = False
+    """Whether a step of W takes b along."""
 
     def descend_p(
         self, p: Tensor, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float, seen: Tensor | None = None
     ) -> None:
-        """p ← p − g/τ for (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖², and r with it.
+        """The step of p on (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖², and r with it.
 
         Args:
             p: (N, n_{l-1}); r: (N, n_l) carried residual p Wᵀ + b − z; W: (n_l, n_{l-1}).
-            gap: p − v, overwritten by g.
+            gap: p − v, overwritten.
             seen: the residual at which the gradient is taken, if it is not ``r``.
         """
-        W = self.products.factor("kept", W)
-        gradient = self.products.direction(gap, r if seen is None else seen, W, beta=rho, alpha=nu)
-        image = self.products.image(gradient, W.mT)
-        self.move(p, gradient, r, image, sub.curvature(gradient, image, nu, rho))
+        move = self.step_of_p(gap, r if seen is None else seen, W, nu, rho)
+        self.products.move(p, move.direction, move.step)
+        self.products.move(r, move.image, move.step)
 
-    def move(self, x: Tensor, gradient: Tensor, r: Tensor, image: Tensor, tau: Tensor) -> None:
-        """x ← x − gradient/τ and r ← r − image/τ."""
-        step = self.rule(tau)
-        self.products.move(x, gradient, step)
+    def step_of_p(self, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float) -> Move:
+        """The step that :meth:`descend_p` takes, for the gradient g = ν r W + ρ·gap; valid until the next step."""
+        if self.kind == "exact":
+            return Move(*exact.step_of_p(self.products, gap, r, W, nu, rho))
+        W = self.products.factor("kept", W)
+        gradient = self.products.direction(gap, r, W, beta=rho, alpha=nu)
+        image = self.products.image(gradient, W.mT)
+        if self.kind == "row-unit":
+            tau = sub.curvature_from(sub.row_norms(gradient), sub.row_norms(image), nu, rho)
+        else:
+            tau = sub.curvature(gradient, image, nu, rho)
+        return Move(gradient, image, self.rule(tau))
+
+    def move_W(self, W: Tensor, gradient: Tensor, r: Tensor, image: Tensor, b: Tensor, nu: float, mu: float) -> None:
+        """W ← W − gradient/θ, and r with it; where b is projected out, b as well.
+
+        Args:
+            image: p Gᵀ (N, n_l), overwritten.
+            b: (n_l,) or, in a batch, (k, 1, n_l); moved where it is projected out.
+        """
+        mean = self.centre(image)
+        if self.kind == "row-unit":
+            theta = sub.curvature_from(sub.row_norms(gradient), sub.column_norms(image).mT, nu, mu)
+            step = self.rule(theta)
+            step_of_r = step.mT
+        else:
+            step = step_of_r = self.rule(sub.curvature(gradient, image, nu, mu))
+        self.products.move(W, gradient, step)
+        self.take_along(r, image, step_of_r, b, mean)
+
+    def take_along(self, r: Tensor, image: Tensor, step: Tensor, b: Tensor, mean: Tensor | None) -> None:
+        """r ← r − step·image after a step of W, and b ← b + step·mean for the mean that was taken out of ``image``."""
         self.products.move(r, image, step)
+        if mean is not None:
+            b.add_((mean.to(b.dtype) * step).view_as(b))
+
+    def minimise_b(self, b: Tensor, r: Tensor, seen: Tensor | None) -> None:
+        """Where b is projected out: its exact minimiser before a step of W, so that the gradient is that of both."""
+        if self.projected:
+            shift = sub.column_mean(r if seen is None else seen, self.products.scratch)
+            b.sub_(shift)
+            r.sub_(shift)
+            if seen is not None and seen is not r:
+                seen.sub_(shift)
+
+    def centre(self, image: Tensor) -> Tensor | None:
+        """Where b is projected out: subtract from ``image`` the mean of its rows, and return that mean."""
+        if not self.projected:
+            return None
+        mean = sub.column_mean(image, self.products.scratch)
+        image.sub_(mean)
+        return mean

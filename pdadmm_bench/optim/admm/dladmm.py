@@ -25,8 +25,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import Descent
-from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.descent import Bias, Descent, Step
 from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, FirstLayerForm
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
 from pdadmm_bench.optim.cost import OUTPUT_PASSES, Arrays, CostProfile, LayerWork
@@ -39,6 +38,8 @@ class DlADMMHyperparameters(Typed):
     nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
     mu: float = Field(1e-3, ge=0, description="μ, weight decay")
     decay: Decay = "zero"
+    step: Step = "layer"
+    bias: Bias = "update"
     first_layer: FirstLayerForm = "auto"
 
 
@@ -92,7 +93,8 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> DlADMMState:
         """Feed-forward start with u = 0 and every residual zero."""
         states: list[DlADMMLayer] = []
-        for start in self.feed_forward_start(problem, layers, block, links):
+        descent = self.descent()
+        for start in self.feed_forward_start(problem, layers, block, links, descent):
             r = torch.zeros_like(start.z)
             layer = DlADMMLayer(start.weights, start.b, start.p, start.z, r, a=start.output)
             if start.index > 0:
@@ -100,7 +102,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
             if start.output is None:
                 layer.u = torch.zeros_like(start.z)
             states.append(layer)
-        return DlADMMState(states, problem.train.y, links, Descent(sub.exact_step, Products(self.precision)))
+        return DlADMMState(states, problem.train.y, links, descent)
 
     def step(self, state: DlADMMState) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
@@ -154,7 +156,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         """W ← W − G/θ."""
         with self.part("W"):
             seen, weight = self.residual(layer, state), self.penalty(layer)
-            layer.weights.descend(state.descent, layer.p, layer.r, weight, self.hyperparameters.mu, seen)
+            layer.weights.descend(state.descent, layer.p, layer.r, layer.b, weight, self.hyperparameters.mu, seen)
 
     def update_b(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """b ← its exact minimiser, and the residual with it."""

@@ -16,22 +16,21 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
-from pdadmm_bench.optim.admm import penalty_schedule
+from pdadmm_bench.optim.admm import costate, penalty_schedule
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.batching import batch_size, in_batches
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import Descent
+from pdadmm_bench.optim.admm.descent import Bias, Step
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
 from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
-from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.state import CompiledPasses, PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.admm.weights import Decay, FirstLayerForm, spread
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
@@ -55,6 +54,13 @@ class PdADMMHyperparameters(Typed):
         "spread: the same, but in the first layer times the spread of the features' rows",
     )
     decay: Decay = "zero"
+    step: Step = "layer"
+    bias: Bias = "update"
+    start: Literal["zero", "costate"] = Field(
+        "zero",
+        description="forces between layers at the start: none, or the gradients of backpropagation, set by a sweep "
+        "in the first iteration",
+    )
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
     )
@@ -63,6 +69,12 @@ class PdADMMHyperparameters(Typed):
     refresh: int | None = Field(
         None, ge=0, description="iterations between exact residuals, 0 for never (default: 0, and 25 with bf16)"
     )
+
+    @model_validator(mode="after")
+    def _backtracks_a_layer(self) -> PdADMMHyperparameters:
+        if self.step_rule == "backtracking" and self.step != "layer":
+            raise ValueError(f"step_rule=backtracking searches one step per layer: use step=layer, not {self.step}")
+        return self
 
 
 class PdADMM(ADMMOptimizer[PdADMMState]):
@@ -79,7 +91,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         return [f"rho={rho:g}, nu={nu:g} is outside the convergence theorem (rho > 4 nu): the Lagrangian may rise"]
 
     def steady(self) -> bool:
-        return self.hyperparameters.rho_schedule == "constant" and self.refresh_period == 0
+        settings = self.hyperparameters
+        return settings.rho_schedule == "constant" and self.refresh_period == 0 and settings.step != "exact"
 
     @property
     def refresh_period(self) -> int:
@@ -99,7 +112,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         """Feed-forward start: p_{l+1} = q_l = f(z_l), u = 0 and every residual zero."""
         settings = self.hyperparameters
         states: list[PdADMMLayer] = []
-        for start in self.feed_forward_start(problem, layers, block, links):
+        descent = self.descent()
+        for start in self.feed_forward_start(problem, layers, block, links, descent):
             layer = PdADMMLayer(
                 start.weights, start.b, start.p, start.z, torch.zeros_like(start.z), mu=self.mu_of(start.index, start.p)
             )
@@ -118,7 +132,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         passes = CompiledPasses(compile_elementwise(gap_of), compile_elementwise(z_q_u)) if self.compile else None
         return PdADMMState(
             states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,
-            descent=Descent(self.step_size, Products(self.precision, self.compile)), compiled=passes,
+            descent=descent, compiled=passes,
         )  # fmt: skip
 
     def mu_of(self, index: int, p: Tensor) -> float:
@@ -132,6 +146,9 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         left, right, layers = state.links.left, state.links.right, state.layers
         first, last = layers[0], layers[-1]
         rho, nu = state.next_rho, state.next_nu
+        if state.iteration == 0 and self.hyperparameters.start == "costate":
+            with self.part("start"):
+                costate.start(state, self.placed)
         if right:
             right.post_receive()
         if left and state.iteration > 0:
@@ -172,7 +189,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
                     # the work that was issued before it is done.
                     state.links.left.post_receive()
         with self.part("W"):
-            layer.weights.descend(state.descent, layer.p, layer.r, state.nu, layer.mu)
+            layer.weights.descend(state.descent, layer.p, layer.r, layer.b, state.nu, layer.mu)
 
     def gap(self, layer: PdADMMLayer, before: Sequence[Tensor], state: PdADMMState) -> Tensor:
         """p − v, where v = q − u/ρ of the layer before is what p is pulled to."""
@@ -231,6 +248,10 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
                     wire.round(p), r, *variables, shift=shift, before=state.nu, nu=nu, rho=rho,
                     restrict=restrict, scratch=state.scratch,
                 )  # fmt: skip
+
+    def placed(self, layer: PdADMMLayer, q: Tensor) -> Tensor:
+        """The p of ``layer`` for the q of the layer before: q itself; a method that restricts p overrides this."""
+        return q
 
     def restrict(self, layer: PdADMMLayer, q: Tensor) -> Tensor:
         """q itself; a method that restricts q to a set overrides this, and keeps u."""

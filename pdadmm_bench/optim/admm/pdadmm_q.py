@@ -18,7 +18,6 @@ from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
-from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.pdadmm import PdADMM, PdADMMHyperparameters
 from pdadmm_bench.optim.admm.state import PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.base import Links
@@ -81,12 +80,14 @@ class PdADMMQ(PdADMM):
             super().update_p(layer, gap, state)
             return
         products = state.descent.products
-        gradient = products.direction(gap, layer.r, layer.W, beta=state.rho, alpha=state.nu)
-        image = products.image(gradient, layer.W.T)
-        step = self.step_size(sub.curvature(gradient, image, state.nu, state.rho))
-        rounded = layer.wire.round(torch.addcmul(layer.p, gradient, step, value=-1, out=gap))
+        move = state.descent.step_of_p(gap, layer.r, layer.W, state.nu, state.rho)
+        rounded = layer.wire.round(torch.addcmul(layer.p, move.direction, move.step, value=-1, out=gap))
         products.add(layer.r, torch.sub(rounded, layer.p, out=gap), layer.W.T, beta=1, alpha=1)
         layer.p.copy_(rounded)
+
+    def placed(self, layer: PdADMMLayer, q: Tensor) -> Tensor:
+        """round(q), with ``quantize=p``."""
+        return q if self.hyperparameters.quantize == "q" else layer.wire.round(q)
 
     def restrict(self, layer: PdADMMLayer, q: Tensor) -> Tensor:
         """round(q), with ``quantize=q``."""

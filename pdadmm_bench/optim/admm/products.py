@@ -21,13 +21,23 @@ from pdadmm_bench.optim.compiled import compile_elementwise
 class Products:
     """Products of one precision, and the buffers they need; with ``compile``, elementwise passes are compiled."""
 
-    def __init__(self, precision: str = "fp32", compile: bool = False):
+    def __init__(self, precision: str = "fp32", compile: bool = False, scratch: Scratch | None = None):
         self._low = precision == "bf16"
-        self.scratch = Scratch()
+        self.scratch = scratch or Scratch()
         """The buffers of the products and of all updates."""
         self.compiled = self._low and compile
         """Whether the elementwise passes of bf16 are compiled; the other precisions have none."""
         self._passes = {each: compile_elementwise(each) for each in (weighted_sum, moved)} if self.compiled else None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether products are narrower than the state."""
+        return self._low
+
+    @property
+    def plain(self) -> Products:
+        """The products of the state's own precision, with the same buffers."""
+        return Products(scratch=self.scratch) if self._low else self
 
     def factor(self, name: str, x: Tensor) -> Tensor:
         """``x`` in the type of the products, for use in several; valid until the next ``factor`` of that name."""
@@ -58,9 +68,11 @@ class Products:
         return out
 
     def move(self, x: Tensor, direction: Tensor, step: Tensor) -> None:
-        """x ← x − step·direction."""
+        """x ← x − step·direction; ``step`` is one for the whole matrix, one for each row, or one for each column."""
         if direction.dtype == x.dtype:
             x.addcmul_(direction, step, value=-1)
+        elif step.dim() == x.dim() and len(step) == len(x):
+            self._pass(moved, x, direction, step)  # split into blocks as x is
         else:
             self._pass(moved, x, direction, step=step)
 
@@ -92,6 +104,6 @@ def weighted_sum(
     return out.copy_(total.add_(temporary(scratch, "wide", wide).copy_(narrow), alpha=alpha))
 
 
-def moved(x: Tensor, direction: Tensor, *, step: Tensor, scratch: Scratch | None = None) -> Tensor:
+def moved(x: Tensor, direction: Tensor, step: Tensor, *, scratch: Scratch | None = None) -> Tensor:
     """x ← x − step·direction for a direction of a narrower type."""
     return x.addcmul_(temporary(scratch, "wide", x).copy_(direction), step, value=-1)

@@ -38,6 +38,20 @@ def norm(x: Tensor) -> Tensor:
     return found.float() if found.dtype == torch.bfloat16 else found
 
 
+def row_norms(x: Tensor) -> Tensor:
+    """‖·‖ of every row of a matrix or of each matrix of a batch, (…, N, 1); float32 for bfloat16."""
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=_wide(x))
+
+
+def column_norms(x: Tensor) -> Tensor:
+    """‖·‖ of every column, (…, 1, n); float32 for bfloat16."""
+    return torch.linalg.vector_norm(x, dim=-2, keepdim=True, dtype=_wide(x))
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+
+
 def curvature_from(gradient_norm: Tensor, image_norm: Tensor, weight: float, ridge: float) -> Tensor:
     """:func:`curvature` from the two norms."""
     return torch.where(gradient_norm > 0, weight * (image_norm / gradient_norm).square() + ridge, 0.0)

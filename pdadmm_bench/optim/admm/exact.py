@@ -1,0 +1,198 @@
+"""The exact minimisers of the subproblems of p and W, by Cholesky factors that all rows, or all units, share.
+
+Both subproblems are ridge regressions. With G and g the gradients, W ← W − G (ν pᵀp + μI)⁻¹ and
+p ← p − g (ν WᵀW + ρI)⁻¹. Where a Gram matrix has fewer rows the other way round, the dual form takes that one: N × N
+for W where N < n_{l-1}, and n_l × n_l for p where that costs less. Taylor et al. (ICML 2016, arXiv 1605.02026) and
+Zeng et al. (ICML 2019, arXiv 1803.00225) minimise exactly too.
+
+Factors are computed in float64 and inverted, so that the solution is a matrix product. The ridge gets a proximal term
+of the size of the Gram matrix's rounding errors, with which the objective does not rise by rounding. In bfloat16 the
+Gram matrix and the solution stay float32, the direction is rounded for its image, and an exact line search along it
+follows. The dual forms, whose products are small, are float32 throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.cost import dual_for_p, dual_for_W
+
+ROUNDING = 4
+"""The proximal term is so many units of rounding of ν·trace(Gram matrix), which bounds its largest eigenvalue."""
+
+
+class Inverse(NamedTuple):
+    """(ν·gram + σI)⁻¹ with the ridge σ, which is the wanted one and the proximal term."""
+
+    matrix: Tensor
+    """(…, n, n)"""
+    ridge: Tensor
+    """() or (k, 1, 1)."""
+
+
+def inverse_of(
+    gram: Tensor, weight: float, ridge: float, trace: Tensor | None = None, in_range: bool = False
+) -> Inverse:
+    """The inverse of ``weight``·gram + ridge·I, by a Cholesky factor in float64.
+
+    Args:
+        gram: (…, n, n) symmetric, positive semidefinite.
+        trace: of the matrix whose rounding errors ``gram`` has, if not its own.
+        in_range: leave out the null space of ``gram``, where coefficients of rows change nothing but could grow without
+            bound. A factor λ/(λ + ε) for the eigenvalues λ of ``weight``·gram and the proximal term ε does that.
+
+    Values that are not finite give an inverse that is not finite, and no error.
+    """
+    if trace is None:
+        trace = trace_of(gram)
+    proximal = ROUNDING * torch.finfo(gram.dtype).eps * weight * trace
+    proximal = torch.where(proximal > 0, proximal, 1.0)  # nothing to solve: the gradient is 0 too
+    sigma = ridge + proximal
+    matrix = _inverse(gram, weight, sigma)
+    if in_range:
+        small = proximal.double().view(-1, 1, 1) if gram.dim() == 3 else proximal.double()
+        matrix = matrix - small * (matrix @ _inverse(gram, weight, proximal))
+    return Inverse(matrix.to(gram.dtype), sigma if gram.dim() == 2 else sigma.view(-1, 1, 1))
+
+
+def _inverse(gram: Tensor, weight: float, ridge: Tensor) -> Tensor:
+    full = gram.to(torch.float64, copy=True).mul_(weight)
+    full.diagonal(dim1=-2, dim2=-1).add_(ridge.double().unsqueeze(-1))
+    return torch.cholesky_inverse(torch.linalg.cholesky_ex(full).L)
+
+
+def gram_of(a: Tensor, plain: Products) -> Tensor:
+    """a aᵀ; valid until the next call."""
+    return torch.matmul(a, a.mT, out=plain.scratch.of("gram", (*a.shape[:-1], a.shape[-2]), a))
+
+
+def trace_of(gram: Tensor) -> Tensor:
+    """The trace of a matrix (), or of each matrix of a batch (k,)."""
+    return gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+@dataclass
+class Kept:
+    """An inverse that is kept as long as its penalties are the same, for a layer whose input never changes."""
+
+    inverse: Inverse | None = None
+    penalties: tuple[float, float] = (0.0, 0.0)
+
+    def get(self, compute: Callable[[], Inverse], *penalties: float) -> Inverse:
+        """The inverse for these penalties, computed where there is none."""
+        if self.inverse is None or self.penalties != penalties:
+            self.inverse, self.penalties = compute(), (penalties[0], penalties[1])
+        return self.inverse
+
+
+class Solution(NamedTuple):
+    """A direction in the type of the products, and what an exact line search along it needs."""
+
+    direction: Tensor
+    exact: Tensor
+    """The direction in the type of the state."""
+    gradient: Tensor
+    """The gradient in the type of the state."""
+
+    def length(self, products: Products, image: Tensor, weight: float, ridge: float) -> Tensor:
+        """The step along the direction: 1, or with narrow products the minimum along what they made of it."""
+        if not products.narrow:
+            return one(self.exact)
+        slope = (self.gradient * self.exact).sum((-2, -1), keepdim=True)
+        curvature = weight * sub.norm(image).square() + ridge * sub.norm(self.exact).square()
+        return torch.where(curvature > 0, slope.view_as(curvature) / curvature, 0.0)
+
+
+def one(like: Tensor) -> Tensor:
+    """The step of length 1."""
+    return like.new_ones(())
+
+
+def solution(products: Products, gradient: Tensor, inverse: Inverse) -> Solution:
+    """``gradient`` times ``inverse``, multiplied in the type of the state."""
+    scratch, matrix = products.scratch, inverse.matrix
+    wide = gradient
+    if gradient.dtype != matrix.dtype:
+        wide = scratch.of("wide gradient", tuple(gradient.shape), matrix).copy_(gradient)
+    exact = torch.matmul(wide, matrix, out=scratch.of("solution", tuple(gradient.shape), matrix))
+    return Solution(products.factor("solution", exact), exact, wide)
+
+
+def step_of_p(
+    products: Products, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Direction D, image D Wᵀ and step of the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖².
+
+    Args:
+        gap: p − v (…, N, n_{l-1}), overwritten; r: (…, N, n_l); W: (…, n_l, n_{l-1}).
+    """
+    plain = products.plain
+    if dual_for_p(W.shape[-1], W.shape[-2]):
+        gradient = plain.add(gap, r, W, beta=rho, alpha=nu)
+        inverse = inverse_of(gram_of(W, plain), nu, rho)
+        part = plain.image(gradient, W.mT) @ inverse.matrix
+        direction = plain.add(gradient, part, W, beta=1, alpha=-nu).div_(inverse.ridge)
+        return direction, plain.image(direction, W.mT), one(direction)
+    inverse = inverse_of(gram_of(W.mT, plain), nu, rho)
+    kept = products.factor("kept", W)
+    found = solution(products, products.direction(gap, r, kept, beta=rho, alpha=nu), inverse)
+    image = products.image(found.direction, kept.mT)
+    return found.direction, image, found.length(products, image, nu, rho)
+
+
+class StepOfW(NamedTuple):
+    """A step of W: W ← W − step·direction, r ← r − step·image, and where b is projected out b ← b + step·mean."""
+
+    direction: Tensor
+    image: Tensor
+    step: Tensor
+    mean: Tensor | None
+
+
+def step_of_W(
+    products: Products, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
+    *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None,
+) -> StepOfW:  # fmt: skip
+    """The exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W − T‖² over W, or over W and b.
+
+    Args:
+        offset: W − T (…, n_l, n_{l-1}), overwritten.
+        p: (…, N, n_{l-1}); r: (…, N, n_l), with columns of mean 0 where b is minimised too.
+        kept: holds the inverse of a layer whose input never changes.
+        centre: subtracts from an image the mean of its rows and returns it; given where b is minimised too.
+    """
+    dual = dual_for_W(*p.shape[-2:])
+    scratch, plain = products.scratch, products.plain
+    x = p
+    if dual and centre:
+        x = scratch.like("centred", p).copy_(p)
+        centre(x)
+
+    def compute() -> Inverse:
+        gram = gram_of(x if dual else x.mT, plain)
+        trace = trace_of(gram)
+        if centre and not dual:
+            mean = sub.column_mean(p, scratch).view(*p.shape[:-2], 1, -1)
+            gram.sub_(mean.mT @ mean, alpha=p.shape[-2])
+        return inverse_of(gram, nu, mu, trace, in_range=dual and mu == 0)
+
+    inverse = kept.get(compute, nu, mu) if kept else compute()
+    if dual:
+        share = mu / inverse.ridge
+        target = torch.sub(r, plain.image(x, offset.mT).mul_(share), out=scratch.like("target", r))
+        coefficients = torch.matmul(inverse.matrix, target, out=scratch.like("coefficients", r))
+        direction = plain.add(offset.mul_(share), coefficients.mT, x, beta=1, alpha=nu)
+        image = plain.image(p, direction.mT)
+        return StepOfW(direction, image, one(direction), centre(image) if centre else None)
+    factor = products.factor("kept", p)
+    found = solution(products, products.direction(offset, r.mT, factor, beta=mu, alpha=nu), inverse)
+    image = products.image(factor, found.direction.mT)
+    mean = centre(image) if centre else None
+    return StepOfW(found.direction, image, found.length(products, image, nu, mu), mean)
