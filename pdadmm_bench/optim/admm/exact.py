@@ -26,6 +26,8 @@ from pdadmm_bench.optim.cost import dual_for_p, dual_for_W
 
 ROUNDING = 4
 """The proximal term is so many units of rounding of ν·trace(Gram matrix), which bounds its largest eigenvalue."""
+SMALLEST = 1e-12
+"""At least this part of the trace, so that an inverse of float64 has digits left."""
 
 
 class Inverse(NamedTuple):
@@ -52,7 +54,7 @@ def inverse_of(
     """
     if trace is None:
         trace = trace_of(gram)
-    proximal = ROUNDING * torch.finfo(gram.dtype).eps * weight * trace
+    proximal = max(ROUNDING * torch.finfo(gram.dtype).eps, SMALLEST) * weight * trace
     proximal = torch.where(proximal > 0, proximal, 1.0)  # nothing to solve: the gradient is 0 too
     sigma = ridge + proximal
     matrix = _inverse(gram, weight, sigma)

@@ -102,6 +102,8 @@ class SampleSpaceWeights:
         rest = mu / inverse.ridge * self.c
         change = plain.image(inverse.matrix, H.addcmul_(self.start_image, nu * rest, value=-1))
         H.copy_(change)
+        if by.projected:  # rounding leaves a mean, which x would show
+            H.sub_(sub.column_mean(H, plain.scratch))
         image = plain.mm(self.gram, H, out=plain.scratch.like("image", r)).addcmul_(self.start_image, rest)
         self.move(by, H, image, r, b, by.rule(torch.ones_like(self.c)), rest)
 
