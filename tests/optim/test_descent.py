@@ -54,7 +54,7 @@ def test_W_goes_to_the_minimum_along_its_gradient_and_takes_the_residual_along(s
     weights, r = Weights(it.W.clone()), it.p @ it.W.T + it.b - it.z
     start = it.W.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(it, it.p, start), start)
-    weights.descend(exact(), it.p, r, nu, it.mu)
+    weights.descend(exact(), it.p, r, it.b, nu, it.mu)
     along = optimize.minimize_scalar(lambda t: objective(it, it.p, it.W - t * gradient).item(), bracket=(0.0, 1.0))
     assert objective(it, it.p, weights.W).item() <= along.fun * (1 + 1e-9)
     torch.testing.assert_close((weights.W - it.W) / (weights.W - it.W).norm(), -gradient / gradient.norm())

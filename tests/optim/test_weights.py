@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.products import Products
-from pdadmm_bench.optim.admm.weights import SampleSpaceWeights, Weights, first_layer, spread
+from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
+from pdadmm_bench.optim.admm.weights import Weights, first_layer, spread
 
 
 def random(seed: int, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
@@ -26,13 +27,14 @@ decays = st.just(0.0) | st.floats(1e-3, 10)  # below, as the docstring of the sa
 @example(seed=1, nu=1.0, mu=0.0, rows=3, features=1)  # dependent rows, an optimum within the twenty steps
 def test_both_forms_of_the_first_layer_take_the_same_steps(seed, nu, mu, rows, features):
     x, W, z, others = random(seed, (rows, features), (4, features), (rows, 4), (7, features))
-    forms = [first_layer(W, x, "features"), first_layer(W, x, "samples")]
+    by = Descent(sub.exact_step, Products())
+    forms = [first_layer(W, x, "features", by), first_layer(W, x, "samples", by)]
     assert isinstance(forms[1], SampleSpaceWeights)
     residuals = [x @ W.T - z for _ in forms]
     loose = mu <= 0.1 * nu  # with little decay, or none, the form of samples loses digits
     for _ in range(20):
         for weights, r in zip(forms, residuals, strict=True):
-            weights.descend(Descent(sub.exact_step, Products()), x, r, nu, mu)
+            weights.descend(by, x, r, torch.zeros(4, dtype=torch.float64), nu, mu)
         torch.testing.assert_close(forms[1].decayed(), forms[0].decayed(), rtol=1e-6, atol=1e-6 if loose else 1e-9)
         torch.testing.assert_close(
             forms[1].image(others), forms[0].image(others), rtol=1e-6, atol=1e-6 if loose else 1e-7
@@ -45,7 +47,7 @@ def test_both_forms_of_the_first_layer_take_the_same_steps(seed, nu, mu, rows, f
 @pytest.mark.parametrize(("rows", "form"), [(5, SampleSpaceWeights), (50, Weights)])
 def test_the_cost_model_chooses_the_form(rows, form):
     x, W = random(0, (rows, 20), (4, 20))
-    assert isinstance(first_layer(W, x, "auto"), form)
+    assert isinstance(first_layer(W, x, "auto", Descent(sub.exact_step, Products())), form)
 
 
 @pytest.mark.parametrize("shape", [(60, 8), (8, 60)])
