@@ -11,7 +11,8 @@ weights (:mod:`pdadmm_bench.optim.admm.weights`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 OUTPUT_PASSES = 330
@@ -23,6 +24,10 @@ Parallelism = Literal["overlap", "pipeline", "sequential"]
 """How workers share an iteration: all at once (pdADMM), through micro-batches, or one after the other (dlADMM)."""
 
 
+Minimiser = Literal["p", "W", "kept W"]
+"""An exact minimiser: of p, of W, or of W where the layer's input, and so the inverse, stays the same."""
+
+
 class Arrays(NamedTuple):
     """A number of arrays of each of a layer's sizes."""
 
@@ -30,11 +35,23 @@ class Arrays(NamedTuple):
     outputs: float = 0
     weights: float = 0
     gram: float = 0
+    squares: float = 0
+    """Of n_{l-1} × n_{l-1} values."""
 
     def values(self, n_in: int, n_out: int, rows: int) -> float:
         """The number of values in these arrays; a weight array counts with its bias."""
-        weights = self.weights * n_out * (n_in + 1)
+        weights = self.weights * n_out * (n_in + 1) + self.squares * n_in * n_in
         return rows * (self.inputs * n_in + self.outputs * n_out + self.gram * rows) + weights
+
+    def plus(self, other: Arrays) -> Arrays:
+        """The sum."""
+        return Arrays(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+PROJECTING = Arrays(0, 6)
+"""Passes that a projected bias adds to a step of W: the exact b before, and the mean of the image."""
+MINIMISING = Arrays(squares=34)
+"""Passes that exact minimisers of p and W add: to two Gram matrices, their factors in float64 and the inverses."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,17 @@ class LayerWork:
     """Arrays that are kept between iterations."""
     gram_products: int = 0
     """Matrix products of 2·N·N·n_l operations."""
+    minimisers: tuple[Minimiser, ...] = ()
+    """The exact minimisers among the steps, which multiply and factorize more."""
+
+    def operations(self, n_in: int, n_out: int, rows: int) -> int:
+        """Floating-point operations in matrix products."""
+        inner = n_in * self.products + rows * self.gram_products
+        return 2 * rows * n_out * inner + sum(solving_operations(kind, n_in, n_out, rows) for kind in self.minimisers)
+
+    def factorizing(self, n_in: int, n_out: int, rows: int) -> int:
+        """Operations in factorizations, a float64 one counted as two."""
+        return sum(factorizing_operations(kind, n_in, n_out, rows) for kind in self.minimisers)
 
 
 @dataclass(frozen=True)
@@ -87,6 +115,52 @@ def dual_for_p(n_in: int, n_out: int) -> bool:
     That takes two more products of N·n_{l-1}·n_l and one of N·n_l² in the place of one of N·n_{l-1}².
     """
     return 2 * n_out < n_in
+
+
+def solving_operations(kind: Minimiser, n_in: int, n_out: int, rows: int) -> int:
+    """Operations of an exact minimiser in matrix products beyond the two of a step along the gradient."""
+    product, squares, outputs = rows * n_in * n_out, rows * n_in * n_in, rows * n_out * n_out
+    if kind == "p":
+        if dual_for_p(n_in, n_out):
+            return 2 * (2 * product + n_out * n_out * n_in + outputs)
+        return 2 * (n_out * n_in * n_in + squares)
+    if dual_for_W(rows, n_in):
+        return 2 * (product + rows * rows * (n_out + (n_in if kind == "W" else 0)))
+    return 2 * (n_out * n_in * n_in + (squares if kind == "W" else 0))
+
+
+def factorizing_operations(kind: Minimiser, n_in: int, n_out: int, rows: int) -> int:
+    """Operations of a Cholesky factor and the inverse from it: n³, in float64, which takes twice as long."""
+    if kind == "kept W":
+        return 0
+    n = (n_out if dual_for_p(n_in, n_out) else n_in) if kind == "p" else min(rows, n_in)
+    return 2 * n**3
+
+
+def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> CostProfile:
+    """The profile of an ADMM with other steps of p and W than one length per layer and another bias update.
+
+    Args:
+        step: ``layer``, ``row-unit`` or ``exact``; bias: ``update`` or ``projected``.
+        sweeps: updates of every p and W in an iteration.
+    """
+    first, hidden, last, sampled = profile.first, profile.hidden, profile.last, profile.sampled
+    if bias == "projected":
+        first, hidden, last = (_with(work, PROJECTING, sweeps) for work in (first, hidden, last))
+        sampled = sampled and _with(sampled, PROJECTING, sweeps)
+    if step == "exact":
+        first = replace(_with(first, Arrays(), sweeps, ["kept W"]), states=first.states.plus(Arrays(squares=1)))
+        hidden, last = (_with(work, MINIMISING, sweeps, ["p", "W"]) for work in (hidden, last))
+        if sampled:
+            kept = sampled.states.plus(Arrays(gram=1))
+            sampled = replace(sampled, gram_products=2 * sampled.gram_products, states=kept)
+    return replace(profile, first=first, hidden=hidden, last=last, sampled=sampled)
+
+
+def _with(work: LayerWork, passes: Arrays, sweeps: int, minimisers: Sequence[Minimiser] = ()) -> LayerWork:
+    """``work`` with so many more passes and minimisers in every sweep."""
+    more = Arrays(*(sweeps * value for value in passes))
+    return replace(work, passes=work.passes.plus(more), minimisers=tuple(minimisers) * sweeps)
 
 
 def admm_profile(products: int, first: float, hidden: Arrays, stored: int = 3) -> CostProfile:

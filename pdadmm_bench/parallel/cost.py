@@ -103,9 +103,11 @@ class Layers:
 
     def flops(self, index: int, work: LayerWork | None = None) -> int:
         """Floating-point operations in matrix products; of ``work`` where given, else of the layer's own."""
-        work = work or self.work(index)
-        inner = self.widths[index] * work.products + self.rows * work.gram_products
-        return 2 * self.rows * self.widths[index + 1] * inner
+        return (work or self.work(index)).operations(self.widths[index], self.widths[index + 1], self.rows)
+
+    def factorizing(self, index: int, work: LayerWork | None = None) -> int:
+        """Operations in factorizations, in units of float32 ones."""
+        return (work or self.work(index)).factorizing(self.widths[index], self.widths[index + 1], self.rows)
 
     def traffic(self, index: int, work: LayerWork | None = None) -> float:
         """Bytes that elementwise operations read and write."""
@@ -113,11 +115,12 @@ class Layers:
 
     def cost(self, index: int) -> float:
         """The cost that a partition balances: operations, and traffic in the same unit."""
-        return self.flops(index) + FLOPS_PER_BYTE * self.traffic(index)
+        return self.flops(index) + self.factorizing(index) + FLOPS_PER_BYTE * self.traffic(index)
 
     def seconds(self, index: int, machine: Machine, work: LayerWork | None = None) -> float:
         """Compute time."""
-        return self.flops(index, work) / machine.flops_per_s + self.traffic(index, work) / machine.memory_bytes_per_s
+        operations = self.flops(index, work) + self.factorizing(index, work)
+        return operations / machine.flops_per_s + self.traffic(index, work) / machine.memory_bytes_per_s
 
     def parameters(self, index: int) -> int:
         """Weights and biases."""

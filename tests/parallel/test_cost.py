@@ -106,8 +106,11 @@ DECLARED = sorted(name for name in registry.names() if profile_of(name).assumed_
 ADMM: list[tuple[str, dict[str, Any]]] = [
     ("pdadmm", {}), ("pdadmm-q", {}), ("pdadmm-q", {"quantize": "q"}), ("dladmm", {}),
 ]  # fmt: skip
+KINDS = [("layer", "projected"), *((step, bias) for step in ("row-unit", "exact") for bias in ("update", "projected"))]
+STEPS = [{"step": step, "bias": bias} for step, bias in KINDS]
 CASES = [
     *ADMM,
+    *((name, values) for name in ("pdadmm", "pdadmm-q", "dladmm") for values in STEPS),
     *((name, {}) for name in DECLARED if name not in {name for name, _ in ADMM}),
     ("sgd", {"momentum": 0.9}),
 ]
@@ -141,12 +144,25 @@ def test_passes_are_close_to_those_the_optimizer_makes(
 
 
 @pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
-@pytest.mark.parametrize(("name", "values"), ADMM)
+@pytest.mark.parametrize(("name", "values"), [*ADMM, *(("pdadmm", values) for values in STEPS)])
 def test_state_is_what_the_optimizer_holds(name: str, values: dict[str, Any], widths: Sequence[int]) -> None:
     optimizer, state = started(name, widths, **values)
     layers = Layers(optimizer.cost_profile, widths, ROWS)
-    scalars = 64
+    scalars = 64 if "step" not in values else 64 + 4 * (ROWS + 3 * widths[1])  # and vectors of the sample space
     assert sum(map(layers.state_bytes, range(len(layers)))) == pytest.approx(state_bytes(state), abs=scalars)
+
+
+def test_exact_steps_are_planned_with_their_products_and_factors() -> None:
+    """Ten rows, by hand: primal forms and an inverse that is kept; sample space; dual forms."""
+    layers = Layers(profile_of("pdadmm", step="exact"), [3, 4, 4], 10)
+    assert layers.flops(0) == 2 * (2 * 10 * 3 * 4 + 4 * 3 * 3)
+    assert layers.flops(1) == 2 * (4 * 10 * 4 * 4 + 2 * 10 * 4 * 4 + 2 * 4 * 4 * 4)
+    assert [layers.factorizing(0), layers.factorizing(1)] == [0, 2 * 2 * 4**3]
+    wide = Layers(profile_of("pdadmm", step="exact"), [20, 4, 4], 10)
+    assert wide.flops(0) == 2 * 2 * 10 * 10 * 4
+    dual = Layers(profile_of("pdadmm", step="exact"), [3, 20, 4], 10)  # 10 rows of 20 inputs, and 4 outputs
+    assert dual.flops(1) == 2 * (7 * 10 * 20 * 4 + 10 * 10 * (20 + 4) + 4 * 4 * 20 + 10 * 4 * 4)
+    assert dual.factorizing(1) == 2 * (10**3 + 4**3)
 
 
 def test_a_hand_made_network() -> None:

@@ -6,6 +6,8 @@ from crew import Case, compositions, settings
 
 LAYERS = 7
 SCHEDULED = {"rho": 0.05, "rho_schedule": "authors"}
+ROW_UNIT = {"step": "row-unit", "bias": "projected", "start": "costate"}
+EXACT = {**ROW_UNIT, "step": "exact"}
 
 
 def admm(optimizer: str, blocks: tuple[int, ...], iterations: int, wire: str = "auto", **values: object) -> Case:
@@ -40,6 +42,14 @@ OTHERS = [
     admm("pdadmm-q", (5, 2), 5, set={"quantize": "q", "high": 5}),
     admm("pdadmm", (3, 1, 3), 5, set={"decay": "identity"}, warm_start="2:3,4:2"),
     admm("dladmm", (4, 3), 5, set={"mu": 0.5}, warm_start="3:4"),
+    admm("pdadmm", (2, 2, 1, 2), 5, set=ROW_UNIT),
+    admm("pdadmm", (1, 3, 3), 5, "bf16", set=ROW_UNIT),
+    admm("pdadmm", (3, 4), 5, set=EXACT),
+    admm("pdadmm", (1, 1, 5), 5, "bf16", set=EXACT, precision="bf16"),
+    admm("pdadmm-q", (3, 1, 3), 5, set=EXACT),
+    admm("pdadmm-q", (4, 3), 5, set={**ROW_UNIT, "quantize": "q", "high": 5}),
+    admm("dladmm", (3, 4), 5, set={"step": "row-unit", "bias": "projected"}),
+    admm("dladmm", (2, 3, 2), 5, set={"step": "exact", "bias": "projected"}),
 ]
 REAL = [
     admm("pdadmm", (3, 4), 50, eval_every=10),

@@ -22,12 +22,17 @@ EXAMPLES = 8
 """Of each optimizer."""
 
 penalties = st.sampled_from([1e-4, 1e-2, 0.3])
+rules = {
+    "step": st.sampled_from(["layer", "row-unit", "exact"]),
+    "bias": st.sampled_from(["update", "projected"]),
+}
+starts = st.sampled_from(["zero", "costate"])
 hyperparameters = {
-    "pdadmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties}),
+    "pdadmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties, "start": starts, **rules}),
     "pdadmm-q": st.fixed_dictionaries(
-        {"rho": penalties, "levels": st.integers(2, 600), "quantize": st.sampled_from("pq")}
+        {"rho": penalties, "levels": st.integers(2, 600), "quantize": st.sampled_from("pq"), "start": starts, **rules}
     ),
-    "dladmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties}),
+    "dladmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties, **rules}),
 }
 
 

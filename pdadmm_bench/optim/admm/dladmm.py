@@ -28,7 +28,7 @@ from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.descent import Bias, Descent, Step
 from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, FirstLayerForm
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
-from pdadmm_bench.optim.cost import OUTPUT_PASSES, Arrays, CostProfile, LayerWork
+from pdadmm_bench.optim.cost import OUTPUT_PASSES, Arrays, CostProfile, LayerWork, with_steps
 
 
 class DlADMMHyperparameters(Typed):
@@ -81,7 +81,8 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
 
     @property
     def cost_profile(self) -> CostProfile:
-        return CostProfile(
+        settings = self.hyperparameters
+        profile = CostProfile(
             first=LayerWork(4, Arrays(0, 88, 20), Arrays(1, 2, 1)),
             hidden=LayerWork(8, Arrays(18, 97, 20), Arrays(2, 2, 1)),
             last=LayerWork(8, Arrays(18, 80 + 1.6 * OUTPUT_PASSES, 20), Arrays(2, 3, 1)),
@@ -89,6 +90,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
             scratch=Arrays(inputs=1, outputs=1),
             parallelism="sequential",
         )
+        return with_steps(profile, settings.step, settings.bias, sweeps=2)
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> DlADMMState:
         """Feed-forward start with u = 0 and every residual zero."""

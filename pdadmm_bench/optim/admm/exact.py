@@ -182,7 +182,7 @@ def step_of_W(
         trace = trace_of(gram)
         if centre and not dual:
             mean = sub.column_mean(p, scratch).view(*p.shape[:-2], 1, -1)
-            gram.sub_(mean.mT @ mean, alpha=p.shape[-2])
+            gram.addcmul_(mean.mT, mean, value=-p.shape[-2])
         return inverse_of(gram, nu, mu, trace, in_range=dual and mu == 0)
 
     inverse = kept.get(compute, nu, mu) if kept else compute()

@@ -35,7 +35,7 @@ from pdadmm_bench.optim.admm.state import CompiledPasses, PdADMMLayer, PdADMMSta
 from pdadmm_bench.optim.admm.weights import Decay, FirstLayerForm, spread
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
 from pdadmm_bench.optim.compiled import compile_elementwise
-from pdadmm_bench.optim.cost import PDADMM, CostProfile
+from pdadmm_bench.optim.cost import PDADMM, CostProfile, with_steps
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 BF16_REFRESH = 25
@@ -103,7 +103,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
 
     @property
     def cost_profile(self) -> CostProfile:
-        return PDADMM
+        return with_steps(PDADMM, self.hyperparameters.step, self.hyperparameters.bias)
 
     def wires(self) -> dict[str, Wire]:
         return {"fp32": Wire(), "bf16": BFloat16()}

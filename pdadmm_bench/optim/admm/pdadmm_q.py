@@ -21,7 +21,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm.pdadmm import PdADMM, PdADMMHyperparameters
 from pdadmm_bench.optim.admm.state import PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.base import Links
-from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile
+from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile, with_steps
 from pdadmm_bench.optim.wire import Codes, Wire
 
 
@@ -52,6 +52,9 @@ class PdADMMQ(PdADMM):
     @property
     def cost_profile(self) -> CostProfile:
         """With ``quantize=q`` a hidden layer keeps u too; with ``p`` the rounding needs one more product."""
+        return with_steps(self._layer_steps(), self.hyperparameters.step, self.hyperparameters.bias)
+
+    def _layer_steps(self) -> CostProfile:
         if self.hyperparameters.quantize == "q":
             passes = Arrays(12 + ROUNDING_PASSES, 92 + ROUNDING_PASSES, 10)
             return admm_profile(4, 89 + ROUNDING_PASSES, passes, stored=4)
