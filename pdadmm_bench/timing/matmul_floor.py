@@ -1,4 +1,4 @@
-"""The floor of an iteration: its matrix products and nothing else.
+"""The floor of an iteration: its matrix products and factorizations, and nothing else.
 
 One step is recorded product by product, with the tensors it multiplies. The floor multiplies them again, in the same
 order, precision and memory layout, into existing outputs. Tensors that a product of the step wrote, scratch or state,
@@ -25,6 +25,9 @@ FACTORS = {
     aten.addmm: 1, aten.addmm_: 1, aten._addmm_activation: 1, aten.baddbmm: 1, aten.baddbmm_: 1,
 }  # fmt: skip
 """Operations that multiply matrices, and the position of the first factor. Some also add, which is elementwise."""
+
+FACTORIZATIONS = (aten.linalg_cholesky_ex, aten.cholesky_inverse)
+"""Operations of exact steps that are no products; the floor makes them again, from copies of what they took."""
 
 Call = tuple[Tensor, Tensor, Tensor]
 """Left factor, right factor, product."""
@@ -73,6 +76,7 @@ class Floor:
             step()
         self.products = [Product.of(left, right) for left, right, _ in recorder.calls]
         self._calls = _apart(recorder.calls)
+        self.factorizations = recorder.factorizations
 
     def __call__(self) -> None:
         for left, right, out in self._calls:
@@ -81,10 +85,12 @@ class Floor:
                 multiply(left, right, out=out)
             else:  # narrow factors, wide product
                 multiply(left, right, out_dtype=out.dtype, out=out)
+        for factorize, matrix in self.factorizations:
+            factorize(matrix)
 
     @property
     def flops(self) -> int:
-        """Operations of one call."""
+        """Operations in the products of one call."""
         return sum(product.flops for product in self.products)
 
     def table(self) -> list[dict[str, Any]]:
@@ -99,10 +105,13 @@ class _ProductRecorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self.factorizations: list[tuple[Any, Tensor]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
         operation = func.overloadpacket
+        if operation in FACTORIZATIONS:
+            self.factorizations.append((operation, args[0].detach().clone()))
+        result = func(*args, **(kwargs or {}))
         if operation in FACTORS:
             left, right = args[FACTORS[operation] :][:2]
             self.calls.append((left.detach(), right.detach(), result.detach()))

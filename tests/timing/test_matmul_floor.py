@@ -125,3 +125,13 @@ def test_batches_and_sums_are_products_without_the_sum() -> None:
 def test_what_cannot_be_replayed_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="convolution"):
         Floor(lambda: torch.nn.functional.conv1d(torch.ones(1, 1, 5), torch.ones(1, 1, 3)))
+
+
+def test_it_has_the_factorizations_of_exact_steps() -> None:
+    """A factor and an inverse for p and for W of each layer but the first, whose inverse is kept."""
+    exact = subject("pdadmm", set={"step": "exact"}, deterministic=True)
+    exact.eager()
+    floor = Floor(exact.eager)
+    assert len(floor.factorizations) == 2 * 2 * 4
+    assert {tuple(matrix.shape) for _, matrix in floor.factorizations} == {(17, 17), (4, 4)}
+    floor()
