@@ -59,7 +59,7 @@ class PdADMMHyperparameters(Typed):
     start: Literal["zero", "costate"] = Field(
         "zero",
         description="forces between layers at the start: none, or the gradients of backpropagation, set by a sweep "
-        "in the first iteration",
+        "in the first iteration (with --warm-start none: after a trained start it is destructive)",
     )
     step_rule: Literal["exact", "backtracking"] = Field(
         "exact", description="closed-form majoriser, or the authors' backtracking from 20"
