@@ -44,7 +44,7 @@ def _sentence(item: Any, what: str) -> str:
     message = item["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if not name:
-        return f"{what}: {message}"
+        return f"{what.removesuffix(':')}: {message}"
     if item["type"] == "missing":
         return f"{what} {name} is required"
     return f"{what} {name}={item['input']!r} is not valid: {message}"

@@ -236,7 +236,7 @@ NAMES = {
     ("--optimizer", "padmm"): "unknown optimizer 'padmm': did you mean pdadmm",
     ("--optimizer", "adam", "--optimizer", ""): "unknown optimizer ''",
     ("--preset", "publishd"): "unknown preset 'publishd': did you mean published?",
-    ("--set", "roh=1"): "unknown hyperparameter of pdadmm: 'roh': did you mean rho? valid: decay, first_layer,",
+    ("--set", "roh=1"): "unknown hyperparameter of pdadmm: 'roh': did you mean rho? valid: bias, decay, first_layer,",
     ("--set", "adma.lr=1"): "unknown optimizer 'adma': did you mean adam",
 }
 VALUES = {
@@ -249,6 +249,13 @@ VALUES = {
     ("--set", "rho=abc"): "rho='abc' is not valid: input should be a valid number",
     ("--set", "rho=inf"): "should be a finite number",
     ("--set", "step_rule=exat"): "should be 'exact' or 'backtracking'",
+    ("--set", "step=row"): "should be 'layer', 'row-unit' or 'exact'",
+    (
+        "--set",
+        "step=exact",
+        "--set",
+        "step_rule=backtracking",
+    ): "pdadmm: step_rule=backtracking searches one step per layer",
     ("--optimizer", "adam", "--set", "lr=nan"): "lr='nan' is not valid: input should be a finite number",
     ("--set", "rho"): "--set 'rho': give name=value",
     ("--set", "rho="): "give name=value",
