@@ -9,8 +9,11 @@ A :class:`Child` is a fresh interpreter that calls one function and has a pipe t
 - It ends when its parent ends, for whatever reason. The parent holds one end of the child's standard input and never
   writes to it; the child ends itself when that end is closed.
 - Its output goes to the terminal, or to a temporary file without a name, which the system removes.
+- It gives signs of life, and is killed if it stops doing so, where the parent asks for that
+  (:mod:`pdadmm_bench.core.heartbeat`).
 
-``python -m pdadmm_bench.core.child FD`` is the child: it inherits one end of the pipe as file descriptor FD.
+``python -m pdadmm_bench.core.child FD BEAT`` is the child: it inherits one end of the pipe as file descriptor FD, and
+the pipe for its signs of life as BEAT.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from pdadmm_bench.core.errors import Unreachable
+from pdadmm_bench.core.heartbeat import Watch, beat
 
 POLL_S = 0.2
 EXIT_S = 5.0
@@ -69,6 +73,7 @@ class Child:
         arguments: picklable.
         environment: variables for the child, on top of those of this process.
         terminal: whether the child prints to where this process does.
+        patience: seconds without a sign of life after which the child is killed; None: it may be silent for ever.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Child:
         *arguments: Any,
         environment: Mapping[str, str] | None = None,
         terminal: bool = False,
+        patience: float | None = None,
     ):
         task = pickle.dumps((function, arguments))  # not Connection.send: with torch, it shares the memory of tensors
         self.failure: Failure | None = None
@@ -84,11 +90,24 @@ class Child:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self.connection, theirs = Pipe()
         output = None if terminal else self._log
-        with theirs:
-            self._process = start_python(
-                ["-m", __name__, str(theirs.fileno())],
-                environment=environment, stdout=output, stderr=output, descriptors=[theirs.fileno()],
-            )  # fmt: skip
+        self._watch: Watch | None = None
+        ours, beating = os.pipe()
+        try:
+            with theirs:
+                descriptors = [theirs.fileno(), beating]
+                self._process = start_python(
+                    ["-m", __name__, *map(str, descriptors)],
+                    environment=environment, stdout=output, stderr=output, descriptors=descriptors,
+                )  # fmt: skip
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(beating)
+        if patience is None:
+            os.close(ours)
+        else:  # before anything is sent, which waits for a child that does not read
+            self._watch = Watch(self._process, ours, patience)
         with contextlib.suppress(OSError):  # the child has ended already; the next message reports it
             self.connection.send_bytes(task)
 
@@ -140,6 +159,9 @@ class Child:
         self.kill()
         assert self._process.stdin is not None
         self._process.stdin.close()
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
         self.connection.close()
         self._log.close()
 
@@ -148,6 +170,8 @@ class Child:
             code = self._process.wait(EXIT_S)
         except subprocess.TimeoutExpired:
             return Failure("the process does not answer")
+        if self._watch is not None and self._watch.silent:
+            return Failure(f"does not answer: no sign of life for {self._watch.patience:g} s", signal=signal.SIGKILL)
         return Failure(exit_reason(code, self.printed()), signal=max(0, -code))
 
     def __enter__(self) -> Child:
@@ -230,9 +254,14 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(descriptor: int) -> None:
-    """Run a child: receive the function over the pipe ``descriptor``, call it, and send its result or failure."""
+def main(descriptor: int, beating: int) -> None:
+    """Run a child: receive the function over the pipe ``descriptor``, call it, and send its result or failure.
+
+    Args:
+        beating: the pipe for its signs of life.
+    """
     global _parent
+    beat(beating)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it without a message, unless the function sets a handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -261,4 +290,4 @@ if __name__ == "__main__":
     # This module as __main__ has its own classes and pipe, other than those that the function imports.
     from pdadmm_bench.core.child import main as run_function
 
-    run_function(int(sys.argv[1]))
+    run_function(*map(int, sys.argv[1:]))

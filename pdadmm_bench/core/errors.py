@@ -10,6 +10,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_SHORT = 120
+"""Characters of a value that a message repeats."""
+
 
 class UserError(ValueError):
     """A mistake or an environment the user can change; the message says how."""
@@ -29,9 +32,16 @@ class Unreachable(RuntimeError):
     """An exchange failed because another worker ended or does not answer: a consequence, never the cause."""
 
 
+def short(value: object) -> str:
+    """``repr(value)`` for a message; of a very long one the beginning."""
+    text = repr(value)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name that is not among the ``valid`` ones: the nearest first, then all of them."""
     valid = sorted(valid)
+    shown = short(name)
     near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UserError(f"unknown {kind} {name!r}: {hint}valid: {', '.join(valid) or '(none)'}")
+    return UserError(f"unknown {kind} {shown}: {hint}valid: {', '.join(valid) or '(none)'}")

@@ -35,6 +35,15 @@ def check_writable(path: Path) -> None:
         os.close(handle)
 
 
+def check_folder(path: Path) -> None:
+    """Raise :class:`UserError` where ``path`` neither is a folder nor can become one; nothing is made."""
+    for place in (path, *path.absolute().parents):
+        if place.exists():
+            if not place.is_dir():
+                raise UserError(f"{path} is not a folder" + ("" if place == path else f": {place} is a file"))
+            return
+
+
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[tuple[int, Path]]:
     """An open temporary file in the folder of ``path``, removed afterwards; error messages name ``path``."""

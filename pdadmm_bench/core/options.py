@@ -24,7 +24,11 @@ class Output(Typed):
         None, description="folder of raw graphs laid out as PyG roots, only read; else PDADMM_BENCH_DATA"
     )
     cache: Path | None = Field(None, description="cache folder; else PDADMM_BENCH_CACHE, else the platform's")
-    dist_timeout: float = Field(60.0, gt=0, description="seconds after which a stalled exchange between workers fails")
+    dist_timeout: float = Field(
+        60.0,
+        gt=0,
+        description="seconds without a sign of life after which a worker is lost, and an exchange has failed",
+    )
     offline: bool = Field(False, description="never touch the network")
     experiment: str = Field("pdadmm-bench", min_length=1, description="MLflow experiment")
     tracking_uri: str | None = Field(
@@ -44,7 +48,10 @@ class Output(Typed):
         """``3`` means seeds 0, 1, 2; ``"0,100"`` and ``"7,"`` list the seeds."""
         try:
             if isinstance(value, str):
-                value = [int(part) for part in value.split(",") if part.strip()] if "," in value else int(value)
+                # A comma at the end makes a list of a single seed.
+                value = (
+                    [int(part) for part in value.strip().removesuffix(",").split(",")] if "," in value else int(value)
+                )
         except ValueError:
             raise ValueError("give a number of seeds (3), or the seeds (0,100,200)") from None
         if isinstance(value, int):

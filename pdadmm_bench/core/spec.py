@@ -16,6 +16,9 @@ from pdadmm_bench.core.errors import unknown
 from pdadmm_bench.core.typed import Typed, build
 
 Initialisation = Literal["normal", "he", "identity"]
+MOST_THREADS = 1024
+"""The system gives no process tens of thousands of threads; what fails then is whatever needs memory next."""
+
 Deepening = Literal["function", "authors"]
 
 RECORDED_SPLITS = {"per-class": "random"}
@@ -101,7 +104,9 @@ class RunSpec(Typed):
     wire: Literal["auto", "fp32", "bf16", "uint8"] = Field("auto", description="what crosses between workers")
     schedule: Literal["gpipe", "1f1b"] = Field("gpipe", description="pipeline of the gradient baselines")
     microbatches: int | None = Field(None, ge=1, description="per pipelined step (default: 4 × workers)")
-    threads: int | None = Field(None, ge=1, description="CPU threads per worker (default: cores // workers)")
+    threads: int | None = Field(
+        None, ge=1, le=MOST_THREADS, description="CPU threads per worker (default: cores // workers)"
+    )
     precision: Literal["fp32", "tf32", "bf16"] = Field("fp32", description="of matrix products; state stays fp32")
     deterministic: bool = Field(False, description="same bits for every partition: equal layers are never batched")
     cuda_graphs: bool = Field(False, description="replay iterations from a CUDA graph (untested on a GPU so far)")

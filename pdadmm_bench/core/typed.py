@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.errors import UserError, short, unknown
 
 
 class Typed(BaseModel):
@@ -47,7 +47,7 @@ def _sentence(item: Any, what: str) -> str:
         return f"{what.removesuffix(':')}: {message}"
     if item["type"] == "missing":
         return f"{what} {name} is required"
-    return f"{what} {name}={item['input']!r} is not valid: {message}"
+    return f"{what} {name}={short(item['input'])} is not valid: {message}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -57,7 +57,9 @@ def read_toml(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except FileNotFoundError:
         raise UserError(f"no such file: {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{path} is not valid TOML: its brackets are nested too deeply") from None
+    except ValueError as error:  # bytes that are no text, and numbers of too many digits, too
+        raise UserError(f"{path} is not valid TOML: {str(error).splitlines()[0]}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None

@@ -182,7 +182,7 @@ class Split(Typed):
 class Card(Typed):
     """Everything the program knows about one dataset."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.+-]*(\[.*\])?$", description="also the name of files in the cache")
     summary: str
     version: str
     licence: str

@@ -62,7 +62,11 @@ def load_graph(card: Card, root: Path) -> Graph:
         raise
     except Exception as error:  # a parser of another library may raise anything for bytes that are not in its format
         names = ", ".join(file.path for file in card.files)
-        raise DataError(f"the files of dataset {card.name!r} cannot be read ({names}): {error}") from error
+        # Its words are not repeated: those of numpy and torch advise to load a damaged file without their safeguards.
+        raise DataError(
+            f"the files of dataset {card.name!r} cannot be read ({names}): one is damaged or in another format "
+            f"({type(error).__name__}); remove them, and pdadmm-bench prepare fetches them again"
+        ) from error
     if data.x is None or data.y is None or data.edge_index is None:
         raise DataError(f"the files of dataset {card.name!r} lack features, labels or edges")
     x, y = data.x.to(torch.float32), data.y.view(-1)

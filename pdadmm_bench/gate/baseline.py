@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.files import write_atomic
+from pdadmm_bench.core.files import parse_json, write_atomic
 from pdadmm_bench.gate.evidence import Benchmark, SeedRun
 
 FORMAT = 1
@@ -70,7 +70,7 @@ def write(path: Path, baseline: Baseline) -> None:
 def read(path: Path) -> Baseline:
     """The baseline in ``path``; raises :class:`UserError` for a file that is no baseline."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"no such baseline: {path}") from None
     except (OSError, ValueError) as error:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.files import check_writable
+from pdadmm_bench.core.files import check_folder, check_writable
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.gate import baseline as files
 from pdadmm_bench.gate import measure
 from pdadmm_bench.gate.baseline import Baseline
 from pdadmm_bench.gate.checkout import HEAD
+from pdadmm_bench.suite.file import find
 
 
 def record_baseline(name: str, folder: Path, timed: bool, output: Output, tell: measure.Tell) -> tuple[Path, Baseline]:
@@ -37,17 +38,20 @@ def record_baseline(name: str, folder: Path, timed: bool, output: Output, tell: 
 
 
 def every_baseline(folder: Path) -> list[tuple[Path, Baseline]]:
-    """All baselines below ``folder`` with their files."""
+    """All baselines below ``folder`` with their files; raises :class:`UserError` for a file in place of the folder."""
+    check_folder(folder)
     return [(path, files.read(path)) for path in sorted(folder.glob("*/*.json"))]
 
 
 def baseline_here(name: str, folder: Path) -> tuple[Path, Baseline]:
     """The baseline that ``regress`` compares the suite ``name`` with on this machine.
 
-    Raises :class:`UserError` where there is none.
+    Raises :class:`UserError` where there is none, or no such suite.
     """
     stem = Path(name).name.removesuffix(".toml")
+    check_folder(folder)
     path = files.find(folder, measure.this_class(), stem)
     if path is None:
+        find(name)  # raises for a name that is no suite's
         raise UserError(f"no baseline of {stem} in {folder}; pdadmm-bench baseline record --suite {name} makes one")
     return path, files.read(path)

@@ -40,8 +40,9 @@ class Interrupted(Exception):
 
 
 def launch(
-    workers: int, function: Callable[..., Any], *arguments: Any, on_event: Callable[[str, Any], None] | None = None
-) -> Any:
+    workers: int, function: Callable[..., Any], *arguments: Any, on_event: Callable[[str, Any], None] | None = None,
+    patience: float | None = None,
+) -> Any:  # fmt: skip
     """Run ``function(*arguments)`` in ``workers`` processes, wait for them, and return what it returned in worker 0.
 
     Args:
@@ -49,6 +50,8 @@ def launch(
         function: must be importable; its arguments and what it returns are pickled.
         on_event: is given every ``(event, content)`` that a worker sends to :func:`pdadmm_bench.core.child.parent`. The
             worker gets the answer None when ``on_event`` has returned.
+        patience: seconds without a sign of life after which a worker counts as lost, whatever it was doing; None:
+            workers are not watched.
 
     Raises :class:`WorkerFailure` for the first worker that fails, after all others have ended, and
     :class:`Interrupted` after Ctrl-C. A second Ctrl-C is a ``KeyboardInterrupt``.
@@ -56,7 +59,7 @@ def launch(
     from torch.distributed import TCPStore
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    crew = _Crew(workers)
+    crew = _Crew(workers, patience)
 
     def stop(number: int, frame: object) -> None:
         if crew.stopped:
@@ -80,8 +83,8 @@ def launch(
 class _Crew:
     """The workers of one launch."""
 
-    def __init__(self, size: int):
-        self.size = size
+    def __init__(self, size: int, patience: float | None):
+        self.size, self._life = size, patience
         self.returned: dict[int, Any] = {}
         self.failures: dict[int, Failure] = {}
         """By rank, in the order in which they were reported."""
@@ -97,7 +100,7 @@ class _Crew:
             if self.stopped:
                 raise Interrupted
             environment = _environment(rank, self.size, port)
-            child = Child(function, *arguments, environment=environment, terminal=rank == 0)
+            child = Child(function, *arguments, environment=environment, terminal=rank == 0, patience=self._life)
             self._children.append(child)
 
     def stop(self) -> None:

@@ -57,7 +57,7 @@ def _style(cell: Cell) -> str:
 
 def markdown(table: Table) -> str:
     """A heading over :func:`markdown_body`."""
-    return f"## {table.title}\n\n{markdown_body(table)}"
+    return f"## {_no_html(table.title)}\n\n{markdown_body(table)}"
 
 
 def markdown_body(table: Table) -> str:
@@ -68,13 +68,17 @@ def markdown_body(table: Table) -> str:
         *_texts(table, lambda shown, cell: f"**{shown}**" if _emphasised(shown, cell) else shown, code="`"),
     ]
     body = "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
-    notes = "".join(f"- {note}\n" for note in table.notes)
+    notes = "".join(f"- {_no_html(note)}\n" for note in table.notes)
     return f"{body}\n\n{notes}"
+
+
+def _no_html(shown: str) -> str:
+    return shown.replace("<", "&lt;")
 
 
 def _markdown_cell(shown: str) -> str:
     """Text of a cell, in which no character ends the cell or begins HTML."""
-    return shown.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return _no_html(shown).replace("|", "\\|").replace("\n", " ")
 
 
 def _emphasised(shown: str, cell: Cell) -> bool:

@@ -200,6 +200,8 @@ class _Entry:
     def _values(self, key: str, value: Any) -> list[Any]:
         """The values of one axis, each once."""
         counted = key in COUNTED and isinstance(value, int) and not isinstance(value, bool)
+        if counted and value > MOST_RUNS:  # before there is a list of them
+            raise UserError(f"{self._what} {key}={value} is not valid: a suite has at most {MOST_RUNS:,} runs")
         values = list(range(value)) if counted else value if isinstance(value, list) else [value]
         if not values:
             raise UserError(f"{self._what} {key}={value!r} is not valid: give at least one value")

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.files import check_folder
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import STATUSES
 from pdadmm_bench.data.cache import cache_folder, writing
@@ -57,6 +58,7 @@ def run_suite(options: SuiteOptions, output: Output, progress: SuiteProgress) ->
     suite = read(path)
     check(list(suite.specs.values()))
     folder = options.folder or (default_folder(suite.name) if suite.save else trial_folder(suite.name, output.cache))
+    check_folder(folder)
     fresh = not suite.save and options.folder is None
     if not suite.save:
         progress.warn(

@@ -24,10 +24,11 @@ class WorkerProcess:
 
     Args:
         function: what the process does: it receives tasks from its parent and sends events, ``(name, content)``.
+        patience: seconds without a sign of life after which it is killed.
     """
 
-    def __init__(self, function: Callable[[], None]):
-        self._function = function
+    def __init__(self, function: Callable[[], None], patience: float | None = None):
+        self._function, self._patience = function, patience
         self.task: Any = None
         """The task that it works on; None while it is free."""
         self.child: Child | None = None
@@ -36,7 +37,7 @@ class WorkerProcess:
     def give(self, task: Any) -> None:
         """Start the ``task`` (picklable), in a new process if there is none."""
         if self.child is None:
-            self.child = Child(self._function)
+            self.child = Child(self._function, patience=self._patience)
         self.task = task
         self.child.send(task)
 
@@ -64,8 +65,8 @@ class WorkerProcess:
 class Pool:
     """A number of processes; as a context manager it ends them."""
 
-    def __init__(self, size: int, function: Callable[[], None]):
-        self.workers = [WorkerProcess(function) for _ in range(size)]
+    def __init__(self, size: int, function: Callable[[], None], patience: float | None = None):
+        self.workers = [WorkerProcess(function, patience) for _ in range(size)]
 
     @property
     def free(self) -> list[WorkerProcess]:

@@ -63,7 +63,7 @@ class Scheduler:
             if planned.action == "skip":
                 self._keeper.skip(planned, "skipped", planned.reason or "")
         self._adopt()
-        with Pool(self._jobs, work) as pool, self._stopping(pool):
+        with Pool(self._jobs, work, self._output.dist_timeout) as pool, self._stopping(pool):
             self._prepare(pool)
             self._pending = [run for run in self._plan.to_make() if run.key not in self.rows]
             self._jobs = max(1, min(self._jobs, len(self._pending)))

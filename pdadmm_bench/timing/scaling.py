@@ -87,7 +87,7 @@ def measure(
     """
     largest = max(points, key=lambda point: point.spec.gpus).spec
     device = resolve(largest).device  # decided once: every number of workers is measured on the same kind
-    found = launch(largest.gpus, _work, points, load, repeats, iterations, timeout, device)
+    found = launch(largest.gpus, _work, points, load, repeats, iterations, timeout, device, patience=timeout)
     return [{**row, "dist_device": device.type} for row in scaling_rows(points, found)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -30,10 +31,12 @@ def check_port(host: str, port: int) -> None:
             # The server sets this option too: a port whose last connections are still closing is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        raise UserError(
-            f"the UI cannot listen on {host}:{port} ({error.strerror}); choose another with --port, such as {port + 1}"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        remedy = f"choose another with --port, such as {max(5000, port % 65535 + 1)}"
+        if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
+            remedy = "--host has to be an address of this machine, such as 127.0.0.1"
+        reason = error.strerror if isinstance(error, OSError) else "no valid name"
+        raise UserError(f"the UI cannot listen on {host}:{port} ({reason}); {remedy}") from error
 
 
 def serve(uri: str, host: str, port: int) -> None:

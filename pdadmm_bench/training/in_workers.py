@@ -45,7 +45,9 @@ def run_in_workers(
     while pending:
         runs = _Runs(pending, observers, keep)
         try:
-            launch(pending[0].gpus, _work, pending, output, device, on_event=runs.handle)
+            launch(
+                pending[0].gpus, _work, pending, output, device, on_event=runs.handle, patience=output.dist_timeout
+            )  # fmt: skip
         except WorkerFailure as failure:
             reason = failure.reason.removeprefix(f"{MemoryError.__name__}: ")
             oom = reason != failure.reason or failed(RuntimeError(reason)) == "oom" or "OutOfMemory" in reason

@@ -52,6 +52,18 @@ def with_a_child(path: str) -> None:
         time.sleep(1000)
 
 
+def stop_itself() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def count(seconds: float) -> None:
+    """Compute for so long in one call, during which no other thread of this process runs."""
+    sys.setswitchinterval(1000)
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -146,3 +158,22 @@ def test_the_parent_s_script_is_not_run_again(tmp_path: Path) -> None:
     )
     answer = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (answer.stdout, answer.stderr) == ("the script runs\n2.0\n", "")
+
+
+def test_a_stopped_child_is_told_from_one_that_takes_its_time() -> None:
+    """The first waits longer than it may be silent, the second computes so long and lets no other thread run."""
+    with Child(time.sleep, 2.0, patience=1.0) as waiting, Child(count, 2.0, patience=1.0) as busy:
+        assert isinstance(waiting.receive(), Returned)
+        assert isinstance(busy.receive(), Returned)
+    began = time.monotonic()
+    with Child(stop_itself, patience=1.0) as child:
+        failure = child.receive()
+    assert failure == Failure("does not answer: no sign of life for 1 s", signal=signal.SIGKILL)
+    assert time.monotonic() - began < PATIENCE_S
+
+
+def test_a_child_that_is_stopped_before_it_reads_its_task(tmp_path: Path) -> None:
+    """Its parent waits in the middle of a task that is larger than a pipe."""
+    (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")
+    with Child(len, bytes(1 << 20), environment={"PYTHONPATH": str(tmp_path)}, patience=1.0) as child:
+        assert "no sign of life" in child.receive().reason

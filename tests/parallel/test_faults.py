@@ -23,7 +23,7 @@ ORDER = ("raises", HEALTHY, *FAULTS[1:])
 SENTENCES = {
     "raises": "error: worker 1: RuntimeError: the roof is on fire",
     "first-killed": "error: worker 0: killed by SIGKILL",
-    "hangs": f"error: worker 1: does not answer (worker 0: Timed out waiting {TIMEOUT_S}000ms",
+    "hangs": "error: worker 1: does not answer",
     "oom": "oom: worker 1: RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory",
     "unstartable": "error: worker 1: RuntimeError: no start",
 }
@@ -109,6 +109,19 @@ def test_memory_that_ran_out_is_told_with_what_was_planned(failed: Command) -> N
     (reason,) = (row["status_reason"] for row in failed.rows() if row["status"] == "oom")
     planned, resident = re.search(r"\(worker 1: ([\d,]+) bytes of state planned, ([\d,]+) resident\)", reason).groups()
     assert 0 < int(planned.replace(",", "")) < int(resident.replace(",", ""))
+
+
+def test_a_worker_that_is_stopped_during_the_warm_start_is_named_soon(commands: Commands) -> None:
+    """The other one waits for it as long as it takes."""
+    options = ("--gpus", "2", "--dist-timeout", "3", "--quiet", "--optimizer", "slow", "--warm-start", "2:5000")
+    command = commands.run(*options)
+    command.wait_for((command.folder / "training").exists)
+    os.kill(command.worker(0), signal.SIGSTOP)
+    assert command.finish() == 1, command.said()
+    assert "error: worker 0: does not answer: no sign of life for 3 s" in command.said()
+    (row,) = command.rows()
+    assert (row["status"], row["iterations"]) == ("error", 0)
+    assert {run.info.status for run in command.runs().values()} == {"FAILED"}
 
 
 def test_stopped_from_outside(commands: Commands) -> None:

@@ -66,6 +66,10 @@ class Command:
         """Those of them that were started as workers."""
         return [pid for pid in self.members() if "pdadmm_bench.core.child" in _command_line(pid)]
 
+    def worker(self, rank: int) -> int:
+        """The process of the worker ``rank``."""
+        return next(pid for pid in self.workers() if f"RANK={rank}" in _environment(pid))
+
     def wait_for(self, condition: Callable[[], Any], seconds: float = PATIENCE_S) -> float:
         """Seconds until ``condition`` holds."""
         start = time.monotonic()
@@ -160,3 +164,10 @@ def _command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+def _environment(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.core.files import check_folder
 from pdadmm_bench.data.inventory import KINDS, entries, num_bytes, remove
 
 ALL = "all"
@@ -31,6 +32,7 @@ def clean(
         if kind not in KINDS:
             raise unknown("kind of files in the cache:", kind, [*KINDS, ALL])
     folder = cache_folder(cache)
+    check_folder(folder)
     found = {kind: entries(folder, kind) for kind in KINDS}
     lines = []
     for kind, what in KINDS.items():

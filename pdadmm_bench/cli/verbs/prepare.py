@@ -38,12 +38,16 @@ def prepare(
 
     from pdadmm_bench.core.spec import DataSpec
     from pdadmm_bench.core.typed import build
-    from pdadmm_bench.data.load import load_problem
+    from pdadmm_bench.data.catalog import load_card
 
     options = {name: value for name, value in given.items() if name in DataSpec.model_fields}
+    specs = [build(DataSpec, {"dataset": dataset, **options}, "option") for dataset in datasets]
+    for spec in specs:  # all, before the first is fetched
+        load_card(spec.dataset)
+    from pdadmm_bench.data.load import load_problem
+
     failed: list[str] = []
-    for dataset in datasets:
-        spec = build(DataSpec, {"dataset": dataset, **options}, "option")
+    for spec in specs:
         start = time.perf_counter()
         try:
             problem = load_problem(

@@ -32,7 +32,12 @@ def scale(
     iterations: Annotated[int, typer.Option(min=1, help="timed iterations per measurement")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="measurements of each configuration, interleaved")] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    dist_timeout: Annotated[float, typer.Option(min=1, help="seconds after which a stalled exchange fails")] = 300.0,
+    dist_timeout: Annotated[
+        float,
+        typer.Option(
+            min=1, help="seconds without a sign of life after which a worker is lost, and an exchange has failed"
+        ),
+    ] = 300.0,
     data_root: Annotated[Path | None, typer.Option(help="folder of raw graphs")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the table's rows to this file")] = None,
 ) -> None:
