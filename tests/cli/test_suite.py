@@ -25,13 +25,13 @@ from pdadmm_bench.suite.results import Results
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
 
-SIX = tiny_suite('[[entry]]\noptimizer = ["adam", "pdadmm", "sgd"]\nseeds = 2\niterations = 100\n')
+SIX = tiny_suite('[[entry]]\noptimizer = ["dladmm", "pdadmm", "pdadmm-q"]\nseeds = 2\niterations = 100\n')
 ENDLESS = tiny_suite("""
 [[entry]]
-optimizer = "sgd"
+optimizer = "dladmm"
 [[entry]]
 optimizer = "held"
-iterations = 2000
+iterations = 800
 [[entry]]
 optimizer = "pdadmm"
 """)
@@ -80,7 +80,7 @@ def test_a_suite_is_rows_and_one_parent(undisturbed: tuple[Path, Answer]) -> Non
     assert answer.code == 0, answer.err
     rows = rows_of(folder / "results" / "mine" / "rows.json")
     assert [(row["seed"], row["optimizer_name"]) for row in rows] == [
-        (seed, name) for seed in (0, 1) for name in ("adam", "pdadmm", "sgd")
+        (seed, name) for seed in (0, 1) for name in ("dladmm", "pdadmm", "pdadmm-q")
     ]
     assert {row["run_id"] for row in rows} == {row["run_id"] for row in kept(folder).values()}
     for key, row in kept(folder).items():
@@ -88,7 +88,7 @@ def test_a_suite_is_rows_and_one_parent(undisturbed: tuple[Path, Answer]) -> Non
         assert row["suite_version"] == rows[0]["suite_version"] and len(row["env_code"]) == 16
     (parent,), children = tracked(folder)
     assert (parent.info.run_name, parent.info.status) == ("suite mine", "FINISHED")
-    assert parent.data.tags["optimizer"] == "adam, pdadmm, sgd"
+    assert parent.data.tags["optimizer"] == "dladmm, pdadmm, pdadmm-q"
     assert {run.info.run_id for run in children} == {row["mlflow_run_id"] for row in rows}
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.data.tags["suite"] for run in (parent, *children)} == {"mine"}
@@ -113,12 +113,12 @@ def test_times_of_runs_side_by_side_are_marked_and_not_shown(undisturbed: tuple[
     assert {row["env_concurrency"] for row in kept(folder).values()} == {2}
     assert all(row["time_iteration_median_s"] > 0 for row in kept(folder).values())
     assert "/iter" not in answer.err
-    assert " ms" not in answer.out and "adam" in answer.out
+    assert " ms" not in answer.out and "dladmm" in answer.out
 
 
 @pytest.mark.slow
 def test_killed_again_and_again_a_suite_loses_and_repeats_nothing(
-    undisturbed: tuple[Path, Answer], with_store: Path, shared_cache: Path
+    undisturbed: tuple[Path, Answer], with_store: Path, shared_cache: Path, cli: Cli
 ) -> None:
     draw = random.Random(0)
     name = suite_file(with_store, SIX)
@@ -132,7 +132,7 @@ def test_killed_again_and_again_a_suite_loses_and_repeats_nothing(
         now = {key: row["run_id"] for key, row in kept(with_store).items()}
         assert seen.items() <= now.items()
         seen = now
-    answer = finish(start("suite", name, cwd=with_store, cache=shared_cache))
+    answer = cli("suite", name)
     assert answer.code == 0, answer.err
     assert f"{6 - len(seen)} to make, {len(seen)} finished" in answer.err
     assert seen.items() <= {key: row["run_id"] for key, row in kept(with_store).items()}.items()
@@ -142,7 +142,7 @@ def test_killed_again_and_again_a_suite_loses_and_repeats_nothing(
     ends = Counter(run.info.status for run in children)
     assert parent.info.status == "FINISHED"
     assert ends["FINISHED"] == 6 and ends["RUNNING"] == 0 and ends["KILLED"] <= 3
-    again = finish(start("suite", name, cwd=with_store, cache=shared_cache))
+    again = cli("suite", name)
     assert (again.code, "0 to make, 6 finished" in again.err, "nothing was left to make" in again.err) == (
         0,
         True,
@@ -151,7 +151,7 @@ def test_killed_again_and_again_a_suite_loses_and_repeats_nothing(
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_finished_and_goes_on(with_store: Path, shared_cache: Path, hold: Hold) -> None:
+def test_ctrl_c_keeps_what_is_finished_and_goes_on(with_store: Path, shared_cache: Path, hold: Hold, cli: Cli) -> None:
     name = suite_file(with_store, ENDLESS)
     process = start("suite", name, cwd=with_store, cache=shared_cache)
     hold.wait(process)
@@ -161,22 +161,22 @@ def test_ctrl_c_keeps_what_is_finished_and_goes_on(with_store: Path, shared_cach
     assert "Traceback" not in answer.err
     assert "\ninterrupted; pdadmm-bench suite mine.toml goes on from here\n" in answer.err
     rows = {row["optimizer_name"]: row for row in rows_of(with_store / "results/mine/rows.json")}
-    assert {name: row["status"] for name, row in rows.items()} == {"sgd": "ok", "held": "interrupted"}
-    assert 2 <= rows["held"]["iterations"] < 2000 and rows["held"]["acc_test_final"] is not None
+    assert {name: row["status"] for name, row in rows.items()} == {"dladmm": "ok", "held": "interrupted"}
+    assert 2 <= rows["held"]["iterations"] < 800 and rows["held"]["acc_test_final"] is not None
     (parent,), children = tracked(with_store)
     assert sorted(run.info.status for run in (parent, *children)) == ["FINISHED", "KILLED", "KILLED"]
     (checkpoint,) = (with_store / "results/mine/checkpoints").glob("*/held-*/run.json")
     assert json.loads(checkpoint.read_text())["iteration"] == rows["held"]["iterations"]
-    more = finish(start("suite", name, "--filter", "optimizer=sgd,pdadmm", cwd=with_store, cache=shared_cache))
+    more = cli("suite", name, "--filter", "optimizer=dladmm,pdadmm")
     assert more.code == 0, more.err
     assert "1 to make, 1 finished" in more.err
-    assert rows["sgd"]["run_id"] in {row["run_id"] for row in kept(with_store).values()}
+    assert rows["dladmm"]["run_id"] in {row["run_id"] for row in kept(with_store).values()}
     assert len(tracked(with_store)[0]) == 1  # the parent goes on too
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_in_its_middle(with_store: Path, shared_cache: Path, hold: Hold) -> None:
-    name = suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "held"\niterations = 2000\n'))
+def test_a_stopped_run_goes_on_in_its_middle(with_store: Path, shared_cache: Path, hold: Hold, cli: Cli) -> None:
+    name = suite_file(with_store, tiny_suite('[[entry]]\noptimizer = "held"\niterations = 800\n'))
     process = start("suite", name, cwd=with_store, cache=shared_cache)
     hold.wait(process)
     process.send_signal(signal.SIGINT)
@@ -184,12 +184,12 @@ def test_a_stopped_run_goes_on_in_its_middle(with_store: Path, shared_cache: Pat
     (stopped,) = kept(with_store).values()
     done = stopped["iterations"]
     hold.release()
-    answer = finish(start("suite", name, cwd=with_store, cache=shared_cache))
+    answer = cli("suite", name)
     assert answer.code == 0, answer.err
     (row,) = kept(with_store).values()
     assert row["env_continued_from"] == done
-    assert 2 <= done < row["iterations"] == 2000
-    assert f"going on after iteration {done} of 2000" in answer.err
+    assert 2 <= done < row["iterations"] == 800
+    assert f"going on after iteration {done} of 800" in answer.err
     assert list((with_store / "results/mine/checkpoints").iterdir()) == []
 
 
@@ -215,7 +215,7 @@ def test_a_run_that_is_killed_is_a_row_and_the_others_go_on(with_store: Path, sh
     answer = finish(process)
     assert answer.code == 1, answer.err
     rows = {row["optimizer_name"]: row for row in kept(with_store).values()}
-    assert {name: row["status"] for name, row in rows.items()} == {"sgd": "ok", "held": "error", "pdadmm": "ok"}
+    assert {name: row["status"] for name, row in rows.items()} == {"dladmm": "ok", "held": "error", "pdadmm": "ok"}
     assert rows["held"]["status_reason"] == "killed by SIGKILL; the system may have run out of memory"
     assert "warning: 1 of 3 runs failed; pdadmm-bench suite mine.toml --failed-only makes them again" in answer.err
 

@@ -1,4 +1,4 @@
-"""Optimizers as a third party would register them: Adam that fails, that is refused, or that is slow on request."""
+"""Optimizers as a third party would register them: one that fails, one that is refused, one that is slow on request."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import ClassVar
 from waiting import wait_until
 
 from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.optim.admm.pdadmm import PdADMM
 from pdadmm_bench.optim.gradient.adam import Adam
 
 HOLD_VARIABLE = "PDADMM_BENCH_TEST_HOLD"
 HELD_STEP = 5
 """The first call of ``step`` that is slow: the third iteration, after two to warm up."""
-HELD_STEP_S = 0.2
+HELD_STEP_S = 0.5
 
 
 class Scripted(Adam):
@@ -44,8 +45,11 @@ class Refused(Adam):
         return "not on Sundays"
 
 
-class Held(Adam):
-    """Slow from its fifth step on, for as long as the file that :data:`HOLD_VARIABLE` names exists."""
+class Held(PdADMM):
+    """Slow from its fifth step on, for as long as the file that :data:`HOLD_VARIABLE` names exists.
+
+    Not a gradient method: a process takes two seconds to import what torch's optimizers need.
+    """
 
     summary = "waits for the test"
 
@@ -64,7 +68,7 @@ class Held(Adam):
 
 @dataclass(frozen=True)
 class Hold:
-    """The test's side of :class:`Held`. A run of 2000 iterations cannot end within six minutes while it is held."""
+    """The test's side of :class:`Held`. A run of 800 iterations cannot end within six minutes while it is held."""
 
     file: Path
 
