@@ -35,6 +35,13 @@ LABEL org.opencontainers.image.title="pdadmm-bench" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=environment /opt/venv /opt/venv
+# --compile on a GPU: Triton compiles its launchers with a C compiler, of any version. An image for the CPU needs none.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# hadolint ignore=DL3008
+RUN case "$TORCH_INDEX" in \
+      */cpu) ;; \
+      *) apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* ;; \
+    esac
 # Writable for everybody, so that any --user works.
 RUN useradd --no-create-home --uid 10001 bench \
     && install --directory --mode 1777 /artifacts /cache /data /results

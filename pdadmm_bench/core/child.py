@@ -39,6 +39,8 @@ from pdadmm_bench.core.errors import Unreachable
 from pdadmm_bench.core.heartbeat import Watch, beat
 
 POLL_S = 0.2
+KILLED = "killed by"
+"""How :func:`exit_reason` begins for a process that a signal ended."""
 EXIT_S = 5.0
 """Seconds to wait for the end of a child after its pipe was closed."""
 
@@ -218,7 +220,7 @@ def exit_reason(code: int, printed: str = "") -> str:
     """How a process ended, in one line: the signal that killed it, or its exit ``code`` and last ``printed`` line."""
     if code < 0:
         name = signal.Signals(-code).name
-        return f"killed by {name}" + ("; the system may have run out of memory" if name == "SIGKILL" else "")
+        return f"{KILLED} {name}" + ("; the system may have run out of memory" if name == "SIGKILL" else "")
     last = printed.strip().splitlines()
     return f"the process ended with exit code {code}" + (f": {last[-1]}" if last else "")
 
@@ -229,6 +231,8 @@ def read_log(log: IO[bytes]) -> str:
 
 
 _parent: Connection | None = None
+_reported = False
+"""Whether the parent has been told that this child failed."""
 
 
 def parent() -> Connection:
@@ -241,6 +245,25 @@ def parent() -> Connection:
 def is_child() -> bool:
     """Whether this process is the :class:`Child` of another."""
     return _parent is not None
+
+
+def report_failure(error: Exception) -> None:
+    """Tell the parent now that this child fails with ``error``, because its end may take long, or hide the reason.
+
+    Nothing that the child returns or raises afterwards reaches the parent. Without a parent, do nothing.
+    """
+    global _reported
+    if _parent is not None and not _reported:
+        _reported = True
+        _send(_failure(error))
+
+
+def _send(answer: Returned | Failure) -> None:
+    """Send the last message of this child; raise if a result cannot be pickled."""
+    content = pickle.dumps(answer)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    parent().send_bytes(content)
 
 
 def end_with_parent() -> None:
@@ -272,18 +295,18 @@ def main(descriptor: int, beating: int) -> None:
     task = _parent.recv_bytes()
     try:
         function, arguments = pickle.loads(task)
-        answer = pickle.dumps(Returned(function(*arguments)))
+        value = function(*arguments)
+        if not _reported:
+            _send(Returned(value))
     except Exception as error:
-        answer = pickle.dumps(_failure(error))
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    _parent.send_bytes(answer)
+        report_failure(error)
 
 
 def _failure(error: Exception) -> Failure:
     unreachable = isinstance(error, Unreachable)
     text = str(error) if unreachable else f"{type(error).__name__}: {error}"
-    return Failure((text.strip().splitlines() or [""])[0], traceback.format_exc(), unreachable)
+    trace = "".join(traceback.format_exception(error))
+    return Failure((text.strip().splitlines() or [""])[0], trace, unreachable)
 
 
 if __name__ == "__main__":

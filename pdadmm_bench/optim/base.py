@@ -8,7 +8,7 @@ or a full-batch gradient step; the runner treats both alike.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -199,6 +199,22 @@ def square(x: Tensor) -> Tensor:
     """‖x‖² in float64, computed in parts, because torch copies its input to float64."""
     parts = x.reshape(-1).split(SQUARE_VALUES)
     return torch.stack([torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts]).square().sum()
+
+
+def inner(x: Tensor, y: Tensor) -> Tensor:
+    """⟨x, y⟩ of two matrices in float64."""
+    return torch.stack([(a.double() * b.double()).sum() for a, b in in_rows(x, y)]).sum()
+
+
+def in_rows(*matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows of matrices of one size, a part at a time, for arithmetic in float64.
+
+    So there is never a float64 copy of a large matrix on a device. On a CPU, where optimizers work in blocks of rows
+    already, a matrix is one part.
+    """
+    first = matrices[0]
+    rows = max(1, len(first) if first.device.type == "cpu" else SQUARE_VALUES // max(1, first.shape[1]))
+    return zip(*(matrix.split(rows) for matrix in matrices), strict=True)
 
 
 def per_layer(count: int, device: torch.device) -> Tensor:

@@ -6,6 +6,8 @@ a cache between processes. Tracing still costs time in the first step of every p
 
 from __future__ import annotations
 
+import os
+import shutil
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -34,11 +36,15 @@ def compiling_pays(spec: RunSpec, rows: int) -> bool:
 
 
 def missing_compiler(device: torch.device) -> str | None:
-    """Why nothing can be compiled for ``device``, or None: a C++ compiler for CPUs, Triton for CUDA."""
+    """Why nothing can be compiled for ``device``, or None. A CPU needs a C++ compiler, CUDA Triton and C."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
-        return None if has_triton() else "Triton is not installed"
+        if not has_triton():
+            return "Triton is not installed"
+        # Triton compiles the program that launches a kernel; it looks for a compiler in this order.
+        compilers = filter(None, [os.environ.get("CC"), "clang", "gcc", "cc"])
+        return None if any(map(shutil.which, compilers)) else "no C compiler is installed, which Triton needs"
     _import_inductor()
     from torch._inductor import cpp_builder, exc
 

@@ -14,21 +14,25 @@ from pdadmm_bench.optim.base import Optimizer
 
 
 class Replay:
-    """Steps of one state. The first is a normal step, which allocates buffers; then a step is captured and replayed."""
+    """Steps of one state. The first is a normal step, which allocates buffers; the later ones are replayed."""
 
     def __init__(self, optimizer: Optimizer, state: Any):
         self._optimizer, self._state = optimizer, state
         self._graph: torch.cuda.CUDAGraph | None = None
         self._allocated = False
 
-    def step(self) -> None:
-        """One iteration."""
-        if not self._allocated:
-            self._optimizer.step(self._state)
-            self._allocated = True
-            return
-        if self._graph is None:
+    def prepare(self) -> None:
+        """Capture the graph when that is possible, before the second step. It takes longer than a step."""
+        if self._allocated and self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):  # records, and runs nothing
                 self._optimizer.step(self._state)
-        self._graph.replay()
+
+    def step(self) -> None:
+        """One iteration."""
+        self.prepare()
+        if self._graph is None:
+            self._optimizer.step(self._state)
+            self._allocated = True
+        else:
+            self._graph.replay()

@@ -2,35 +2,61 @@
 
 A :class:`Neighbour` is the :class:`~pdadmm_bench.optim.base.Link` of an optimizer. Every send is matched by
 one ``post_receive``, called early, so that a transfer runs while the worker computes. Time spent in ``receive`` or
-waiting for a send buffer is exposed communication.
+waiting for a send buffer is exposed communication. It is time of the device (:mod:`.device_clock`): under NCCL the
+stream of the device waits, and the process does not.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from pdadmm_bench.optim.wire import Wire
+from pdadmm_bench.parallel.device_clock import DeviceClock, HostClock
 
 
 @dataclass
 class Traffic:
     """Bytes that a worker sent and received, and seconds that it waited, since the last :meth:`take`."""
 
+    clock: DeviceClock = field(default_factory=HostClock)
+    """The clock of the worker's device."""
     sent_bytes: int = 0
     received_bytes: int = 0
-    waited_s: float = 0.0
+    _marks: list[tuple[int, Any, Any]] = field(default_factory=list, init=False)
+    """Parts of the work: 1 for waiting or -1 for computing within it, with the marks at its start and end."""
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """In the block, the device waits for a neighbour, except where it is :meth:`computing`."""
+        with self._marked(1):
+            yield
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """In the block, which lies in one of :meth:`waiting`, the device computes."""
+        with self._marked(-1):
+            yield
 
     def take(self) -> dict[str, float]:
-        """The counts; they start again from zero."""
-        values = {"sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes, "exposed_s": self.waited_s}
+        """The counts; they start again from zero. The device must have finished its work."""
+        waited = sum(sign * self.clock.seconds(first, last) for sign, first, last in self._marks)
+        values = {"sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes, "exposed_s": waited}
         self.sent_bytes = self.received_bytes = 0
-        self.waited_s = 0.0
+        self._marks.clear()
         return values
+
+    @contextmanager
+    def _marked(self, sign: int) -> Iterator[None]:
+        first = self.clock.mark()
+        yield
+        self._marks.append((sign, first, self.clock.mark()))
 
 
 @dataclass
@@ -85,11 +111,11 @@ class Neighbour:
         self.traffic.sent_bytes += tensor.nbytes
 
     def receive_now(self, rows: int) -> Tensor:
-        """The float32 tensor (rows, units) that the neighbour sends with ``send_now``."""
+        """The float32 tensor (rows, units) that the neighbour sends with ``send_now``; it has arrived."""
         tensor = torch.empty(rows, self.shape[1], device=self.device)
-        start = time.perf_counter()
-        dist.recv(tensor, self.peer, self.group)
-        self.traffic.waited_s += time.perf_counter() - start
+        with self.traffic.waiting():
+            dist.recv(tensor, self.peer, self.group)
+        self.traffic.clock.finish()
         self.traffic.received_bytes += tensor.nbytes
         return tensor
 
@@ -98,16 +124,20 @@ class Neighbour:
 
         Both workers call it, the left one with ``starts``.
         """
+        clock = self.traffic.clock
         tensor = torch.zeros(rows, self.shape[1], device=self.device)
         seconds = []
         for _ in range(repeats):
-            start = time.perf_counter()
+            clock.finish()
+            first = clock.mark()
             if starts:
                 self.send_now(tensor)
                 self.receive_now(rows)
             else:
                 self.send_now(self.receive_now(rows))
-            seconds.append(time.perf_counter() - start)
+            last = clock.mark()
+            clock.finish()
+            seconds.append(clock.seconds(first, last))
         return min(seconds) / 2 / tensor.nbytes
 
     def close(self) -> None:
@@ -121,11 +151,9 @@ class Neighbour:
         return torch.empty(self.shape, dtype=self.wire.dtype, device=self.device)
 
     def _wait(self, work: dist.Work | None) -> None:
-        if work is None:
-            return
-        start = time.perf_counter()
-        work.wait()
-        self.traffic.waited_s += time.perf_counter() - start
+        if work is not None:
+            with self.traffic.waiting():
+                work.wait()
 
 
 def as_sent(buffer: Tensor) -> Tensor:

@@ -18,14 +18,16 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import _abort_process_group as abort_process_group
 
-from pdadmm_bench.core.child import is_child
+from pdadmm_bench.core.child import is_child, report_failure
 from pdadmm_bench.core.errors import Unreachable, UserError
 from pdadmm_bench.core.signals import STOPS, handlers_kept
 
 _PRECEDENCE_S = 0.5
 _START_S = 900.0
 """Seconds that workers wait for each other at the start, since one of them may have to fetch and prepare data."""
+_WATCHDOG = timedelta(minutes=1)
 _PATIENCE = timedelta(days=7)
 """How long workers wait for worker 0 in :meth:`Group.follow`, since its work there has no time limit."""
 
@@ -46,6 +48,9 @@ class Group:
         """The ``value`` of worker ``source``, on every worker."""
         return value
 
+    def barrier(self) -> None:
+        """Wait until every worker calls this too."""
+
     def follow(self) -> None:
         """Wait until worker 0 calls this too, however long that takes. Worker 0 waits only as for any exchange."""
 
@@ -60,10 +65,13 @@ class Workers(Group):
 
     def __init__(self, size: int, timeout: timedelta):
         self.rank, self.size = dist.get_rank(), size
+        self.limit_s = timeout.total_seconds()
+        """Seconds after which a stalled exchange is an error."""
         ranks = list(range(size))
         # Python objects go through Gloo, so that they never take a CUDA stream.
         self._control = dist.new_group(ranks, timeout=timeout, backend="gloo")
-        self.tensors = dist.new_group(ranks, timeout=timeout)
+        nccl = "nccl" in dist.get_backend_config()
+        self.tensors = dist.new_group(ranks, timeout=_limit_of_tensors(timeout, nccl))
         """The process group in which these workers exchange tensors."""
         own = timeout if self.rank == 0 else _PATIENCE
         self._following = dist.new_group(ranks, timeout=own, backend="gloo")
@@ -77,6 +85,9 @@ class Workers(Group):
         values = [value]
         dist.broadcast_object_list(values, src=source, group=self._control)
         return values[0]
+
+    def barrier(self) -> None:
+        dist.barrier(group=self._control)
 
     def follow(self) -> None:
         dist.broadcast(torch.empty(1), src=0, group=self._following)
@@ -108,7 +119,9 @@ def joined(device: str, timeout: float, backend: str | None = None) -> Iterator[
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     # No device_id: with it NCCL would put the exchanges with all neighbours on one stream, one after the other.
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=limit)
+    dist.init_process_group(
+        backend, store=store, rank=rank, world_size=size, timeout=_limit_of_tensors(limit, device == "cuda")
+    )
     workers = Workers(size, limit)
 
     def interrupt(number: int, frame: object) -> None:
@@ -117,15 +130,48 @@ def joined(device: str, timeout: float, backend: str | None = None) -> Iterator[
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield workers
-    except RuntimeError as error:
-        if not _of_exchange(error):
+    except BaseException as error:
+        reason = _as_unreachable(error)
+        if isinstance(reason, Exception):
+            # Before the group is left: NCCL may wait for a worker that never answers, or end this process.
+            report_failure(reason)
+        _leave(device)
+        if reason is error:
             raise
-        if not is_child():
-            time.sleep(_PRECEDENCE_S)  # torchrun reports the worker that ends first, and this one is not the cause
-        raise Unreachable(_sentence(error)) from error
+        raise reason from error
+    else:
+        dist.destroy_process_group()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _as_unreachable(error: BaseException) -> BaseException:
+    """``error``, or :class:`Unreachable` if it is the failure of an exchange."""
+    if not isinstance(error, RuntimeError) or not (isinstance(error, Unreachable) or _of_exchange(error)):
+        return error
+    if not is_child():
+        time.sleep(_PRECEDENCE_S)  # torchrun reports the worker that ends first, and this one is not the cause
+    if isinstance(error, Unreachable):
+        return error
+    reason = Unreachable(_sentence(error))
+    reason.__cause__ = error
+    return reason
+
+
+def _leave(device: str) -> None:
+    """Leave the process group after a failure, without waiting for exchanges that nobody will complete."""
+    if device == "cuda":
+        abort_process_group()
+    else:
         dist.destroy_process_group()
+
+
+def _limit_of_tensors(limit: timedelta, nccl: bool) -> timedelta:
+    """The time limit of torch's own for exchanges of tensors.
+
+    Under NCCL it ends the process, so it is a last resort: this program's own limit (:mod:`.device_clock`) comes first.
+    """
+    return 2 * limit + _WATCHDOG if nccl else limit
 
 
 @contextmanager

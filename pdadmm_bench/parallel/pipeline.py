@@ -6,7 +6,6 @@ N. Rows that pad N to a multiple of the number of micro-batches have a label tha
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
@@ -47,12 +46,10 @@ class StagePipeline:
     def step(self) -> Tensor:
         """All micro-batches forward and backward; the mean training loss on the last stage, 0 elsewhere."""
         losses: list[Tensor] = []
-        start, computed = time.perf_counter(), self.stage.computed_s
         inputs = () if self.x is None else (self.x,)
         last: dict[str, Any] = {} if self.y is None else {"target": self.y, "losses": losses}
-        self.schedule.step(*inputs, **last, return_outputs=False)
-        # The rest of the step is waiting for neighbours: transfers and the pipeline's bubble.
-        self.traffic.waited_s += time.perf_counter() - start - (self.stage.computed_s - computed)
+        with self.traffic.waiting():  # for neighbours, where the stage does not compute: transfers and the bubble
+            self.schedule.step(*inputs, **last, return_outputs=False)
         return torch.stack(losses).sum().detach() if losses else torch.zeros((), device=self.device)
 
 
@@ -68,7 +65,7 @@ class _Module(nn.Module):
 
 
 class _Stage(PipelineStage):
-    """A stage for micro-batches of ``rows`` rows that counts its bytes and its compute time."""
+    """A stage for micro-batches of ``rows`` rows that counts its bytes and marks where it computes."""
 
     def __init__(self, network: Backprop, rows: int, group: Workers, device: torch.device, traffic: Traffic):
         # With known shapes torch makes no trial run; the backward pass of one would leave gradients in the parameters.
@@ -80,21 +77,15 @@ class _Stage(PipelineStage):
             input_args=received.requires_grad_(not network.block.is_first), output_args=sent.requires_grad_(),
             group=group.tensors,
         )  # fmt: skip
-        self.traffic, self.computed_s = traffic, 0.0
+        self.traffic = traffic
 
     def forward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
-        try:
+        with self.traffic.computing():
             return super().forward_one_chunk(*args, **kwargs)
-        finally:
-            self.computed_s += time.perf_counter() - start
 
     def backward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
-        try:
+        with self.traffic.computing():
             return super().backward_one_chunk(*args, **kwargs)
-        finally:
-            self.computed_s += time.perf_counter() - start
 
     def get_fwd_send_ops(self, *args: Any, **kwargs: Any) -> Any:
         return self._counted(super().get_fwd_send_ops(*args, **kwargs))

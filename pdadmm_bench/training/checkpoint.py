@@ -185,7 +185,7 @@ class Checkpoint:
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     raise self.unusable(f"{name} has changed since it was written: its checksum does not agree")
                 file.seek(0)
-                return torch.load(file, weights_only=True)
+                return torch.load(file, weights_only=True, map_location="cpu")
         except FileNotFoundError:
             raise self.unusable(f"{name} is missing") from None
         except (RuntimeError, pickle.UnpicklingError):  # torch's own words advise to load it without safety

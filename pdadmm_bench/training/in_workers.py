@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pdadmm_bench.core.child import parent
+from pdadmm_bench.core.child import KILLED, parent
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import RunSpec
@@ -24,7 +24,7 @@ from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.relay import Relay, RelayedRun
-from pdadmm_bench.training.row import failed
+from pdadmm_bench.training.row import failed_with
 from pdadmm_bench.training.run import run as train
 from pdadmm_bench.training.setup import resolve
 
@@ -50,9 +50,11 @@ def run_in_workers(
             )  # fmt: skip
         except WorkerFailure as failure:
             reason = failure.reason.removeprefix(f"{MemoryError.__name__}: ")
-            oom = reason != failure.reason or failed(RuntimeError(reason)) == "oom" or "OutOfMemory" in reason
+            status = "oom" if reason != failure.reason else failed_with(reason)
+            if reason.startswith(KILLED):  # a guess at the cause is no reason
+                status = "error"
             log = {f"worker-{failure.rank}.log": failure.log}
-            runs.fail("oom" if oom else "error", f"worker {failure.rank}: {reason}", log)
+            runs.fail(status, f"worker {failure.rank}: {reason}", log)
         except Interrupted:
             runs.fail("interrupted", "stopped by the user")
             return

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from pdadmm_bench.core import memory
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.training.checkpoint import Checkpoint, Saved
@@ -56,7 +55,7 @@ class Loop:
             if self.saved:
                 self._continue(*self.saved)
                 self.saved = None
-                memory.reset_peak()  # the copy that was read does not belong to training
+                worker.reset_peak()  # the copy that was read does not belong to training
             else:
                 self._observe({"iteration": 0, "train_seconds": warm_start_s, **worker.evaluate(links)})
             for iteration in range(len(self.history), last + 1):

@@ -137,8 +137,23 @@ class Stop(Exception):
     """The run is over before its last iteration: (status, reason)."""
 
 
+OUT_OF_MEMORY = (
+    "out of memory",
+    "outofmemory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "_status_alloc_failed",
+)
+"""What errors say when memory ran out: of CUDA in any of its libraries (cuBLAS, NCCL), of the CPU, of the system."""
+
+
 def failed(error: BaseException) -> str:
     """``oom`` for memory that ran out, on any device; ``error`` for the rest."""
-    text = str(error).lower()
-    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
-    return "oom" if out_of_memory else "error"
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return "oom"
+    return failed_with(f"{type(error).__name__}: {error}")
+
+
+def failed_with(text: str) -> str:
+    """As :func:`failed`, by the text of an error of another process."""
+    return "oom" if any(words in text.lower() for words in OUT_OF_MEMORY) else "error"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pdadmm_bench.core import memory
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import STATUSES, Row, make_row
 from pdadmm_bench.core.spec import RunSpec
@@ -76,12 +75,11 @@ def time_iterations(
     Worker 0 gets the values; the others get None.
     """
     worker = join(spec, problem, group, device=device)
-    memory.reset_peak()
+    worker.reset_peak()
     measured = []
     with worker.links() as links:
         worker.start(worker.on_device(worker.initial_layers()), links)
         for iteration in range(WARMUP_ITERATIONS + iterations):
-            group.gather(None)
             mine = worker.timed_step()
             if iteration >= WARMUP_ITERATIONS:
                 measured.append(group.gather(mine))
@@ -115,7 +113,7 @@ class _Run:
         status, reason = "ok", None
         error: BaseException | None = None
         facts = known_values(self._worker.resolved, self._worker.problem)
-        memory.reset_peak()
+        self._worker.reset_peak()
         try:
             self._train(facts)
         except Stop as stop:
@@ -124,6 +122,8 @@ class _Run:
             status, reason, error = "interrupted", "stopped by the user", interrupt
         except Exception as failure:
             status, reason, error = failed(failure), self._explain(failure), failure
+        if error is not None:
+            self._worker.forget_state(error)
         row = make_row({**facts, **self._results(error), "status": status, "status_reason": reason})
         for observer in self._observers:
             observer.finished(row, self._loop.history)
@@ -212,7 +212,5 @@ class _Run:
             worker = self._worker
             planned = planned_bytes(self._spec, worker.optimizer, worker.shape.widths, worker.shape.rows, worker.block)
             text = text.splitlines()[0]
-            text += (
-                f" (worker {self._group.rank}: {planned:,} bytes of state planned, {memory.peak_bytes():,} resident)"
-            )
+            text += f" (worker {self._group.rank}: {planned:,} bytes of state planned, {worker.memory_text()})"
         return text

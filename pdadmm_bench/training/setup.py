@@ -16,6 +16,10 @@ from pdadmm_bench.optim.compiled import compiling_pays, missing_compiler
 from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.parallel.layout import Layout, ProblemShape, layout_of
 
+DETERMINISTIC_CUBLAS = ":4096:8"
+"""The workspaces with which cuBLAS gives the same bits in every run (CUDA's documentation of cuBLAS, section on
+reproducibility)."""
+
 
 @dataclass(frozen=True)
 class ResolvedRun:
@@ -62,6 +66,8 @@ def resolve(
     """
     workers = workers or spec.gpus
     device = device or choose_device(spec.device, workers)
+    if spec.deterministic and device.type == "cuda":  # cuBLAS reads it once, before the first product of the process
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", DETERMINISTIC_CUBLAS)
     optimizer = make_optimizer(spec, device, shape.rows if shape else 0)
     return ResolvedRun(
         spec=spec,

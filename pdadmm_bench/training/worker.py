@@ -7,7 +7,9 @@ filling of caches.
 
 from __future__ import annotations
 
+import gc
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +26,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.optim.base import Links, Pipeline, state_bytes
 from pdadmm_bench.optim.replay import Replay
+from pdadmm_bench.parallel.device_clock import device_clock
 from pdadmm_bench.parallel.exchange import Neighbour, Traffic, close
 from pdadmm_bench.parallel.group import Group, Workers
 from pdadmm_bench.parallel.layout import ProblemShape, local_part, without_features
@@ -56,21 +59,54 @@ class Worker:
         check_device(self.spec, self.device)
         self.claim_torch()
         self.problem = local_part(problem, self.block).to(self.device)
-        self.traffic = Traffic()
+        self.device_clock = device_clock(self.device, group.limit_s if isinstance(group, Workers) else None)
+        self.traffic = Traffic(self.device_clock)
         self.clock = Clock(now, self.synchronize)
         self.state: Any = None
         self.link_seconds_per_byte = 0.0
         self._step: Callable[[], None] = lambda: None
+        self._replay: Replay | None = None
 
     def claim_torch(self) -> None:
         """Set torch's global switches for this run; an earlier run in this process may have changed them."""
         torch.set_num_threads(self.resolved.threads)
         torch.backends.cuda.matmul.allow_tf32 = self.spec.precision == "tf32"
+        # The sums of bf16 products are float32 (optim/admm/products.py); cuBLAS could add parts of them in bf16.
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
     def synchronize(self) -> None:
         """Wait until the device has finished its work."""
+        self.device_clock.finish()
+
+    def reset_peak(self) -> None:
+        """Forget the earlier peak of this process's memory, or of its device's."""
+        memory.reset_peak()
         if self.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+
+    def peak_bytes(self) -> int:
+        """The largest memory since :meth:`reset_peak`: of tensors on the device, or of this process on a CPU."""
+        return torch.cuda.max_memory_allocated() if self.device.type == "cuda" else memory.peak_bytes()
+
+    def memory_text(self) -> str:
+        """The peak of this worker's memory, for a message about memory that ran out."""
+        if self.device.type != "cuda":
+            return f"{self.peak_bytes():,} resident"
+        device = torch.cuda.get_device_properties(torch.cuda.current_device())
+        return f"{self.peak_bytes():,} allocated at most on a {device.name} of {device.total_memory:,}"
+
+    def forget_state(self, error: BaseException) -> None:
+        """Free the memory of a run that failed with ``error``, whose traceback holds the tensors of every call."""
+        self.state = self._replay = None
+        self._step = lambda: None
+        pending: list[BaseException | None] = [error]
+        while pending:
+            if cause := pending.pop():
+                traceback.clear_frames(cause.__traceback__)
+                pending += [cause.__cause__, cause.__context__]
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def initial_layers(self) -> list[mlp.Layer]:
         """The starting weights of the block, on the CPU."""
@@ -84,16 +120,20 @@ class Worker:
     def start(self, initial: Sequence[mlp.Layer], links: Links) -> None:
         """Make the state before the first iteration from ``initial``, the block's weights on the device."""
         self.state = self.optimizer.init(self.problem, initial, self.block, links)
-        replayed = Replay(self.optimizer, self.state).step if self.spec.cuda_graphs else None
-        self._step = replayed or partial(self.optimizer.step, self.state)
+        self._replay = Replay(self.optimizer, self.state) if self.spec.cuda_graphs else None
+        self._step = self._replay.step if self._replay else partial(self.optimizer.step, self.state)
 
     def step(self) -> None:
         """One iteration, replayed from a CUDA graph if the run asks for it."""
         self._step()
 
     def timed_step(self) -> WorkerIteration:
-        """One iteration of this worker on the clock."""
+        """One iteration of this worker on the clock, which all workers start together."""
+        if self._replay:
+            self._replay.prepare()
+        self.synchronize()
         self.traffic.take()
+        self.group.barrier()
         with self.clock.measure("train"):
             self._step()
         return WorkerIteration(seconds=self.clock.last, **self.traffic.take())
@@ -168,12 +208,11 @@ class Worker:
 
     def facts(self) -> dict[str, Any]:
         """The values of this worker for the row, apart from its iterations."""
-        cuda = self.device.type == "cuda"
         return {
             "layers": f"{self.block.start}-{self.block.stop - 1}",
             "parameters": mlp.num_parameters(self.shape.widths[self.block.start : self.block.stop + 1]),
             "state_bytes": state_bytes(self.state),
-            "peak_bytes": torch.cuda.max_memory_allocated() if cuda else memory.peak_bytes(),
+            "peak_bytes": self.peak_bytes(),
             "link_seconds_per_byte": self.link_seconds_per_byte,
             "digests": mlp.digest(self.layers()),
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +41,32 @@ def test_the_last_stage_is_the_command() -> None:
 
 
 def test_torch_is_for_the_cpu_unless_another_index_is_named(services: dict[str, Any]) -> None:
-    (index,) = re.findall(r"^ARG TORCH_INDEX=(.+)$", DOCKERFILE, re.MULTILINE)
+    (index,) = set(re.findall(r"^ARG TORCH_INDEX=(.+)$", DOCKERFILE, re.MULTILINE))
     assert index == "https://download.pytorch.org/whl/cpu"
     assert services["bench"]["build"]["args"] == {"TORCH_INDEX": "${TORCH_INDEX:-" + index + "}"}
+
+
+@pytest.mark.parametrize(("index", "installs"), [("cpu", 0), ("cu130", 1)])
+def test_an_image_for_gpus_has_a_c_compiler(index: str, installs: int, tmp_path: Path) -> None:
+    """The step of the Dockerfile, with a stand-in for the package manager."""
+    (step,) = re.findall(r"^RUN (case .+?esac)$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    for name in ("apt-get", "rm"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $* >> {tmp_path}/called\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TORCH_INDEX": f"https://download.pytorch.org/whl/{index}"}
+    subprocess.run(["sh", "-c", step], env=environment, check=True)
+    called = (tmp_path / "called").read_text() if (tmp_path / "called").exists() else ""
+    assert called.count("apt-get install") == called.count(" gcc ") == installs
+
+
+def test_several_gpus_have_shared_memory(services: dict[str, Any]) -> None:
+    """NCCL's transfers on one machine need more than the 64 MB that a container has by itself."""
+    assert services["bench"]["shm_size"] == "8gb"
+    _, job = yaml.safe_load_all((ROOT / "runners/kubernetes/job.yaml").read_text(encoding="utf-8"))
+    pod = job["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mounts["/dev/shm"]]
+    assert volume["emptyDir"]["medium"] == "Memory"
 
 
 def test_compose_starts_things_in_order(services: dict[str, Any]) -> None:

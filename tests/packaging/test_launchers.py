@@ -74,6 +74,16 @@ def test_workers_per_node(cluster: Path, tmp_path: Path, gpus: str, wanted: str,
     assert set((tmp_path / "said").read_text().split()) == {f"--nproc-per-node={workers}"}
 
 
+def test_cores_and_numa_nodes_reach_the_workers(cluster: Path, tmp_path: Path) -> None:
+    """srun does not inherit the number of cores of sbatch."""
+    program(cluster, "torchrun", '#!/bin/sh\necho "$SRUN_CPUS_PER_TASK" "$@" >> said\n')
+    assert submit(tmp_path, SLURM_CPUS_PER_TASK="8", NUMA_BINDING="node").returncode == 0
+    assert submit(tmp_path, SLURM_CPUS_PER_TASK="8").returncode == 0
+    lines = (tmp_path / "said").read_text().splitlines()
+    assert all(line.startswith("8 ") for line in lines)
+    assert ["--numa-binding=node" in line for line in lines] == [True, True, False, False]
+
+
 def test_a_node_that_fails_fails_the_job(cluster: Path, tmp_path: Path) -> None:
     program(cluster, "torchrun", "#!/bin/sh\nexit 3\n")
     assert submit(tmp_path).returncode == 3
@@ -133,7 +143,7 @@ def test_the_command_understands_what_launchers_and_containers_give_it() -> None
         while arguments and arguments[0].startswith("-"):
             arguments.pop(0)
         assert arguments.pop(0).partition(":")[0] == "pdadmm-bench"
-    assert [len(found) for found in calls.values()] == [2, 4, 2]
+    assert [len(found) for found in calls.values()] == [2, 5, 2]
     for arguments in (arguments for found in calls.values() for arguments in found if arguments):
         understood(arguments)
 

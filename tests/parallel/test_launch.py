@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+import torch.distributed
 
 from pdadmm_bench.core.child import Failure
 from pdadmm_bench.parallel.group import joined
@@ -25,6 +26,16 @@ def hang_in_the_middle(rank: int) -> None:
             group.broadcast(None, source=rank)
         else:
             group.follow()
+
+
+def fail_and_never_leave() -> None:
+    """Worker 1 fails, and the end of its process group takes longer than anybody waits, as it may under NCCL."""
+    with joined("cpu", 30.0) as group:
+        group.gather(None)
+        if group.rank == 1:
+            torch.distributed.destroy_process_group = lambda: time.sleep(100)
+            raise RuntimeError("CUDA error: out of memory")
+        group.gather(None)
 
 
 def choose_differently() -> None:
@@ -50,6 +61,14 @@ def test_of_several_the_one_that_hangs_is_named() -> None:
     assert failure.value.reason.startswith("does not answer (worker ")
     assert "\n" not in str(failure.value)
     assert state_of_this_process() == before
+
+
+def test_a_failure_is_told_before_the_group_is_left() -> None:
+    began = time.monotonic()
+    with pytest.raises(WorkerFailure, match="worker 1: RuntimeError: CUDA error: out of memory") as failure:
+        launch(2, fail_and_never_leave)
+    assert time.monotonic() - began < 60
+    assert "fail_and_never_leave" in failure.value.log
 
 
 def test_workers_on_different_kinds_of_devices_are_refused() -> None:

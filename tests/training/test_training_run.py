@@ -1,6 +1,7 @@
 """The loop, the clock and how runs end."""
 
 import itertools
+import weakref
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ from toy import Recorder, toy_problem, toy_spec
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FIXED
-from pdadmm_bench.training.row import results_from
+from pdadmm_bench.optim.gradient.adam import Adam
+from pdadmm_bench.parallel.group import Group
+from pdadmm_bench.training.row import failed, failed_with, results_from
 from pdadmm_bench.training.run import WARMUP_ITERATIONS, run
+from pdadmm_bench.training.worker import join
 
 
 @pytest.fixture
@@ -136,3 +140,53 @@ def test_best_validation_row_is_the_first_best():
     assert result.row["acc_val_best"] == best
     assert result.row["acc_test_at_best_val"] == first["acc_test"]
     assert result.row["acc_best_iteration"] == first["iteration"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",  # AcceleratorError
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "NCCL error: unhandled cuda error, Last error: Cuda failure 2 'out of memory'",
+        "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory",
+        "[Errno 12] Cannot allocate memory",
+    ],
+)
+def test_memory_that_ran_out_has_many_spellings(text):
+    assert failed(RuntimeError(text)) == failed_with(f"AcceleratorError: {text}") == "oom"
+
+
+def test_other_errors_are_no_want_of_memory():
+    assert failed(RuntimeError("CUDA error: an illegal memory access was encountered")) == "error"
+    assert failed(torch.OutOfMemoryError("no")) == failed_with("OutOfMemoryError: no") == failed(MemoryError()) == "oom"
+
+
+def test_a_failed_run_keeps_no_tensor_alive(monkeypatch):
+    """Its exception is kept, for the next run may be the one that shows it; the tensors of its calls are not."""
+    held = []
+
+    def step(self, state):
+        large = torch.zeros(1000)
+        held.extend([weakref.ref(large), weakref.ref(state.layers[0].weight)])
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Adam, "step", step)
+    result = run(toy_spec(), toy_problem())
+    assert (result.row["status"], result.layers) == ("oom", [])
+    assert "bytes of state planned, " in result.row["status_reason"]
+    assert isinstance(result.error, torch.OutOfMemoryError)
+    assert [reference() for reference in held] == [None, None]
+
+
+def test_the_peak_of_a_device_is_reset_and_told_with_its_size(monkeypatch):
+    worker = join(toy_spec(), toy_problem(), Group())
+    worker.device = torch.device("cuda")
+    calls = []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: calls.append("reset"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1234)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    device = type("Device", (), {"name": "H200", "total_memory": 99_999})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
+    worker.reset_peak()
+    assert calls == ["reset"]
+    assert worker.memory_text() == "1,234 allocated at most on a H200 of 99,999"

@@ -15,7 +15,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.descent import Descent
-from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.products import Products, full_precision
 from pdadmm_bench.optim.admm.weights import ADMMLayer, SampleSpaceWeights, Weights, layer_weights
 from pdadmm_bench.optim.base import Links, Optimizer
 
@@ -70,7 +70,8 @@ class ADMMOptimizer(Optimizer[ADMMStateT]):
         p = links.left.receive_now(len(problem.train.x)) if links.left else problem.train.x
         starts: list[LayerStart] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
-            z = torch.addmm(bias, p, weight.T)
+            with full_precision():
+                z = torch.addmm(bias, p, weight.T)
             weights = layer_weights(index, block.total, weight, p, settings.first_layer, settings.decay, descent)
             output = z.relu() if index < block.total - 1 else None
             starts.append(LayerStart(index, weights, bias.clone(), p, z, output))

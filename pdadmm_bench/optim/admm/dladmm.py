@@ -27,7 +27,7 @@ from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.descent import Bias, Descent, Step
 from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, FirstLayerForm
-from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.cost import OUTPUT_PASSES, Arrays, CostProfile, LayerWork, with_steps
 
 
@@ -194,6 +194,6 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
             if layer.u is not None:
                 risk = loss_sum(layer.z, state.y)
                 primal[i] = square(layer.r)
-                objective[i] += risk - (layer.u.double() * layer.r.double()).sum()
+                objective[i] += risk - inner(layer.u, layer.r)
                 loss[i] = risk / len(state.y)
         return {"objective": objective, "primal_residual": primal, "loss": loss}

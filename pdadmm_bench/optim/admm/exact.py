@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.optim.admm import subproblems as sub
-from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.products import Products, full_precision
 from pdadmm_bench.optim.cost import dual_for_p, dual_for_W
 
 ROUNDING = 4
@@ -72,7 +72,8 @@ def _inverse(gram: Tensor, weight: float, ridge: Tensor) -> Tensor:
 
 def gram_of(a: Tensor, plain: Products) -> Tensor:
     """a aᵀ; valid until the next call."""
-    return torch.matmul(a, a.mT, out=plain.scratch.of("gram", (*a.shape[:-1], a.shape[-2]), a))
+    with full_precision():
+        return torch.matmul(a, a.mT, out=plain.scratch.of("gram", (*a.shape[:-1], a.shape[-2]), a))
 
 
 def trace_of(gram: Tensor) -> Tensor:

@@ -31,15 +31,16 @@ from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.descent import Bias, Step
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
 from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
+from pdadmm_bench.optim.admm.products import full_precision
 from pdadmm_bench.optim.admm.state import CompiledPasses, PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.admm.weights import Decay, FirstLayerForm, spread
-from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.compiled import compile_elementwise
 from pdadmm_bench.optim.cost import PDADMM, CostProfile, with_steps
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
-BF16_REFRESH = 25
-"""Iterations between exact residuals with bf16 products, unless ``refresh`` is given."""
+REFRESH = {"bf16": 25, "tf32": 25}
+"""Iterations between exact residuals with products of low precision, unless ``refresh`` is given."""
 
 
 class PdADMMHyperparameters(Typed):
@@ -67,7 +68,7 @@ class PdADMMHyperparameters(Typed):
     rho_schedule: PenaltySchedule = "constant"
     first_layer: FirstLayerForm = "auto"
     refresh: int | None = Field(
-        None, ge=0, description="iterations between exact residuals, 0 for never (default: 0, and 25 with bf16)"
+        None, ge=0, description="iterations between exact residuals, 0 for never (default: 0; bf16, tf32: 25)"
     )
 
     @model_validator(mode="after")
@@ -99,7 +100,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         """Iterations between exact residuals, 0 for never."""
         if self.hyperparameters.refresh is not None:
             return int(self.hyperparameters.refresh)
-        return BF16_REFRESH if self.precision == "bf16" else 0
+        return REFRESH.get(self.precision, 0)
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -147,7 +148,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         first, last = layers[0], layers[-1]
         rho, nu = state.next_rho, state.next_nu
         if state.iteration == 0 and self.hyperparameters.start == "costate":
-            with self.part("start"):
+            with self.part("start"), full_precision():
                 costate.start(state, self.placed)
         if right:
             right.post_receive()
@@ -261,7 +262,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         """Recompute the residual exactly every ``refresh_period`` iterations, because rounding errors add up in it."""
         period = self.refresh_period
         if period and state.iteration > 0 and state.iteration % period == 0:
-            with self.part("refresh"):
+            with self.part("refresh"), full_precision():
                 torch.matmul(layer.p, layer.W.mT, out=layer.r).add_(layer.b).sub_(layer.z)
 
     def step_size(self, tau: Tensor) -> Tensor:
@@ -293,7 +294,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
                     gap, error = wire.round(p) - q, q - z.relu()
                     u = stored[0] if stored else state.nu * error
                     primal[i] += square(gap)
-                    objective[i] += state.nu / 2 * square(error) + (u.double() * gap.double()).sum()
+                    objective[i] += state.nu / 2 * square(error) + inner(u, gap)
                 objective[i] += state.rho / 2 * primal[i]
         return {"objective": objective, "primal_residual": primal, "dual_residual": dual, "loss": loss}
 

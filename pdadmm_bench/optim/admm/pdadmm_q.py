@@ -19,6 +19,7 @@ from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm.pdadmm import PdADMM, PdADMMHyperparameters
+from pdadmm_bench.optim.admm.products import full_precision
 from pdadmm_bench.optim.admm.state import PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile, with_steps
@@ -74,7 +75,8 @@ class PdADMMQ(PdADMM):
                 layer.u = None if layer.q is None else torch.zeros_like(layer.q)
             elif index > 0:
                 layer.p.copy_(layer.wire.round(layer.p))
-                layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
+                with full_precision():
+                    layer.r = torch.addmm(layer.b, layer.p, layer.W.T).sub_(layer.z)
         return state
 
     def update_p(self, layer: PdADMMLayer, gap: Tensor, state: PdADMMState) -> None:

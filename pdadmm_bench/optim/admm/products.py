@@ -1,14 +1,16 @@
 """Matrix products, or batches of them, in the precision of a run, and the steps that are taken with them.
 
-``fp32`` and ``tf32`` are torch's plain product; the runner sets torch's switch for tf32. ``bf16`` rounds both factors
-to bfloat16, multiplies with float32 accumulation, and rounds the result to bfloat16 once. The direction of a step and
-its image stay in bfloat16. A step may go along any direction, so the state moves along the rounded direction that was
+``fp32`` and ``tf32`` are torch's plain product; the runner sets torch's switch for tf32. What later iterations stand
+on, such as an exact residual, is computed under :func:`full_precision`. ``bf16`` rounds both factors to bfloat16,
+multiplies with float32 accumulation, and rounds the result to bfloat16 once. The direction of a step and its image stay
+in bfloat16. A step may go along any direction, so the state moves along the rounded direction that was
 multiplied, and no float32 copy of it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,18 @@ from torch import Tensor
 
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks, temporary
 from pdadmm_bench.optim.compiled import compile_elementwise
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """In the block, float32 products are not rounded to tf32."""
+    settings = torch.backends.cuda.matmul
+    before = settings.allow_tf32
+    settings.allow_tf32 = False
+    try:
+        yield
+    finally:
+        settings.allow_tf32 = before
 
 
 class Products:

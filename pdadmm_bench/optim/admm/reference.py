@@ -29,7 +29,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import penalty_schedule
 from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
 from pdadmm_bench.optim.admm.subproblems import BACKTRACKING_CAP, BACKTRACKING_FACTOR, BACKTRACKING_START
-from pdadmm_bench.optim.base import Links, Optimizer, Report, loss_sum, per_layer, square
+from pdadmm_bench.optim.base import Links, Optimizer, Report, inner, loss_sum, per_layer, square
 
 SOFTMAX_CURVATURE = 0.5
 """Bound of the second derivative of softmax cross-entropy, whose inverse is the step of the z_L update."""
@@ -142,7 +142,7 @@ class Reference(Optimizer[ReferenceState]):
             gap = following.p - layer.q
             primal[i], dual[i] = square(gap), state.rho**2 * square(layer.q - layer.q_old)
             objective[i] += state.nu / 2 * square(layer.q - layer.z.relu())
-            objective[i] += state.rho / 2 * primal[i] + (layer.u.double() * gap.double()).sum()
+            objective[i] += state.rho / 2 * primal[i] + inner(layer.u, gap)
         risk = loss_sum(state.layers[-1].z, state.y)
         objective[-1] += risk
         loss[-1] = risk / len(state.y)

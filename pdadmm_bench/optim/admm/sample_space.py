@@ -16,6 +16,8 @@ from torch import Tensor
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.exact import Kept, inverse_of
+from pdadmm_bench.optim.admm.products import full_precision
+from pdadmm_bench.optim.base import in_rows
 
 
 @dataclass
@@ -54,9 +56,9 @@ class SampleSpaceWeights:
         """The coordinates of ``start``: c = 1, A = 0."""
         mean = x.mean(0) if projected else None
         rows = x if mean is None else x - mean
-        image = rows @ start.T
+        with full_precision():
+            image, gram = rows @ start.T, rows @ rows.T
         norm = torch.linalg.vector_norm(start, dim=1) if per_unit else torch.linalg.vector_norm(start)
-        gram = rows @ rows.T
         zero, one = torch.zeros_like(image), torch.ones_like(norm)
         weights = cls(zero, one, start, image, norm, gram, torch.linalg.vector_norm(gram), x)
         if mean is not None:
@@ -128,8 +130,12 @@ class SampleSpaceWeights:
 
     def decayed(self) -> Tensor:
         """The term that weight decay makes small: ‖W‖² = c²‖W₀‖² + ⟨A, 2c·x W₀ᵀ + K A⟩."""
-        image = (self.gram @ self.A).double().addcmul_(self.start_image.double(), 2 * self.c.double())
-        return (self.c * self.start_norm).double().square().sum() + (self.A.double() * image).sum()
+        double_c = 2 * self.c.double()
+        products = [
+            (A.double() * image.double().addcmul_(start.double(), double_c)).sum()
+            for A, image, start in in_rows(self.A, self.gram @ self.A, self.start_image)
+        ]
+        return (self.c * self.start_norm).double().square().sum() + torch.stack(products).sum()
 
 
 class _Evaluated:
