@@ -13,6 +13,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 from fake_optimizers import HOLD_VARIABLE, Hold
+from sharing import made_once
 from third_party import write_package
 
 from pdadmm_bench.tracking import store
@@ -82,12 +83,14 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow store: its migration takes seconds, so it happens once and the file is copied."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    store.quiet()
-    from mlflow import MlflowClient
 
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    def make(folder: Path) -> None:
+        store.quiet()
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once(tmp_path_factory, "migrated", make) / "mlflow.db"
 
 
 @pytest.fixture

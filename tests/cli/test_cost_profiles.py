@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shell import Cli, finish, rows_of, start, tiny_suite
+from shell import Cli, rows_of, tiny_suite
 
 GUIDE = Path(__file__).parents[2] / "CONTRIBUTING.md"
 FILE = re.compile(r"^```\w*\n# (\S+\.(?:py|toml))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The optimizer of the contributor's guide, installed for processes of this test; its name."""
-    site, files = folder / "site", dict(FILE.findall(GUIDE.read_text(encoding="utf-8")))
-    module = site / "my_package" / "rmsprop.py"
-    module.parent.mkdir(parents=True)
+def installed(install: Callable[..., Path]) -> str:
+    """The optimizer of the contributor's guide, installed for this test; its name."""
+    files = dict(FILE.findall(GUIDE.read_text(encoding="utf-8")))
+    targets = tomllib.loads(files["pyproject.toml"])["project"]["entry-points"]["pdadmm_bench.optimizers"]
+    module = install("pdadmm_bench.optimizers", **targets) / "my_package" / "rmsprop.py"
+    module.parent.mkdir()
     module.write_text(files["my_package/rmsprop.py"], encoding="utf-8")
-    metadata = site / "my_package-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n", encoding="utf-8")
-    points = tomllib.loads(files["pyproject.toml"])["project"]["entry-points"]
-    lines = [f"[{group}]\n{name} = {value}" for group, names in points.items() for name, value in names.items()]
-    (metadata / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))))
-    ((name, _),) = points["pdadmm_bench.optimizers"].items()
+    (name,) = targets
     return str(name)
 
 
 @pytest.mark.dist
 @pytest.mark.slow
 def test_a_gradient_method_of_another_package_goes_through_a_pipeline(
-    installed: str, with_store: Path, shared_cache: Path
+    installed: str, with_store: Path, cli: Cli
 ) -> None:
     """A suite of two schedules makes two runs, their rows name the schedule, and ``scale`` measures both."""
     entry = f'[[entry]]\noptimizer = "{installed}"\nschedule = ["gpipe", "1f1b"]\ngpus = 2\n'
     (with_store / "mine.toml").write_text(tiny_suite(entry, device="cpu"))
-    answer = finish(start("suite", "mine.toml", cwd=with_store, cache=shared_cache))
+    answer = cli("suite", "mine.toml")
     assert answer.code == 0, answer.err
     rows = rows_of(with_store / "results" / "mine" / "rows.json")
     assert [(row["status"], row["dist_schedule"]) for row in rows] == [("ok", "gpipe"), ("ok", "1f1b")]
@@ -59,7 +53,7 @@ def test_a_gradient_method_of_another_package_goes_through_a_pipeline(
         "--json",
         "out.json",
     )
-    answer = finish(start("scale", *shape, *options, cwd=with_store, cache=shared_cache))
+    answer = cli("scale", *shape, *options)
     assert answer.code == 0, answer.err
     assert [row["schedule"] for row in rows_of(with_store / "out.json")] == ["gpipe", "1f1b"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from shell import Answer, Cli, tiny_suite
+from waiting import PATIENCE_S
 
 from pdadmm_bench.data.cache import CACHE_VARIABLE
 from pdadmm_bench.gate import measure as gate
@@ -148,7 +149,7 @@ def test_a_slowdown_of_15_percent(copy: Path, plant: Plant, shared_cache: Path, 
     command = [sys.executable, "-P", "-m", "pdadmm_bench", "regress", "--suite", "mine.toml", "--against", "HEAD"]
     ended = subprocess.run(
         [*command, "--tracking-uri", f"sqlite:///{copy}/mlflow.db", "--junit", "gate.xml", "--markdown", "gate.md"],
-        cwd=copy, env=environment, capture_output=True, text=True, timeout=280,
+        cwd=copy, env=environment, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     answer = Answer(ended.returncode, ended.stdout, ended.stderr)
     assert answer.code == 1, answer

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cases import ALL, CONTINUED, IN_ONE_LANE, REFUSED, TIMED
 from command import Commands
-from crew import Findings, Work, run_cases, settings
+from crew import Findings, Work, found_in, run_cases, settings
+from sharing import made_once
 from toy import toy_problem
 
 from pdadmm_bench.data.load import load_problem
@@ -21,13 +22,17 @@ REAL_DATA = os.environ.get("PDADMM_BENCH_DATA")
 @pytest.fixture(scope="session")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Every case, run by one crew; those on real graphs only where a folder of them was named."""
-    problems = {"square": toy_problem(rows=64, features=24, classes=24)}
-    if REAL_DATA:
-        folders = {"data_root": Path(REAL_DATA), "cache": tmp_path_factory.mktemp("real")}
-        data = settings(dataset="pubmed", hops=1).data
-        problems["pubmed"] = load_problem(data, **folders, offline=True, report=lambda line: None)
-    cases = {name: case for name, case in ALL.items() if case.problem in ("toy", *problems)}
-    return run_cases(Work(cases, CONTINUED, IN_ONE_LANE, TIMED, REFUSED), problems, tmp_path_factory.mktemp("crew"))
+
+    def make(folder: Path) -> None:
+        problems = {"square": toy_problem(rows=64, features=24, classes=24)}
+        if REAL_DATA:
+            folders = {"data_root": Path(REAL_DATA), "cache": folder / "real"}
+            data = settings(dataset="pubmed", hops=1).data
+            problems["pubmed"] = load_problem(data, **folders, offline=True, report=lambda line: None)
+        cases = {name: case for name, case in ALL.items() if case.problem in ("toy", *problems)}
+        run_cases(Work(cases, CONTINUED, IN_ONE_LANE, TIMED, REFUSED), problems, folder)
+
+    return found_in(made_once(tmp_path_factory, "crew", make))
 
 
 @pytest.fixture(scope="session")

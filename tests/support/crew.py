@@ -24,6 +24,7 @@ from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.run import Observer, run, time_iterations
 
 TIMEOUT_S = 30.0
+FILE = "findings.pickle"
 SIZE = 4
 """Workers in a crew; a case with fewer leaves the last ones idle."""
 STOPPED_AT = 2
@@ -94,11 +95,14 @@ class Work:
     """A case for each name of :data:`mistakes.MISTAKES`, with which it is run."""
 
 
-def run_cases(work: Work, problems: dict[str, Problem], folder: Path) -> Findings:
-    """Start a crew, let it do its work, and collect what came out."""
-    out = folder / "findings.pickle"
-    launch(SIZE, _work, work, {"toy": toy_problem(), **problems}, out)
-    return pickle.loads(out.read_bytes())
+def run_cases(work: Work, problems: dict[str, Problem], folder: Path) -> None:
+    """Start a crew and let it do its work; what came out is left in ``folder``."""
+    launch(SIZE, _work, work, {"toy": toy_problem(), **problems}, folder / FILE)
+
+
+def found_in(folder: Path) -> Findings:
+    """What a crew left there."""
+    return pickle.loads((folder / FILE).read_bytes())
 
 
 def _work(work: Work, problems: dict[str, Problem], out: Path) -> None:
