@@ -20,8 +20,9 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --n
 check: venv
 	$(PYTEST) --dist loadscope -m "not (slow or dist or server or browser or network)"
 
+# In the order of the folders: the longest files are not those with the most tests, and cli/, which comes first, has them.
 test: venv lint
-	$(PYTEST) --dist loadfile
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
 
 lint: venv
 	$(BIN)/ruff check .

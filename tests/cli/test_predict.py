@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shell import Answer, Cli, finish, rows_of, start
+from shell import Answer, Cli, rows_of
 
 from pdadmm_bench.core.typed import read_toml
 
@@ -17,12 +17,12 @@ FIELDS = {
 }  # fmt: skip
 
 
-def test_a_process_predicts_what_one_computes_by_hand(tmp_path: Path) -> None:
+def test_it_predicts_what_one_computes_by_hand(cli: Cli, folder: Path) -> None:
     """Products of 20 µs: 2 in the first layer, 4 in each other. Messages of 100 × 10 × 4 bytes take 4 ms at 1 MB/s."""
     arguments = ("predict", "--workers", "1,2", "--partition", "2,2", *NETWORK, *RATES, "--json", "rows.json")
-    answer = finish(start(*arguments, cwd=tmp_path, cache=tmp_path))
+    answer = cli(*arguments)
     assert answer.code == 0, answer.err
-    single, double = rows_of(tmp_path / "rows.json")
+    single, double = rows_of(folder / "rows.json")
     assert single["time_iteration_median_s"] == pytest.approx(14 * 20e-6)
     # Two layers each and none between: v is exposed whole, to the right worker, which has 8 products.
     assert double["dist_partition"] == "2,2"

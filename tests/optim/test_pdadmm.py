@@ -236,6 +236,7 @@ def test_compiled_passes_take_the_eager_iterates_to_rounding():
     assert compiled.compiled is not None
 
 
+@pytest.mark.slow
 def test_compiled_bf16_follows_eager_bf16():
     """Both add in float32; a last bit that falls the other way is a step of bfloat16 in what is multiplied next."""
     sides = []
