@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
-from typer.core import TyperCommand
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from pdadmm_bench.core.errors import short
+
+
+class VerbGroup(TyperGroup):
+    """The verbs; an error of an option repeats the value that was given, which typer's own errors do not always."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _values_repeated():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _values_repeated():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _values_repeated() -> Iterator[None]:
+    try:
+        yield
+    except typer.BadParameter as error:
+        found: list[Any] = getattr(error.__cause__, "errors", list)()  # pydantic's, with which typer checks
+        if found and (value := short(found[0]["input"])) not in error.message:
+            error.message = f"{value}: {error.message[:1].lower()}{error.message[1:]}"
+        raise
 
 
 class ModelCommand(TyperCommand):

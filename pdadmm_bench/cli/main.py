@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from pdadmm_bench import __version__
-from pdadmm_bench.cli.command import ModelCommand
+from pdadmm_bench.cli.command import ModelCommand, VerbGroup
 from pdadmm_bench.cli.verbs.baseline import baseline
 from pdadmm_bench.cli.verbs.clean import clean
 from pdadmm_bench.cli.verbs.compare import compare
@@ -36,7 +36,7 @@ from pdadmm_bench.core.errors import Unreachable, UserError
 DEBUG = "PDADMM_BENCH_DEBUG"
 
 # No markup in the help: sbm[nodes=2000] would lose its brackets, and importing rich would take half of the start time.
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(cls=VerbGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
     "ui": ui, "regress": regress, "clean": clean,

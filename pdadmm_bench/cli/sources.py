@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import TrackingError, UserError
+from pdadmm_bench.core.files import parse_json
+from pdadmm_bench.core.row_check import problems
 from pdadmm_bench.core.rows import Row, read_rows
 from pdadmm_bench.suite.results import Results, default_folder, own_store, trial_folder
 from pdadmm_bench.tracking.read import histories, read_rows_of
@@ -138,17 +139,27 @@ def _find_histories(found: SourceRows, rows_file: Path, rows: Sequence[Row]) -> 
             found.history_files[str(row["run_id"])] = path
 
 
+_OF_SCALE = (
+    "dataset_name", "optimizer_name", "model_layers", "model_hidden", "dist_workers", "dist_device",
+    "time_iteration_median_s", "n",
+)  # fmt: skip
+"""What every row of ``scale`` has."""
+
+
 def _scale_rows(path: Path) -> list[dict[str, Any]] | None:
     """The rows that ``scale --json`` wrote to ``path``; None for another file.
 
     Raises :class:`UserError` for the predictions of ``predict``.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None  # the reader of rows reports what is wrong with it
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and "efficiency" in row for row in rows):
         return None
     if any(row.get("predicted") for row in rows):
         raise UserError(f"{path} was written by predict: a report has measured numbers only")
+    for place, row in enumerate(rows, 1):
+        if wrong := next(problems(row, required=_OF_SCALE), None):
+            raise UserError(f"{path} is not a file of scale --json: row {place}: {wrong}")
     return rows

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.files import write_atomic
+from pdadmm_bench.core.files import parse_json, write_atomic
 from pdadmm_bench.core.rows import Row
 
 SCHEMA_VERSION = 1
@@ -74,7 +74,7 @@ def read(path: Path, run_id: str) -> list[dict[str, float]]:
     Raises :class:`UserError` for a file that is missing, damaged, or of another run.
     """
     try:
-        content: Any = json.loads(gzip.decompress(path.read_bytes()))
+        content: Any = parse_json(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"no such history: {path}") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -45,13 +45,18 @@ class Preset(Typed):
     entry: list[PresetEntry] = []
 
 
+def check(preset: str) -> None:
+    """Raise :class:`UserError` for an unknown preset."""
+    if preset not in NAMES:
+        raise unknown("preset", preset, NAMES)
+
+
 def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict[str, Any]:
     """The preset's hyperparameter values; for ``none`` it is empty, so that the optimizer's own defaults apply.
 
     Raises :class:`UserError` for an unknown preset, and for ``published`` values that nobody published.
     """
-    if preset not in NAMES:
-        raise unknown("preset", preset, NAMES)
+    check(preset)
     if preset == NONE:
         return {}
     path = resources.find(f"{FOLDER}/{preset}/{optimizer}.toml")

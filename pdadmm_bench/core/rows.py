@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.env import environment
-from pdadmm_bench.core.errors import UserError, unknown
-from pdadmm_bench.core.files import what_json_lacks, write_atomic
+from pdadmm_bench.core.errors import UserError, short, unknown
+from pdadmm_bench.core.files import parse_json, write_atomic
+from pdadmm_bench.core.row_check import problems
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
 
 SCHEMA_VERSION = 1
+_SHOWN = 3
+"""Problems of a file that a message lists."""
 
 PREFIXES = ("dataset_", "optimizer_", "model_", "dist_", "time_", "acc_", "loss_", "memory_", "weights_", "env_")
 
@@ -157,20 +160,37 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file made by :func:`write_rows`; raises :class:`UserError` for anything else."""
+    """The rows of a file made by :func:`write_rows`.
+
+    Raises :class:`UserError` for anything else: a row with a value that is not what its name says is named with its
+    place in the file.
+    """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"no such rows file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not a rows file: {what_json_lacks(error)}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not a rows file: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "schema_version" in row for row in rows):
         raise UserError(f"{path} is not a rows file: expected a JSON array of result rows")
-    for row in rows:
+    wrong: list[str] = []
+    for place, row in enumerate(rows, 1):
         if row["schema_version"] != SCHEMA_VERSION:
             raise UserError(
-                f"{path} has rows of schema {row['schema_version']}, this program reads schema {SCHEMA_VERSION}"
+                f"{path} has rows of schema {short(row['schema_version'])}, this program reads schema {SCHEMA_VERSION}"
             )
+        wrong += [f"row {place}: {problem}" for problem in row_problems(row)]
+    if wrong:
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise UserError(f"{path} is not a rows file: {'; '.join(wrong[:_SHOWN])}{more}")
     return rows
+
+
+def row_problems(row: Row) -> list[str]:
+    """What is wrong with a row that was read, one clause each."""
+    found = list(problems(row))
+    if isinstance(status := row.get("status"), str) and status not in STATUSES:
+        found.append(f"status is {short(status)}, and has to be one of {', '.join(STATUSES)}")
+    return found

@@ -22,6 +22,7 @@ from pdadmm_bench.core.files import write_atomic
 from pdadmm_bench.data.cards import UNKNOWN, RawFile
 
 CACHE_VARIABLE = "PDADMM_BENCH_CACHE"
+DATA_VARIABLE = "PDADMM_BENCH_DATA"
 CHUNK = 1 << 20
 """Bytes that are copied at once."""
 REMEMBERED_BYTES = 32 << 20
@@ -67,6 +68,17 @@ def cache_folder(given: Path | None = None) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("pdadmm-bench"))
+
+
+def data_root(given: Path | None = None) -> Path | None:
+    """The folder of raw files: ``given``, else the one in the variable; None where there is neither.
+
+    Raises :class:`DataError` where it is not a folder.
+    """
+    named = given or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    if named is not None and not named.is_dir():
+        raise DataError(f"the data root {named} ({'--data-root' if given else DATA_VARIABLE}) is not a folder")
+    return named
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pdadmm_bench.core.errors import DataError
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.cache import Places, cache_folder, scratch, writing
+from pdadmm_bench.data.cache import data_root as checked_root
 from pdadmm_bench.data.cards import Card
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.problem import PARTS, Problem, Rows
@@ -26,8 +25,6 @@ from pdadmm_bench.data.stage import known_digests, staged
 
 if TYPE_CHECKING:
     from pdadmm_bench.data.graphs import Graph
-
-DATA_VARIABLE = "PDADMM_BENCH_DATA"
 
 FEATURES_VERSION = 1
 """Part of the key of cached features. Raise it whenever the same files or parameters would give other rows."""
@@ -135,14 +132,7 @@ def places_for(data_root: Path | None, cache: Path | None, offline: bool, report
 
     Raises :class:`DataError` for a data root that is not a folder.
     """
-    return Places(data_root=_data_root(data_root), cache=cache_folder(cache), offline=offline, report=report)
-
-
-def _data_root(given: Path | None) -> Path | None:
-    named = given or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
-    if named is not None and not named.is_dir():
-        raise DataError(f"the data root {named} ({'--data-root' if given else DATA_VARIABLE}) is not a folder")
-    return named
+    return Places(data_root=checked_root(data_root), cache=cache_folder(cache), offline=offline, report=report)
 
 
 def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:

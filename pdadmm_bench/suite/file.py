@@ -7,11 +7,12 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,50 @@ def _of_profile(tables: Mapping[str, Any]) -> bool:
     return isinstance(entries, list) and any(isinstance(entry, dict) and "name" in entry for entry in entries)
 
 
+def check(name: str, filters: Sequence[str] = ()) -> None:
+    """Raise :class:`UserError` for every mistake in the suite ``name`` and in ``filters`` that is found without torch.
+
+    What is left for :func:`read` are hyperparameters, whose names and bounds each optimizer knows.
+    """
+    for text in filters:
+        filter_of(text)
+    _expand(find(name))
+
+
+def filter_of(text: str) -> tuple[str, str]:
+    """The setting and the value of ``KEY=VALUE``; raises :class:`UserError` for anything else."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not value:
+        raise UserError(f"--filter {text!r}: give KEY=VALUE, such as optimizer=pdadmm or layers=2,10")
+    if key not in SETTINGS:
+        raise unknown("key in --filter", key, SETTINGS)
+    return key, value
+
+
 def read(path: Path) -> Suite:
     """The suite in the file ``path``; raises :class:`UserError` for an invalid file."""
+    file, asked = _expand(path)
+    specs: dict[str, RunSpec] = {}
+    local_only: set[str] = set()
+    fetched: set[str] = set()
+    for entry, plain in asked:
+        spec = entry.effective(plain)
+        specs.setdefault(configuration(spec), spec)
+        (local_only if entry.local_only else fetched).add(spec.data.dataset)
+    version = hashlib.sha256("\n".join(sorted(specs)).encode()).hexdigest()[:12]
+    return Suite(
+        name=path.stem,
+        summary=file.summary,
+        save=file.save,
+        specs=specs,
+        local_only=frozenset(local_only - fetched),
+        duplicates=len(asked) - len(specs),
+        version=version,
+    )
+
+
+def _expand(path: Path) -> tuple[SuiteFile, list[tuple[_Entry, RunSpec]]]:
+    """The file, and every run that it asks for with the entry that does; no hyperparameter is looked at."""
     tables = read_toml(path)
     if _of_profile(tables):
         raise UserError(f"{path} is no suite, since its entries have names: pdadmm-bench profile measures such files")
@@ -110,29 +153,12 @@ def read(path: Path) -> Suite:
     if count > MOST_RUNS:
         raise UserError(f"{path.name} asks for {count:,} runs; at most {MOST_RUNS:,} are possible")
     excludes = [_Exclude(table, f"{path.name}:") for table in file.exclude]
-    specs: dict[str, RunSpec] = {}
-    local_only: set[str] = set()
-    fetched: set[str] = set()
-    named = 0
-    for entry in entries:
-        for spec in entry.specs(excludes):
-            named += 1
-            specs.setdefault(configuration(spec), spec)
-            (local_only if entry.local_only else fetched).add(spec.data.dataset)
+    asked = [(entry, spec) for entry in entries for spec in entry.specs(excludes)]
     for exclude in excludes:
         exclude.check_used()
-    if not specs:
+    if not asked:
         raise UserError(f"{path.name} excludes every run that it asks for")
-    version = hashlib.sha256("\n".join(sorted(specs)).encode()).hexdigest()[:12]
-    return Suite(
-        name=path.stem,
-        summary=file.summary,
-        save=file.save,
-        specs=specs,
-        local_only=frozenset(local_only - fetched),
-        duplicates=named - len(specs),
-        version=version,
-    )
+    return file, asked
 
 
 class _Entry:
@@ -190,9 +216,20 @@ class _Entry:
         for exclude in self._excludes:
             exclude.check_used()
 
+    def effective(self, spec: RunSpec) -> RunSpec:
+        """``spec`` without the settings that have no effect in it."""
+        with self._named():
+            return effective(spec)
+
     def _spec(self, values: dict[str, Any]) -> RunSpec:
+        with self._named():
+            return run_spec(values)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """In the block, errors of a setting name the entry."""
         try:
-            return effective(run_spec(values))
+            yield
         except UserError as error:
             text = str(error).removeprefix("run option: ").removeprefix("run option ")
             raise UserError(f"{self._what} {text}") from None

@@ -1,7 +1,7 @@
 """Decides when two runs are the same run: when configuration, data, code, torch and device are equal.
 
 A finished run is not repeated while all of these are unchanged; :mod:`pdadmm_bench.training.code_version` defines what
-counts as the code of a run.
+counts as the code of a run. Torch is imported only when a run is identified: a file with a mistake is refused before.
 """
 
 from __future__ import annotations
@@ -11,13 +11,8 @@ import json
 from functools import cache
 from typing import Any
 
-import torch
-
 from pdadmm_bench.core.spec import LATER, DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
-from pdadmm_bench.data.splits import idle_settings
-from pdadmm_bench.optim.create import create_optimizer
-from pdadmm_bench.training.setup import resolve
 
 
 def effective(spec: RunSpec) -> RunSpec:
@@ -26,6 +21,9 @@ def effective(spec: RunSpec) -> RunSpec:
     A public split has no seed and no counts, and each other kind of split has its own settings. One worker has no
     partition and no schedule. A method without a pipeline has no schedule. A network of two layers has no warm start.
     """
+    from pdadmm_bench.data.splits import idle_settings
+    from pdadmm_bench.optim.create import create_optimizer
+
     defaults = RunSpec()
     idle: dict[str, Any] = {}
     if not spec.stages():
@@ -52,6 +50,8 @@ def configuration(spec: RunSpec) -> str:
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for hyperparameters that the optimizer does not take.
     """
+    from pdadmm_bench.optim.create import create_optimizer
+
     flat = effective(spec).flat()
     left_out = {"preset", "set", *(name for name in LATER if flat[name] == DataSpec.model_fields[name].default)}
     settings = {name: value for name, value in flat.items() if name not in left_out}
@@ -67,6 +67,10 @@ def run_key(spec: RunSpec, settings: str, data: str, code: str) -> str:
         data: the key of the rows that it uses.
         code: its :func:`~pdadmm_bench.training.code_version.code_version`.
     """
+    import torch
+
+    from pdadmm_bench.training.setup import resolve
+
     parts = {
         "configuration": settings,
         "data": data,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdadmm_bench.core.env import cores, threads_per_worker
-from pdadmm_bench.core.errors import DataError, UserError, unknown
+from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import RECORDED_SPLITS, DataSpec, RunSpec
 from pdadmm_bench.data.load import DataStatus, look_for, places_for
 from pdadmm_bench.suite.estimate import RunEstimate, estimate
-from pdadmm_bench.suite.file import SETTINGS, Suite
+from pdadmm_bench.suite.file import Suite, filter_of
 from pdadmm_bench.suite.identity import run_key
 from pdadmm_bench.suite.results import Results
 from pdadmm_bench.training.code_version import code_version
@@ -222,11 +222,7 @@ def _filtered(specs: Mapping[str, RunSpec], texts: Sequence[str]) -> dict[str, R
     """The specs that agree with every ``KEY=VALUE``; ``KEY=A,B`` means either."""
     chosen = dict(specs)
     for text in texts:
-        key, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not value:
-            raise UserError(f"--filter {text!r}: give KEY=VALUE, such as optimizer=pdadmm or layers=2,10")
-        if key not in SETTINGS:
-            raise unknown("key in --filter", key, SETTINGS)
+        key, value = filter_of(text)
         values = _alternatives(value)
         if key == "split":
             values |= {RECORDED_SPLITS.get(each, each) for each in values}

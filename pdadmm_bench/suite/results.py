@@ -22,15 +22,14 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pdadmm_bench.core import history
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.files import check_writable, what_json_lacks, write_atomic
-from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, shared, write_rows
+from pdadmm_bench.core.files import check_writable, parse_json, write_atomic
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, row_problems, shared, write_rows
 from pdadmm_bench.data.cache import cache_folder
 
 FOLDER = "results"
@@ -194,15 +193,17 @@ def untimed(rows: Iterable[Row]) -> list[Row]:
 def _row(path: Path) -> tuple[Row | None, str | None]:
     """The row in ``path``, or what is wrong with the file; neither where there is no file."""
     try:
-        row: Any = json.loads(path.read_text(encoding="utf-8"))
+        row = parse_json(path.read_bytes())
     except FileNotFoundError:
         return None, None
-    except json.JSONDecodeError as error:
-        return None, f"is not a result row: {what_json_lacks(error)}"
-    except (OSError, ValueError) as error:
-        return None, f"cannot be read ({str(error).splitlines()[0]})"
+    except OSError as error:
+        return None, f"cannot be read ({error.strerror})"
+    except ValueError as error:
+        return None, f"is not a result row: {error}"
     if not isinstance(row, dict) or "status" not in row:
         return None, "is not a result row"
     if row.get("schema_version") != SCHEMA_VERSION:
         return None, f"is a row of schema {row.get('schema_version')}, this program reads schema {SCHEMA_VERSION}"
+    if wrong := row_problems(row):
+        return None, f"is not a result row: {wrong[0]}"
     return row, None

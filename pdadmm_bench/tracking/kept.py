@@ -10,7 +10,7 @@ from typing import Any
 
 from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.files import write_atomic
+from pdadmm_bench.core.files import parse_json, write_atomic
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking.described import TrainingRun, run_of_row
 
@@ -65,7 +65,7 @@ def row_on_disk(run_id: str, files: Sequence[Path]) -> bool:
     if not files:
         return False
     try:
-        return bool(json.loads(files[0].read_text(encoding="utf-8"))["run_id"] == run_id)
+        return bool(parse_json(files[0].read_bytes())["run_id"] == run_id)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -81,7 +81,7 @@ def tell(rows: Mapping[Path, Iterable[Row]]) -> None:
     """
     for path, learned in rows.items():
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError):
             continue
         ids = {row["run_id"]: row for row in learned}
@@ -98,7 +98,7 @@ def tell(rows: Mapping[Path, Iterable[Row]]) -> None:
 def read_record(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``; raises :class:`UserError` where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise no_record(path, str(error)) from None
     if not isinstance(content, dict):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pdadmm_bench.core.errors import TrackingError, UserError, unknown
-from pdadmm_bench.core.rows import SCHEMA_VERSION, Row
+from pdadmm_bench.core.files import parse_json
+from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, row_problems
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.upload import PARENT, find_run
 
@@ -128,12 +128,14 @@ def _row(client: Any, run: Any) -> Row | None:
     if not any(artifact.path == ARTIFACT for artifact in client.list_artifacts(run_id)):
         return None
     try:
-        row = json.loads(load_text(f"{run.info.artifact_uri}/{ARTIFACT}"))
-    except json.JSONDecodeError as error:
+        row = parse_json(load_text(f"{run.info.artifact_uri}/{ARTIFACT}"))
+    except ValueError as error:
         raise UserError(f"{ARTIFACT} of MLflow run {run_id} is not a result row: {error}") from None
     version = row.get("schema_version") if isinstance(row, dict) else None
     if version != SCHEMA_VERSION:
         raise UserError(
             f"MLflow run {run_id} has a row of schema {version}, this program reads schema {SCHEMA_VERSION}"
         )
+    if wrong := row_problems(row):
+        raise UserError(f"{ARTIFACT} of MLflow run {run_id} is not a result row: {wrong[0]}")
     return dict(row)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,8 @@ from pdadmm_bench.core.errors import UserError
 
 
 def row(**values: object) -> rows.Row:
-    return rows.make_row({"run_id": "1", "status": "ok", **values})
+    names = {"dataset_name": "cora", "optimizer_name": "adam", "seed": 0, "model_layers": 2, "model_hidden": 8}
+    return rows.make_row({"run_id": "1", "status": "ok", **names, **values})
 
 
 def test_rows_are_complete_and_json() -> None:
@@ -70,3 +74,35 @@ def test_foreign_rows_are_refused(text: str, message: str, tmp_path: Path) -> No
         rows.read_rows(tmp_path / "rows.json")
     with pytest.raises(UserError, match="no such rows file"):
         rows.read_rows(tmp_path / "none.json")
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("acc_test_final", "high", "acc_test_final is 'high', and has to be a number"),
+    ("time_train_s", True, "time_train_s is True, and has to be a number"),
+    ("seed", 1 << 70, "and has to be a number"),
+    ("dataset_name", 3, "dataset_name is 3, and has to be text"),
+    ("optimizer_rho", [1], "optimizer_rho is [1], and has to be text, a number or a truth value"),
+    ("spec", "[", "spec is '[', and has to be text in JSON"),
+    ("dist_per_worker", "{}", "and has to be text in JSON, of a list"),
+    ("status", "fine", "status is 'fine', and has to be one of ok, "),
+    ("run_id", None, "run_id is missing"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), WRONG, ids=[name for name, *_ in WRONG])
+def test_a_wrong_value_is_told_with_file_row_and_name(name: str, value: Any, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([row(), {**row(), name: value}]))
+    with pytest.raises(UserError, match=re.escape(said)) as raised:
+        rows.read_rows(path)
+    assert str(raised.value).startswith(f"{path} is not a rows file: row 2: {name} ")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '[{"schema_version": 1' + "0" * 5000 + "}]", "\xff", "[1]", "", "[NaN]"]
+)
+def test_no_text_is_more_than_a_user_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match="is not a rows file"):
+        rows.read_rows(path)

@@ -34,11 +34,19 @@ def record(
     # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
-    from pdadmm_bench.cli.views.gate import show_recorded, teller
+    from pdadmm_bench.cli.early import check_output
+    from pdadmm_bench.core.files import check_folder
     from pdadmm_bench.core.options import output_of
-    from pdadmm_bench.gate.record import record_baseline
+    from pdadmm_bench.suite.file import check
 
     output = output_of(given)
+    check_output(output)
+    check(suite)
+    check_folder(baselines)
+
+    from pdadmm_bench.cli.views.gate import show_recorded, teller
+    from pdadmm_bench.gate.record import record_baseline
+
     show_recorded(*record_baseline(suite, baselines, time, output, teller(output.quiet)))
 
 
@@ -50,6 +58,10 @@ def show(
     baselines: Folder = DEFAULT_FOLDER,
 ) -> None:
     """List the baselines there are, or the benchmarks of one."""
+    from pdadmm_bench.core.files import check_folder
+
+    check_folder(baselines)
+
     from pdadmm_bench.cli.views.gate import show_baseline, show_baselines
     from pdadmm_bench.gate.record import baseline_here, every_baseline
 

@@ -63,6 +63,10 @@ def profile(
     # This has to come first: at this point the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if name in SHAPE and value is not None}
 
+    from pdadmm_bench.cli.early import check_names
+
+    check_names(filter(None, [optimizer]), [dataset])
+
     from pdadmm_bench.cli.views.profile import ProfileProgress, check_plot, show_profile
     from pdadmm_bench.core.files import check_writable
     from pdadmm_bench.core.options import assignments

@@ -47,11 +47,19 @@ def regress(
     # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
-    from pdadmm_bench.cli.views.gate import show_calibration, show_report, teller
+    from pdadmm_bench.cli.early import check_output
     from pdadmm_bench.core.errors import UserError
+    from pdadmm_bench.core.files import check_folder
     from pdadmm_bench.core.options import output_of
+    from pdadmm_bench.suite.file import check
 
     output = output_of(given)
+    check_output(output)
+    check(suite)
+    check_folder(baselines)
+
+    from pdadmm_bench.cli.views.gate import show_calibration, show_report, teller
+
     if calibrate:
         from pdadmm_bench.gate.calibrate import calibrate as calibrate_gate
 

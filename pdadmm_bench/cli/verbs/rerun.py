@@ -32,10 +32,17 @@ def rerun(
 
     from functools import partial
 
-    from pdadmm_bench.cli.views.live import LiveView
+    from pdadmm_bench.cli.early import check_output
     from pdadmm_bench.core.options import output_of
-    from pdadmm_bench.suite.rerun import RerunView, RowPlaces, rerun_row
+    from pdadmm_bench.core.rows import read_rows
 
     output = output_of(given)
+    check_output(output)
+    if rows:
+        read_rows(rows)
+
+    from pdadmm_bench.cli.views.live import LiveView
+    from pdadmm_bench.suite.rerun import RerunView, RowPlaces, rerun_row
+
     view = RerunView(say=typer.echo, report=partial(typer.echo, err=True), live=LiveView(quiet=output.quiet))
     raise typer.Exit(rerun_row(run_id, RowPlaces(rows, results, tracking_uri), output, view))

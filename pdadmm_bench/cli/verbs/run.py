@@ -73,12 +73,18 @@ def run(
     # This has to come first: at this point the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if value is not None and name not in ("config", "set_")}
 
+    from pdadmm_bench.cli.early import check_names, check_output
     from pdadmm_bench.core.options import assignments, config_file, overlay
+    from pdadmm_bench.core.presets import check as check_preset
     from pdadmm_bench.training.planned import plan
 
     options = {**(config_file(config) if config else {}), **given}
     options["set"] = overlay(options.get("set", {}), assignments(set_ or []))
     output, specs = plan(options)
+    check_output(output)
+    check_names(datasets=[specs[0].data.dataset])
+    for spec in specs:
+        check_preset(spec.preset)
     if output.dry_run:
         from pdadmm_bench.cli.views.run_plan import show_plan
 

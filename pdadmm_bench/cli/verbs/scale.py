@@ -27,7 +27,8 @@ def scale(
     ] = ("auto"),
     microbatches: Annotated[int | None, typer.Option(min=1, help="per pipelined step [default: 4 × workers]")] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of each worker [default: OMP_NUM_THREADS, or cores // most]")
+        int | None,
+        typer.Option(min=1, max=1024, help="CPU threads of each worker [default: OMP_NUM_THREADS, or cores // most]"),
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="timed iterations per measurement")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="measurements of each configuration, interleaved")] = 5,
@@ -45,24 +46,29 @@ def scale(
 
     Every worker has as many threads as the single one. Without --dataset, the shape options give generated data.
     """
+    from pdadmm_bench.cli.early import check_names
+    from pdadmm_bench.core.files import check_writable
+
+    if (dataset is None) == (rows is None):
+        raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")
+    check_names(optimizer or (), [dataset])
+    counts, depths = _numbers("workers", workers), _numbers("layers", layers)
+    if json_file:
+        check_writable(json_file)
+
     from pdadmm_bench.cli.views import console
     from pdadmm_bench.core.env import threads_per_worker
-    from pdadmm_bench.core.files import check_writable, write_atomic
+    from pdadmm_bench.core.files import write_atomic
     from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure
     from pdadmm_bench.report.tables.scaling import scaling_table
     from pdadmm_bench.timing.generated import generated_name, generated_problem
     from pdadmm_bench.timing.scaling import measure, scaling_points
 
-    if (dataset is None) == (rows is None):
-        raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")
-    if json_file:
-        check_writable(json_file)
-    counts = _numbers("workers", workers)
     common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "warm_start": "none"}
     common |= {"threads": threads_per_worker(threads, max(counts)), "dataset": dataset or "sbm"}
     points = scaling_points(
         {**common, "partition": partition}, optimizers=optimizer or ["pdadmm", "adam"],
-        layers=_numbers("layers", layers), schedules=schedule.split(","), workers=counts,
+        layers=depths, schedules=schedule.split(","), workers=counts,
     )  # fmt: skip
     if rows is None:
         from pdadmm_bench.data.load import load_problem

@@ -36,10 +36,19 @@ def suite(
     # This has to come first: at this point the local names are the options and nothing else.
     given = dict(locals())
 
-    from pdadmm_bench.cli.views.suite import SuiteView
+    from pdadmm_bench.cli.early import check_output
+    from pdadmm_bench.core.files import check_folder
     from pdadmm_bench.core.options import output_of
-    from pdadmm_bench.suite.opening import SuiteOptions, run_suite
+    from pdadmm_bench.suite.file import check
 
     output = output_of(given)
+    check_output(output)
+    check(file, filter_ or ())
+    if results:
+        check_folder(results)
+
+    from pdadmm_bench.cli.views.suite import SuiteView
+    from pdadmm_bench.suite.opening import SuiteOptions, run_suite
+
     options = SuiteOptions(file, jobs, force, failed_only, tuple(filter_ or ()), results)
     raise typer.Exit(run_suite(options, output, SuiteView(quiet=output.quiet)))

@@ -1,0 +1,67 @@
+"""What a value of a row may be. Rows are read from files that anybody may have written, cut or edited."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pdadmm_bench.core.errors import short
+
+TEXT = (
+    "run_id", "status", "status_reason", "created", "dataset_name", "dataset_split", "dataset_sha256", "dataset_key",
+    "optimizer_name", "optimizer_preset", "optimizer_precision", "model_init", "dist_device", "dist_partition",
+    "weights_initial_sha256", "weights_sha256", "mlflow_run_id", "mlflow_parent_run_id", "suite_version",
+    "env_protocol", "env_suite", "env_run_key", "env_code", "env_version", "env_torch", "env_cpu", "env_gpu",
+)  # fmt: skip
+NUMBERS = (
+    "seed", "iterations", "model_layers", "model_hidden", "model_parameters", "dist_workers", "dist_threads",
+    "dist_sent_bytes", "env_cores", "env_concurrency", "env_continued_from",
+    "speedup", "speedup_low", "speedup_high", "efficiency", "bytes_per_boundary", "n",
+)  # fmt: skip
+NUMBER_PREFIXES = ("acc_", "loss_", "time_", "memory_")
+"""What begins with one of these is a number, or null."""
+REQUIRED = ("run_id", "status", "dataset_name", "optimizer_name", "seed", "model_layers", "model_hidden")
+"""What every row has, however its run ended."""
+JSON = {"spec": dict, "dist_per_worker": list}
+"""Values that are text in JSON, and what the text is of."""
+
+
+def problems(row: Mapping[str, Any], required: Sequence[str] = REQUIRED) -> Iterator[str]:
+    """What is wrong with the values of ``row``, one clause each, which begins with the name of the value."""
+    for name in required:
+        if row.get(name) is None:
+            yield f"{name} is missing"
+    for name, value in row.items():
+        if value is None:
+            continue
+        if name in TEXT:
+            right = isinstance(value, str)
+            wanted = "text"
+        elif name in NUMBERS or name.startswith(NUMBER_PREFIXES):
+            right = _is_number(value)
+            wanted = "a number"
+        elif name in JSON:
+            right = isinstance(value, str) and _is_json(value, JSON[name])
+            wanted = "text in JSON, of " + ("settings" if JSON[name] is dict else "a list")
+        else:
+            right = isinstance(value, (str, bool)) or _is_number(value)
+            wanted = "text, a number or a truth value"
+        if not right:
+            yield f"{name} is {short(value)}, and has to be {wanted}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf and _fits(value)
+
+
+def _fits(value: float) -> bool:
+    return isinstance(value, float) or abs(value) < 1 << 63
+
+
+def _is_json(text: str, kind: type) -> bool:
+    try:
+        return isinstance(json.loads(text), kind)
+    except (ValueError, RecursionError):
+        return False
