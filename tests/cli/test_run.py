@@ -270,7 +270,7 @@ VALUES = {
     ("--target", "nan"): "finite",
     ("--time-limit", "0"): "greater than 0",
     ("--eval-every", "0"): "greater than or equal to 1",
-    ("--split", "privat"): "should be 'auto', 'public' or 'random'",
+    ("--split", "privat"): "should be 'auto', 'public', ",
     ("--split", "public"): "has no public split",
     ("--device", "tpu"): "should be 'auto', 'cpu' or 'cuda'",
     ("--preset", "published"): "nothing is published for pdadmm on sbm",

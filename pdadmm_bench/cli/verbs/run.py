@@ -81,7 +81,8 @@ def run(
     options = {**(config_file(config) if config else {}), **given}
     options["set"] = overlay(options.get("set", {}), assignments(set_ or []))
     output, specs = plan(options)
-    check_output(output)
+    if not output.dry_run:
+        check_output(output)
     check_names(datasets=[specs[0].data.dataset])
     for spec in specs:
         check_preset(spec.preset)
