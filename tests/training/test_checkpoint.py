@@ -141,6 +141,7 @@ def damage(saved: Path, name: str, change: Callable[[bytes], bytes], folder: Pat
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["6/worker-0.pt", "run.json"])
 def test_no_run_goes_on_from_a_checkpoint_with_a_changed_bit(name, saved, tmp_path):
     """Bits over the whole length of the file: torch reads most of the changed snapshots without complaint."""
