@@ -38,6 +38,7 @@ def diagnoses(data_root: Path | None, tracking_uri: str | None, cache: Path | No
     """Make every check in turn. None of them raises, and none creates a store."""
     yield from _machine()
     yield from _torch()
+    yield from _selftests(cache)
     yield _tracking(tracking_uri)
     yield from _data(data_root, cache)
 
@@ -94,6 +95,28 @@ def _backends(torch: Any) -> Diagnosis:
     if torch.cuda.is_available() and not available["nccl"]:
         return Diagnosis("backends", "warn", state, "several CUDA workers need nccl: install the CUDA build of torch")
     return Diagnosis("backends", "ok", state)
+
+
+def _selftests(cache: Path | None) -> Iterator[Diagnosis]:
+    """When the self-test passed last on this machine, for each kind of device that it has."""
+    from pdadmm_bench.core.selftests import VERSION, record_file, verdict
+    from pdadmm_bench.data.cache import cache_folder
+
+    torch = sys.modules.get("torch")
+    kinds = ["cuda", "cpu"] if torch is not None and torch.cuda.is_available() else ["cpu"]
+    for kind in kinds:
+        found, remedy = verdict(record_file(cache_folder(cache), kind)), f"pdadmm-bench selftest --device {kind}"
+        subject = f"self-test {kind}"
+        if found is None:
+            yield Diagnosis(subject, "warn", f"version {VERSION} has not been made here", remedy)
+        elif found["verdict"] != "ok":
+            state = f"failed on {found['finished'][:10]}: {', '.join(found['failed'])}"
+            yield Diagnosis(subject, "warn", state, remedy)
+        else:
+            state = (
+                f"version {VERSION} passed on {found['finished'][:10]} ({found['ok']} checks, {found['skip']} skipped)"
+            )
+            yield Diagnosis(subject, "ok", state)
 
 
 def _tracking(tracking_uri: str | None) -> Diagnosis:

@@ -27,6 +27,7 @@ from pdadmm_bench.cli.verbs.report import report
 from pdadmm_bench.cli.verbs.rerun import rerun
 from pdadmm_bench.cli.verbs.run import run
 from pdadmm_bench.cli.verbs.scale import scale
+from pdadmm_bench.cli.verbs.selftest import selftest
 from pdadmm_bench.cli.verbs.suite import suite
 from pdadmm_bench.cli.verbs.sync import sync
 from pdadmm_bench.cli.verbs.ui import ui
@@ -43,7 +44,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (scale, predict, compare, profile, report, sync):  # their options are no settings of a run
+for verb in (scale, predict, compare, profile, report, sync, selftest):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
 

@@ -16,6 +16,7 @@ KINDS = {
     "features": "features and splits, computed from them",
     "digests": "checksums of large files",
     "trials": "last results of suites with save = false",
+    "selftest": "records of the self-test",
     "tmp": "what killed processes left, older than a day",
 }
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from pdadmm_bench.core.rows import first_values
+from pdadmm_bench.core.selftests import passed_version
+from pdadmm_bench.data.cache import cache_folder
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.training.setup import ResolvedRun
@@ -129,6 +131,7 @@ def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:
         "dist_threads": resolved.threads,
         "dist_partition": resolved.layout.partition,
         "dist_schedule": resolved.layout.schedule,
+        **({"env_selftest": passed_version(cache_folder(), "cuda")} if resolved.device.type == "cuda" else {}),
         "dist_wire": None if resolved.unsupported else optimizer.wire(spec.wire).name,
     }
 

@@ -1,0 +1,1 @@
+"""The self-test: what only a device can show, as checks with verdicts (``pdadmm-bench selftest``)."""
