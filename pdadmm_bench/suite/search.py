@@ -1,7 +1,8 @@
 """Searches for hyperparameters: each optimizer's declared space, and the trials that are drawn from it.
 
 A space is ``runners/tuning/spaces/<optimizer>.toml``, a table per hyperparameter. Trials are the points of Optuna's
-quasi-random sequence in it. Every optimizer gets the same number of trials. They are known before the first run;
+quasi-random sequence in it. A search may name a folder of other spaces, for optimizers whose common one does not fit
+its problems. Every optimizer gets the same number of trials. They are known before the first run;
 neither an interruption nor runs side by side change them.
 """
 
@@ -25,6 +26,8 @@ class Search(Typed):
 
     trials: int = Field(ge=1, le=10_000)
     seed: int = Field(0, ge=0)
+    spaces: str = Field("", pattern=r"^[a-z0-9-]*$")
+    """A folder beside the common spaces; its files stand in the place of those of the same name."""
 
 
 class Dimension(Typed):
@@ -55,7 +58,7 @@ def draw(optimizer: str, search: Search) -> list[dict[str, Any]]:
     """
     import optuna
 
-    dimensions = _space(optimizer)
+    dimensions = _space(optimizer, search.spaces)
     distributions: dict[str, Any] = {}
     for name, dimension in dimensions.items():
         if dimension.choices:
@@ -77,8 +80,9 @@ def draw(optimizer: str, search: Search) -> list[dict[str, Any]]:
     return trials
 
 
-def _space(optimizer: str) -> dict[str, Dimension]:
-    path = resources.find(f"{FOLDER}/{optimizer}.toml")
+def _space(optimizer: str, folder: str) -> dict[str, Dimension]:
+    path = resources.find(f"{FOLDER}/{folder}/{optimizer}.toml") if folder else None
+    path = path or resources.find(f"{FOLDER}/{optimizer}.toml")
     if path is None:
         raise UserError(f"there is no space of hyperparameters for {optimizer!r}; declare {FOLDER}/{optimizer}.toml")
     space = {}

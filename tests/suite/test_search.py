@@ -21,9 +21,10 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return (folder / "adam.toml").write_text
 
 
-@pytest.mark.parametrize("optimizer", contenders())
-def test_every_optimizer_has_a_space_that_it_understands(optimizer: str) -> None:
-    trials = draw(optimizer, Search(trials=16))
+@pytest.mark.parametrize("spaces", ["", "many-labels"])
+@pytest.mark.parametrize("optimizer", [*contenders(), "pdadmm-c"])
+def test_every_optimizer_has_a_space_that_it_understands(optimizer: str, spaces: str) -> None:
+    trials = draw(optimizer, Search(trials=16, spaces=spaces))
     assert len(trials) == 16
     assert len({str(trial) for trial in trials}) == 16
     for trial in trials:
@@ -42,6 +43,15 @@ def test_trials_cover_a_logarithmic_range_evenly(space: Any) -> None:
 def test_trials_depend_on_the_seed_and_on_nothing_else() -> None:
     assert draw("adam", Search(trials=5)) == draw("adam", Search(trials=9))[:5]
     assert draw("adam", Search(trials=5, seed=1)) != draw("adam", Search(trials=5))
+
+
+def test_a_folder_of_spaces_stands_in_for_the_common_ones(space: Any, tmp_path: Path) -> None:
+    space("[lr]\nvalue = 0.1\n")
+    folder = tmp_path / "runners" / "tuning" / "spaces" / "wide"
+    folder.mkdir()
+    assert draw("adam", Search(trials=1, spaces="wide")) == [{"lr": 0.1}]
+    (folder / "adam.toml").write_text("[lr]\nvalue = 0.5\n")
+    assert draw("adam", Search(trials=1, spaces="wide")) == [{"lr": 0.5}]
 
 
 def test_a_value_per_another_is_a_multiple_of_it(space: Any) -> None:

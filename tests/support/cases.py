@@ -48,6 +48,8 @@ OTHERS = [
     admm("pdadmm", (1, 1, 5), 5, "bf16", set=EXACT, precision="bf16"),
     admm("pdadmm-q", (3, 1, 3), 5, set=EXACT),
     admm("pdadmm-q", (4, 3), 5, set={**ROW_UNIT, "quantize": "q", "high": 5}),
+    admm("pdadmm-c", (3, 4), 5, set={"momentum": 0.5}, init="he"),
+    admm("pdadmm-c", (1, 2, 1, 3), 5, set={"decay": "identity", "mu": 0.1}, warm_start="2:3"),
     admm("dladmm", (3, 4), 5, set={"step": "row-unit", "bias": "projected"}),
     admm("dladmm", (2, 3, 2), 5, set={"step": "exact", "bias": "projected"}),
 ]

@@ -40,7 +40,7 @@ class Inverse(NamedTuple):
 
 
 def inverse_of(
-    gram: Tensor, weight: float, ridge: float, trace: Tensor | None = None, in_range: bool = False
+    gram: Tensor, weight: float, ridge: float | Tensor, trace: Tensor | None = None, in_range: bool = False
 ) -> Inverse:
     """The inverse of ``weight``·gram + ridge·I, by a Cholesky factor in float64.
 
@@ -159,43 +159,70 @@ class StepOfW(NamedTuple):
     mean: Tensor | None
 
 
-def step_of_W(
+class DirectionOfW(NamedTuple):
+    """A direction D whose step is W ← W − D, and what an image of it needs."""
+
+    direction: Tensor
+    solution: Solution | None
+    """None for the dual form, whose products are those of the state."""
+    factor: Tensor
+    """p in the type of the products."""
+
+
+def direction_of_W(
     products: Products, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
-    *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None,
-) -> StepOfW:  # fmt: skip
-    """The exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W − T‖² over W, or over W and b.
+    *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None, damping: float = 0.0,
+) -> DirectionOfW:  # fmt: skip
+    """The way from W to the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W − T‖² over W, or over W and b.
 
     Args:
         offset: W − T (…, n_l, n_{l-1}), overwritten.
         p: (…, N, n_{l-1}); r: (…, N, n_l), with columns of mean 0 where b is minimised too.
         kept: holds the inverse of a layer whose input never changes.
-        centre: subtracts from an image the mean of its rows and returns it; given where b is minimised too.
+        centre: subtracts from a matrix the mean of its rows and returns it; given where b is minimised too.
+        damping: a proximal term on W, in units of ν times the mean eigenvalue of pᵀp (without a mean taken off, so that
+            inputs which hardly differ from row to row give no long steps).
     """
     dual = dual_for_W(*p.shape[-2:])
     scratch, plain = products.scratch, products.plain
-    x = p
-    if dual and centre:
-        x = scratch.like("centred", p).copy_(p)
-        centre(x)
 
     def compute() -> Inverse:
+        x = p
+        if dual and centre:
+            x = scratch.like("centred", p).copy_(p)
+            centre(x)
         gram = gram_of(x if dual else x.mT, plain)
         trace = trace_of(gram)
         if centre and not dual:
             mean = sub.column_mean(p, scratch).view(*p.shape[:-2], 1, -1)
             gram.addcmul_(mean.mT, mean, value=-p.shape[-2])
+        if damping:
+            return inverse_of(gram, nu, mu + damping * nu / p.shape[-1] * sub.norm(p).square(), trace)
         return inverse_of(gram, nu, mu, trace, in_range=dual and mu == 0)
 
     inverse = kept.get(compute, nu, mu) if kept else compute()
     if dual:
         share = mu / inverse.ridge
-        target = torch.sub(r, plain.image(x, offset.mT).mul_(share), out=scratch.like("target", r))
+        seen = plain.image(p, offset.mT).mul_(share)
+        if centre:
+            centre(seen)
+        target = torch.sub(r, seen, out=scratch.like("target", r))
         coefficients = torch.matmul(inverse.matrix, target, out=scratch.like("coefficients", r))
-        direction = plain.add(offset.mul_(share), coefficients.mT, x, beta=1, alpha=nu)
-        image = plain.image(p, direction.mT)
-        return StepOfW(direction, image, one(direction), centre(image) if centre else None)
+        # Where b is minimised too, the columns of the coefficients have mean 0, so that p need not be centred.
+        return DirectionOfW(plain.add(offset.mul_(share), coefficients.mT, p, beta=1, alpha=nu), None, p)
     factor = products.factor("kept", p)
     found = solution(products, products.direction(offset, r.mT, factor, beta=mu, alpha=nu), inverse)
-    image = products.image(factor, found.direction.mT)
+    return DirectionOfW(found.direction, found, factor)
+
+
+def step_of_W(
+    products: Products, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
+    *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None,
+) -> StepOfW:  # fmt: skip
+    """The step along :func:`direction_of_W`, with the same arguments, and its image."""
+    direction, found, factor = direction_of_W(products, offset, p, r, nu, mu, kept=kept, centre=centre)
+    by = products.plain if found is None else products
+    image = by.image(factor, direction.mT)
     mean = centre(image) if centre else None
-    return StepOfW(found.direction, image, found.length(products, image, nu, mu), mean)
+    step = one(direction) if found is None else found.length(products, image, nu, mu)
+    return StepOfW(direction, image, step, mean)

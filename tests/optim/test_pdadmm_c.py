@@ -1,0 +1,86 @@
+"""pdADMM-C against gradients of autograd and linear solves of numpy, on small random problems."""
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_problem
+
+from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.models import mlp
+from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.base import Links
+
+NU, MU, DAMPING = 4.0, 0.3, 0.2
+
+
+def network(rows: int, features: int, layers: int = 3, hidden: int = 6):
+    problem = toy_problem(rows=rows, features=features, classes=4)
+    model = ModelSpec(layers=layers, hidden=hidden, init="he")
+    whole = Block.whole(layers)
+    return problem, mlp.initial_layers(model, mlp.widths(model, features, 4), 0, whole), whole
+
+
+def expected(problem, layers, nu=NU, mu=MU, damping=DAMPING):
+    """The change of (W, b) of every layer in one step, by the formulas of docs/algorithms.md."""
+    inputs, outputs = [problem.train.x.double()], []
+    leaves = [(layer.weight.double(), layer.bias.double()) for layer in layers]
+    for index, (weight, bias) in enumerate(leaves):
+        z = (inputs[-1] @ weight.T + bias).detach().requires_grad_() if not outputs else inputs[-1] @ weight.T + bias
+        z.retain_grad()
+        outputs.append(z)
+        if index < len(leaves) - 1:
+            inputs.append(z.relu())
+    torch.nn.functional.cross_entropy(outputs[-1], problem.train.y, reduction="sum").backward()
+    for p, z, (weight, _) in zip(inputs, outputs, leaves, strict=True):
+        p, force, W = p.detach().numpy(), z.grad.numpy(), weight.numpy()
+        mean, force_mean = p.mean(0), force.mean(0)
+        centred = p - mean
+        moments = centred.T @ centred
+        kappa = nu * damping * np.square(p).sum() / len(mean)
+        gradient = (force - force_mean).T @ centred + mu * W
+        dW = -np.linalg.solve(nu * moments + (mu + kappa) * np.eye(len(mean)), gradient.T).T
+        yield dW, -force_mean / nu - dW @ mean
+
+
+@pytest.mark.parametrize(("rows", "features"), [(30, 5), (8, 20)], ids=["more rows", "more features"])
+def test_a_step_is_the_exact_minimiser_on_the_forces_of_backpropagation(rows: int, features: int) -> None:
+    problem, layers, whole = network(rows, features)
+    optimizer = registry.get("pdadmm-c").create({"nu": NU, "mu": MU, "damping": DAMPING}, "pdadmm-c")
+    state = optimizer.init(problem, layers, whole, Links())
+    optimizer.step(state)
+    for after, before, (dW, db) in zip(optimizer.layers(state), layers, expected(problem, layers), strict=True):
+        np.testing.assert_allclose(after.weight - before.weight, dW, rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(after.bias - before.bias, db, rtol=2e-4, atol=2e-5)
+
+
+def test_momentum_repeats_a_part_of_the_step_before() -> None:
+    problem, layers, whole = network(30, 5)
+    settings = {"nu": NU, "mu": MU, "damping": DAMPING}
+    optimizer = registry.get("pdadmm-c").create({**settings, "momentum": 0.5}, "pdadmm-c")
+    state = optimizer.init(problem, layers, whole, Links())
+    optimizer.step(state)
+    once = [mlp.Layer(*(tensor.clone() for tensor in layer)) for layer in optimizer.layers(state)]
+    optimizer.step(state)
+    steps = zip(optimizer.layers(state), once, layers, expected(problem, once), strict=True)
+    for after, middle, before, (dW, db) in steps:
+        np.testing.assert_allclose(
+            after.weight - middle.weight, dW + 0.5 * (middle.weight - before.weight).numpy(), rtol=5e-4, atol=5e-5
+        )
+        np.testing.assert_allclose(
+            after.bias - middle.bias, db + 0.5 * (middle.bias - before.bias).numpy(), rtol=5e-4, atol=5e-5
+        )
+
+
+def test_deep_networks_from_a_standard_start_are_trained() -> None:
+    """Ten layers from He et al.'s start, whose training loss pdADMM's multipliers leave where it was."""
+    problem, layers, whole = network(200, 8, layers=10, hidden=16)
+    losses = {}
+    for name, values in (("pdadmm-c", {"nu": 10.0}), ("pdadmm", {"nu": 0.01, "rho": 0.05})):
+        optimizer = registry.get(name).create(values, name)
+        state = optimizer.init(problem, layers, whole, Links())
+        for _ in range(31):
+            optimizer.step(state)
+        logits = optimizer.predict(state, problem.train.x, whole)
+        losses[name] = float(torch.nn.functional.cross_entropy(logits, problem.train.y))
+    assert losses["pdadmm-c"] < 0.5 < losses["pdadmm"]
