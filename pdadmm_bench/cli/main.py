@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -32,7 +33,7 @@ from pdadmm_bench.cli.verbs.suite import suite
 from pdadmm_bench.cli.verbs.sync import sync
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core import resources
-from pdadmm_bench.core.errors import Unreachable, UserError
+from pdadmm_bench.core.errors import Unreachable, UserError, short
 
 DEBUG = "PDADMM_BENCH_DEBUG"
 
@@ -95,6 +96,8 @@ def main() -> None:
             raise
         if isinstance(error, UserError):
             text, code = str(error), error.exit_code
+        elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever was given as a path
+            text, code = f"the file name {short(str(error.filename))} is too long", UserError.exit_code
         elif isinstance(error, Unreachable):
             text, code = f"lost another worker ({error})", 1
         else:

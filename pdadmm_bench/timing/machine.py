@@ -28,6 +28,7 @@ MIN_REPEATS, MAX_REPEATS = 3, 50
 MAX_PRODUCT_FLOPS = 10**10
 """Rows are cut so that one product stays below this (a fraction of a second on a core)."""
 MAX_ARRAY_BYTES = 16 * 2**20
+MAX_WIDTH = 8192
 LAYERS = 3
 MAX_MESSAGE_BYTES = 64 * 2**20
 SMALL_MESSAGES = 200
@@ -50,8 +51,10 @@ def measure(
 def product_rate(rows: int, width: int, threads: int, device: str = "cpu", budget: float = BUDGET_S) -> float:
     """Operations per second of float32 matrix products of ``rows`` rows and a ``width`` × ``width`` matrix.
 
-    Both shapes of an iteration are timed: (N, n)·(n, n) and (n, N)·(N, n).
+    Both shapes of an iteration are timed: (N, n)·(n, n) and (n, N)·(N, n). Products of wider matrices have the rate of
+    those of :data:`MAX_WIDTH`, which fit in memory.
     """
+    width = min(width, MAX_WIDTH)
     rows = max(1, min(rows, MAX_PRODUCT_FLOPS // (2 * width * width)))
     x, weight = (torch.rand(size, width, device=device) for size in (rows, width))
     seconds = [_seconds(product, threads, device, budget / 2) for product in (lambda: x @ weight.T, lambda: x.T @ x)]
