@@ -64,6 +64,7 @@ RISKY = {
     "ui": [], "baseline show": [],
 }  # fmt: skip
 """The others; only values that no option takes are tried, and the last of these are refused anyway."""
+REFUSED_ANYWAY = ("rerun", "prepare", *RISKY)
 ROW_VALUES: list[Any] = [
     "x", "", [], {}, [1], True, None, -1, 0, 1e308, -1e-300, 2**80, float("nan"), float("inf"), "[" * 2000, "<b>",
     {"a": [1]}, "\udcff",
@@ -117,7 +118,9 @@ def _options() -> Iterator[Case]:
             values = list(WRONG[kind]) if kind is not str or verb in SAFE else []
             values += STRANGE[kind] if verb in SAFE else []
             for value in values:
-                yield _case([*verb.split(), *base, option, value], value)
+                # A verb that refuses its other arguments anyway may do so before it looks at a name or a place.
+                is_reason = verb not in REFUSED_ANYWAY or (kind in (int, float) and value in WRONG[kind])
+                yield _case([*verb.split(), *base, option, value], value if is_reason else None)
 
 
 def _verbs() -> dict[str, Callable[..., None]]:
