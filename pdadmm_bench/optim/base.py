@@ -104,6 +104,8 @@ class Optimizer(ABC, Generic[StateT]):
         self.hyperparameters: Any = hyperparameters
         self.precision = "fp32"
         """The precision of matrix products. The state is always float32."""
+        self.device = "cpu"
+        """The kind of device it will run on, as far as its cost profile depends on that."""
         self.deterministic = False
         """Whether the result must be the same to the bit for every partition."""
         self.compile = False

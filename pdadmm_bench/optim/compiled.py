@@ -15,24 +15,21 @@ from typing import Any
 import torch
 
 from pdadmm_bench.core.spec import RunSpec
-
-PAYS_VALUES = 4e9
-"""Values of hidden layers, summed over iterations, from which compiling saves time. On the two cores of docs/results.md
-it saves 1.8 ns per value, and it costs a process 3 s with the kernels in the cache, 16 s without."""
-
+from pdadmm_bench.optim.device_constants import constants_of
 
 ONE_PASS = {"realize_opcount_threshold": 1000, "realize_reads_threshold": 1000}
 """Inductor writes an intermediate array to memory when so many operations or reads lead to it (30 and 4 by default). An
 update has about twenty operations on six arrays, so by default an array of a layer's size would be written."""
 
 
-def compiling_pays(spec: RunSpec, rows: int) -> bool:
-    """Whether a run on ``rows`` training rows is long enough, and may be compiled.
+def compiling_pays(spec: RunSpec, rows: int, device: torch.device) -> bool:
+    """Whether a run on ``rows`` training rows is long enough on this device, and may be compiled.
 
     A deterministic run may not, because the rounding of compiled passes depends on the partition.
     """
-    values = rows * spec.model.hidden * (spec.model.layers - 1) * spec.iterations
-    return values >= PAYS_VALUES and not spec.deterministic
+    model, constants = spec.model, constants_of(device)
+    pays = constants.compiling_pays(rows, model.hidden, model.layers - 1, spec.iterations)
+    return pays and not spec.deterministic
 
 
 def missing_compiler(device: torch.device) -> str | None:

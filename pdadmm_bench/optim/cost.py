@@ -17,6 +17,10 @@ from typing import Literal, NamedTuple
 
 OUTPUT_PASSES = 330
 """Passes of the exact z_L update: three or four Newton steps in float64, which counts twice."""
+OUTPUT_STEPS_PASSES = 1460
+"""Passes of the z_L update of a device, whose number of steps is fixed; they are in float64."""
+OUTPUT_COMPILED_PASSES = 5
+"""Passes of the same in one kernel, which reads a, y and the z of before, and writes z."""
 ROUNDING_PASSES = 12
 """Passes of rounding a tensor to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
 
@@ -135,6 +139,24 @@ def factorizing_operations(kind: Minimiser, n_in: int, n_out: int, rows: int) ->
         return 0
     n = (n_out if dual_for_p(n_in, n_out) else n_in) if kind == "p" else min(rows, n_in)
     return 2 * n**3
+
+
+def on_device(profile: CostProfile, solved: int, compiled: bool) -> CostProfile:
+    """The profile of an ADMM on a device, where z_L is found by a fixed number of steps.
+
+    Args:
+        profile: the profile for a CPU.
+        solved: how often z_L is found in an iteration.
+        compiled: whether the steps are one kernel.
+    """
+    passes = OUTPUT_COMPILED_PASSES if compiled else OUTPUT_STEPS_PASSES
+    last = profile.last
+    more = Arrays(outputs=solved * passes - OUTPUT_SOLVES[solved] * OUTPUT_PASSES)
+    return replace(profile, last=replace(last, passes=last.passes.plus(more)))
+
+
+OUTPUT_SOLVES = {1: 1.0, 2: 1.6}
+"""z_L found once or twice in an iteration, in units of :data:`OUTPUT_PASSES`: the second time starts from the first."""
 
 
 def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> CostProfile:

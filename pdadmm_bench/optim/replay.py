@@ -1,6 +1,7 @@
 """Iterations replayed from a CUDA graph: a whole sweep is launched at once instead of kernel by kernel.
 
 Only steps without decisions on the host can be replayed. A penalty schedule or a refreshed residual is such a decision.
+In a comparison either all optimizers are replayed or none, since a small step is mostly launches.
 Replay has not been tested on a GPU yet.
 """
 

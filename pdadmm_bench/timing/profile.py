@@ -97,7 +97,7 @@ def _not_wanted() -> Subject:
 
 
 def _adam(subject: Subject, problem: Problem, _: float) -> Subject:
-    values = {**subject.spec.flat(), "optimizer": "adam", "set": {}, "preset": "default", "cuda_graphs": False}
+    values = {**subject.spec.flat(), "optimizer": "adam", "set": {}, "preset": "default"}
     return Subject(run_spec(values), problem)
 
 

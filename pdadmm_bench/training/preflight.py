@@ -13,6 +13,7 @@ from pdadmm_bench.training.setup import check_device, resolve
 
 def check(specs: Sequence[RunSpec]) -> None:
     """Raise :class:`UserError` for errors that the workers would otherwise find only after their start."""
+    check_graphs(specs)
     for spec in specs:
         resolved = resolve(spec)
         check_device(spec, resolved.device)
@@ -22,6 +23,17 @@ def check(specs: Sequence[RunSpec]) -> None:
             raise UserError(
                 f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {spec.gpus}; or use gpipe"
             )
+
+
+def check_graphs(specs: Sequence[RunSpec]) -> None:
+    """Raise :class:`UserError` where ``--cuda-graphs`` would replay some optimizers of a comparison and not others."""
+    steady = {spec.optimizer: resolve(spec).optimizer.steady() for spec in specs if spec.cuda_graphs}
+    others = sorted(name for name, is_steady in steady.items() if not is_steady)
+    if others and len(others) < len(steady):
+        raise UserError(
+            f"--cuda-graphs replays no iterations of {', '.join(others)}, whose steps are not all the same, so times "
+            "of the others could not be compared with theirs; leave out these optimizers, or --cuda-graphs"
+        )
 
 
 def cautions(specs: Sequence[RunSpec]) -> list[str]:

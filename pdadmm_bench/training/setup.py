@@ -110,6 +110,7 @@ def make_optimizer(spec: RunSpec, device: torch.device, rows: int = 0) -> Optimi
         rows: training rows; whether compiling pays depends on them.
     """
     optimizer = create_optimizer(spec)
-    wanted = compiling_pays(spec, rows) if spec.compile is None else spec.compile
+    optimizer.device = device.type
+    wanted = compiling_pays(spec, rows, device) if spec.compile is None else spec.compile
     optimizer.compile = wanted and optimizer.compiles and missing_compiler(device) is None
     return optimizer

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 
 from pdadmm_bench.optim.admm import subproblems as sub
+from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 
 seeds = st.integers(0, 2**32 - 1)
 penalties = st.floats(1e-4, 10)
@@ -79,6 +80,31 @@ def test_output_z_in_single_precision_is_the_double_result_rounded():
     single = a.float()
     wanted = sub.output_z(single.double(), y, 1e-3, single.double()).float()
     torch.testing.assert_close(sub.output_z(single, y, 1e-3, single), wanted)
+
+
+@settings(max_examples=200)
+@given(
+    seed=seeds, classes=st.integers(2, 47), exponent=st.floats(-6, 3), scale=st.sampled_from([0.01, 1.0, 30.0, 1000.0]),
+    start=st.sampled_from(["anywhere", "zero", "a", "against"]),
+)  # fmt: skip
+def test_a_fixed_number_of_steps_gives_the_exact_z_from_any_start(seed, classes, exponent, scale, start):
+    """The way of a device: the same work for every row."""
+    nu = 10**exponent
+    a, noise = random(seed, (20, classes), (20, classes), scale=scale)
+    y = torch.arange(20) % classes
+    begin = {"anywhere": noise, "zero": torch.zeros_like(a), "a": a, "against": -a}[start]
+    z = output_z_in_steps(a, y, nu, begin)
+    torch.testing.assert_close(z, sub.output_z(a, y, nu, a), rtol=1e-8, atol=1e-8)
+    gradient = z.softmax(1) - torch.nn.functional.one_hot(y, classes) + nu * (z - a)
+    assert gradient.abs().max() <= 1e-9 * (1 + nu * a.abs().max() + nu * z.abs().max())
+
+
+def test_the_steps_of_a_device_can_be_one_kernel():
+    """They are traced without a break, which a question to the device would be."""
+    (a,) = random(0, (20, 5), scale=3.0)
+    y = torch.arange(20) % 5
+    traced = torch.compile(output_z_in_steps, backend="eager", fullgraph=True)
+    assert torch.equal(traced(a.float(), y, 1e-3, a.float()), output_z_in_steps(a.float(), y, 1e-3, a.float()))
 
 
 @settings(max_examples=50)

@@ -20,8 +20,9 @@ from pdadmm_bench.core.spec import ModelSpec
 from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 from pdadmm_bench.optim.base import Links, Optimizer, state_bytes
-from pdadmm_bench.optim.cost import PDADMM, Arrays, CostProfile
+from pdadmm_bench.optim.cost import OUTPUT_PASSES, OUTPUT_SOLVES, PDADMM, Arrays, CostProfile
 from pdadmm_bench.parallel.cost import WIRE_BYTES, Layers, Machine, Prediction, layer_costs, predict_iteration
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing import machine as rates
@@ -141,6 +142,24 @@ def test_passes_are_close_to_those_the_optimizer_makes(
         optimizer.step(state)
     layers = Layers(optimizer.cost_profile, widths, ROWS)
     assert sum(map(layers.traffic, range(len(layers)))) == pytest.approx(counter.num_bytes, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "values", "solved"), [(*case, 2 if case[0] == "dladmm" else 1) for case in ADMM])
+def test_on_a_device_the_output_layer_has_passes_of_its_own(name: str, values: dict[str, Any], solved: int) -> None:
+    """Those of a fixed number of steps, counted on the CPU, or those of one kernel where they are compiled."""
+    a, y = torch.randn(ROWS, WIDTHS[-1]), torch.arange(ROWS) % WIDTHS[-1]
+    with Traffic() as counter:
+        output_z_in_steps(a, y, 1e-3, a)
+    passes = counter.num_bytes / a.nbytes
+    optimizer = registry.get(name).create(values, name)
+    on_cpu = optimizer.cost_profile.last.passes.outputs
+    optimizer.device = "cuda"
+    on_device = optimizer.cost_profile.last.passes.outputs
+    rest = on_cpu - OUTPUT_SOLVES[solved] * OUTPUT_PASSES
+    assert on_device - rest == pytest.approx(solved * passes, rel=0.05)
+    if optimizer.compiles:
+        optimizer.compile = True
+        assert optimizer.cost_profile.last.passes.outputs == pytest.approx(rest + 5)
 
 
 @pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])

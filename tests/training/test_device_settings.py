@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +15,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toy import toy_problem, toy_spec
 
 from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.models import mlp
+from pdadmm_bench.optim.admm.batching import batch_size
 from pdadmm_bench.optim.admm.pdadmm import PdADMM
 from pdadmm_bench.optim.admm.pdadmm_q import PdADMMQ
 from pdadmm_bench.optim.base import SQUARE_VALUES, Links, in_rows, inner
-from pdadmm_bench.optim.compiled import missing_compiler
+from pdadmm_bench.optim.compiled import compiling_pays, missing_compiler
+from pdadmm_bench.optim.device_constants import constants_from_rates, constants_of
+from pdadmm_bench.optim.wire import Wire
 from pdadmm_bench.parallel.group import Group
+from pdadmm_bench.training.preflight import check
 from pdadmm_bench.training.setup import resolve
 from pdadmm_bench.training.worker import join
 
@@ -101,6 +108,45 @@ def test_on_a_device_no_large_array_is_copied_to_float64() -> None:
     assert torch.equal(inner(x, y), (x.double() * y.double()).sum())
 
 
+def test_the_constants_of_a_device_follow_from_its_rates() -> None:
+    """A device whose memory is as fast as a launch is slow, and one that launches for nothing."""
+    device = constants_from_rates(memory_bytes_per_s=12e9, launch_s=1e-3, compile_s=10.0)
+    assert device.batch_values == 1_000_000  # one operation of three arrays takes a millisecond
+    saved = 1e6 * 45 * 4 / 12e9 + 20 * 1e-3
+    most = int(10.0 / saved)
+    assert not device.compiling_pays(rows=10_000, hidden=100, layers=1, iterations=most)
+    assert device.compiling_pays(rows=10_000, hidden=100, layers=1, iterations=most + 1)
+    assert device.compiling_pays(rows=10_000, hidden=100, layers=2, iterations=most // 2 + 1)
+    assert constants_from_rates(12e9, 0.0, 10.0).batch_values == 0
+
+
+def test_batches_and_compiling_ask_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, cpu, cuda = toy_spec(layers=8, hidden=1000, iterations=2000), torch.device("cpu"), torch.device("cuda")
+    assert (constants_of(cpu).batch_values, constants_of(cuda).batch_values) == (1 << 17, 1_250_000)
+    assert compiling_pays(spec, 1000, cpu)
+    assert not compiling_pays(spec, 1000, cuda)  # two seconds of work on a device
+    assert compiling_pays(spec.model_copy(update={"iterations": 20_000}), 1000, cuda)
+
+    layers = [SimpleNamespace(z=torch.empty(1000, 256, device="meta"), wire=Wire(), u=None) for _ in range(9)]
+    assert batch_size(layers) == 4
+    layers = [SimpleNamespace(z=torch.empty(1000, 256), wire=Wire(), u=None) for _ in range(9)]
+    assert batch_size(layers) == 1
+
+
+def test_a_comparison_replays_all_optimizers_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pdadmm_bench.training.preflight.check_device", lambda spec, device: None)
+    steady = [toy_spec(optimizer=name, cuda_graphs=True) for name in ("pdadmm", "dladmm", "adam", "sgd", "adadelta")]
+    check(steady)
+    scheduled = toy_spec(optimizer="pdadmm-q", cuda_graphs=True, set={"rho_schedule": "authors"})
+    decaying = toy_spec(optimizer="adagrad", cuda_graphs=True, set={"lr_decay": 0.1})
+    with pytest.raises(
+        UserError, match=r"replays no iterations of adagrad, pdadmm-q, whose steps are not all the same"
+    ):
+        check([*steady, scheduled, decaying])
+    check([scheduled])  # alone it is a row that says so
+    check([spec.model_copy(update={"cuda_graphs": False}) for spec in (*steady, scheduled)])
+
+
 @pytest.mark.parametrize(("triton", "compiler", "missing"), [
     (False, "gcc", "Triton is not installed"), (True, None, "no C compiler is installed, which Triton needs"),
     (True, "gcc", None), (True, "cc", None),
@@ -112,3 +158,56 @@ def test_compiling_for_a_device_needs_triton_and_a_c_compiler(
     monkeypatch.setattr("torch.utils._triton.has_triton", lambda: triton)
     monkeypatch.setattr(shutil, "which", lambda name: name if name == compiler else None)
     assert missing_compiler(torch.device("cuda")) == missing
+
+
+class Ticking:
+    """The time of a test: it passes only where something says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+def test_the_capture_of_a_graph_is_off_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for CUDA's: a capture of a hundred seconds, and replays that take one."""
+    time, replays = Ticking(), []
+
+    class Graph:
+        def replay(self) -> None:
+            time.now += 1.0
+            replays.append(self)
+
+    @contextmanager
+    def capture(graph: Graph) -> Iterator[None]:
+        time.now += 100.0
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    monkeypatch.setattr("pdadmm_bench.training.worker.check_device", lambda spec, device: None)
+    worker = join(toy_spec(cuda_graphs=True, device="cpu"), toy_problem(), Group(), now=time)
+    with worker.links() as links:
+        worker.start(worker.initial_layers(), links)
+        seconds = [worker.timed_step().seconds for _ in range(4)]
+    assert time.now > 100
+    assert max(seconds) < 2
+    assert len(set(replays)) == 1
+    assert len(replays) == 3  # the first iteration allocates the buffers
+
+
+def test_an_iteration_begins_when_all_workers_are_there() -> None:
+    """A worker that is late to an iteration lengthens nobody's."""
+    time = Ticking()
+
+    class Late(Group):
+        def barrier(self) -> None:
+            time.now += 50.0
+
+    worker = join(toy_spec(), toy_problem(), Late(), now=time)
+    with worker.links() as links:
+        worker.start(worker.initial_layers(), links)
+        assert worker.timed_step().seconds < 1
+    assert time.now > 50

@@ -9,18 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pdadmm_bench.optim.admm.buffers import BLOCK_VALUES
 from pdadmm_bench.optim.admm.state import LayerBatch, PdADMMLayer
 from pdadmm_bench.optim.admm.weights import Weights
+from pdadmm_bench.optim.device_constants import constants_of
 from pdadmm_bench.optim.wire import Wire
-
-BATCH_VALUES = BLOCK_VALUES
-"""Equal layers are batched where their arrays have at most this many values: elementwise work then stays in a cache."""
 
 
 def batch_size(layers: Sequence[PdADMMLayer]) -> int:
     """The number of layers of a block that are updated together; 1 where they are too large or not alike."""
-    size = BATCH_VALUES // layers[0].z.numel()
+    z = layers[0].z
+    size = constants_of(z.device).batch_values // z.numel()
     alike = all(type(layer.wire) is Wire and layer.u is None for layer in layers)
     return size if alike and size > 1 and len(layers) > 3 else 1
 

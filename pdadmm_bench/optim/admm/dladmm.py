@@ -28,7 +28,7 @@ from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.descent import Bias, Descent, Step
 from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, FirstLayerForm
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
-from pdadmm_bench.optim.cost import OUTPUT_PASSES, Arrays, CostProfile, LayerWork, with_steps
+from pdadmm_bench.optim.cost import OUTPUT_PASSES, OUTPUT_SOLVES, Arrays, CostProfile, LayerWork, on_device, with_steps
 
 
 class DlADMMHyperparameters(Typed):
@@ -85,12 +85,17 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         profile = CostProfile(
             first=LayerWork(4, Arrays(0, 88, 20), Arrays(1, 2, 1)),
             hidden=LayerWork(8, Arrays(18, 97, 20), Arrays(2, 2, 1)),
-            last=LayerWork(8, Arrays(18, 80 + 1.6 * OUTPUT_PASSES, 20), Arrays(2, 3, 1)),
+            last=LayerWork(8, Arrays(18, 80 + OUTPUT_SOLVES[2] * OUTPUT_PASSES, 20), Arrays(2, 3, 1)),
             sampled=LayerWork(0, Arrays(0, 110), Arrays(1, 4, 1, 1), gram_products=2),
             scratch=Arrays(inputs=1, outputs=1),
             parallelism="sequential",
         )
+        if self.device != "cpu":
+            profile = on_device(profile, solved=2, compiled=False)
         return with_steps(profile, settings.step, settings.bias, sweeps=2)
+
+    def steady(self) -> bool:
+        return bool(self.hyperparameters.step != "exact")
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> DlADMMState:
         """Feed-forward start with u = 0 and every residual zero."""

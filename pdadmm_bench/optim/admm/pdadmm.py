@@ -11,7 +11,7 @@ is kept: a hidden layer holds p, z, r and q, and z, q and u are updated in one p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -30,13 +30,14 @@ from pdadmm_bench.optim.admm.batching import batch_size, in_batches
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.descent import Bias, Step
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
+from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
 from pdadmm_bench.optim.admm.products import full_precision
 from pdadmm_bench.optim.admm.state import CompiledPasses, PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.admm.weights import Decay, FirstLayerForm, spread
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.compiled import compile_elementwise
-from pdadmm_bench.optim.cost import PDADMM, CostProfile, with_steps
+from pdadmm_bench.optim.cost import PDADMM, CostProfile, on_device, with_steps
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 REFRESH = {"bf16": 25, "tf32": 25}
@@ -104,7 +105,11 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
 
     @property
     def cost_profile(self) -> CostProfile:
-        return with_steps(PDADMM, self.hyperparameters.step, self.hyperparameters.bias)
+        return with_steps(self.layer_steps(), self.hyperparameters.step, self.hyperparameters.bias)
+
+    def layer_steps(self) -> CostProfile:
+        """The profile with one step per layer."""
+        return PDADMM if self.device == "cpu" else on_device(PDADMM, solved=1, compiled=self.compile)
 
     def wires(self) -> dict[str, Wire]:
         return {"fp32": Wire(), "bf16": BFloat16()}
@@ -130,7 +135,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             states[0].v = states[0].wire.round(states[0].p).clone()
         if links.right:
             links.right.wire = states[-1].wire_right
-        passes = CompiledPasses(compile_elementwise(gap_of), compile_elementwise(z_q_u)) if self.compile else None
+        functions: list[Callable[..., Any]] = [gap_of, z_q_u, output_z_in_steps]
+        passes = CompiledPasses(*map(compile_elementwise, functions)) if self.compile else None
         return PdADMMState(
             states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,
             descent=descent, compiled=passes,
@@ -227,7 +233,10 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         shift = self.update_b(layer, state)
         with self.part("z_L"):
             a = layer.r.sub_(shift).add_(layer.z)
-            sub.output_z(a, state.y, state.nu, layer.z, out=layer.z, scratch=state.scratch)
+            if state.compiled and a.device.type != "cpu":
+                layer.z.copy_(state.compiled.output_z(a, state.y, state.nu, layer.z))
+            else:
+                sub.output_z(a, state.y, state.nu, layer.z, out=layer.z, scratch=state.scratch)
             layer.r.sub_(layer.z)
 
     def update_b_z_q_u(

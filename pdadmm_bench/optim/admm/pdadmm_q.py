@@ -22,7 +22,7 @@ from pdadmm_bench.optim.admm.pdadmm import PdADMM, PdADMMHyperparameters
 from pdadmm_bench.optim.admm.products import full_precision
 from pdadmm_bench.optim.admm.state import PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.base import Links
-from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile, with_steps
+from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile, on_device
 from pdadmm_bench.optim.wire import Codes, Wire
 
 
@@ -50,16 +50,14 @@ class PdADMMQ(PdADMM):
     summary: ClassVar[str] = "pdADMM with quantised layer inputs (TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMQHyperparameters
 
-    @property
-    def cost_profile(self) -> CostProfile:
+    def layer_steps(self) -> CostProfile:
         """With ``quantize=q`` a hidden layer keeps u too; with ``p`` the rounding needs one more product."""
-        return with_steps(self._layer_steps(), self.hyperparameters.step, self.hyperparameters.bias)
-
-    def _layer_steps(self) -> CostProfile:
         if self.hyperparameters.quantize == "q":
             passes = Arrays(12 + ROUNDING_PASSES, 92 + ROUNDING_PASSES, 10)
-            return admm_profile(4, 89 + ROUNDING_PASSES, passes, stored=4)
-        return admm_profile(5, 73 + ROUNDING_PASSES, Arrays(33 + ROUNDING_PASSES, 75 + ROUNDING_PASSES, 10))
+            profile = admm_profile(4, 89 + ROUNDING_PASSES, passes, stored=4)
+        else:
+            profile = admm_profile(5, 73 + ROUNDING_PASSES, Arrays(33 + ROUNDING_PASSES, 75 + ROUNDING_PASSES, 10))
+        return profile if self.device == "cpu" else on_device(profile, solved=1, compiled=self.compile)
 
     def wires(self) -> dict[str, Wire]:
         """Codes of Δ, for p and for the v that it is pulled to; floats are never sent."""

@@ -62,6 +62,8 @@ class CompiledPasses(NamedTuple):
 
     gap: Callable[..., Tensor]
     z_q_u: Callable[..., Tensor]
+    output_z: Callable[..., Tensor]
+    """For a device; on a CPU the steps end where they have converged."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks, temporary
+from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 
 OUTPUT_JOINT_STEPS, OUTPUT_NEWTON_STEPS, WRIGHT_OMEGA_STEPS = 8, 12, 5
 """Newton steps for z_L: from the previous z; from scratch, where the first do not converge; and for the Wright omega
@@ -116,8 +117,8 @@ def output_z(
     The papers run accelerated proximal gradient instead, which needs about √(1/ν) steps.
 
     Newton's method on t and λ together takes a few steps from the previous z. Where it does not converge, as in the
-    first iterations, rows are solved from scratch. On a GPU all rows are, because a test of convergence takes longer
-    there than the steps.
+    first iterations, rows are solved from scratch. On a device a test of convergence takes longer than the steps, so
+    there :func:`~.output_layer.output_z_in_steps` makes the same steps for all rows.
 
     Args:
         a: (N, C) pre-activations of the output layer; y: (N,) int64 labels.
@@ -125,10 +126,12 @@ def output_z(
     """
     scratch = scratch or Scratch()
     out = torch.empty_like(a) if out is None else out
+    if a.device.type != "cpu":
+        return out.copy_(output_z_in_steps(a, y, nu, z_old))
     for a_rows, old, labels, rows in row_blocks(a, z_old, y.unsqueeze(1), out):
         c = scratch.of("c", tuple(a_rows.shape), a_rows, torch.float64).copy_(a_rows)
         c.scatter_add_(1, labels, c.new_full((), 1 / nu).expand(labels.shape))
-        if a.device.type != "cpu" or not _output_z_from(old, c, nu, rows, scratch):
+        if not _output_z_from(old, c, nu, rows, scratch):
             rows.copy_(_output_z_from_scratch(c, nu))
     return out
 
@@ -177,7 +180,7 @@ def _output_z_from_scratch(c: Tensor, nu: float) -> Tensor:
         change = (w.sum(1, keepdim=True) - 1 / nu) / (w / (1 + w)).sum(1, keepdim=True)
         level = level + change
         log_w = log_w - change / (1 + w)
-        if c.device.type == "cpu" and float(change.abs().max()) < OUTPUT_SETTLED:
+        if float(change.abs().max()) < OUTPUT_SETTLED:
             break
     return level + log_nu + log_w
 

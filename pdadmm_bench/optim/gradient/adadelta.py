@@ -33,5 +33,6 @@ class Adadelta(GradientOptimizer):
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         settings = self.hyperparameters
         return torch.optim.Adadelta(
-            parameters, lr=settings.lr, weight_decay=settings.weight_decay, rho=settings.rho, eps=settings.eps
-        )
+            parameters, lr=settings.lr, weight_decay=settings.weight_decay, rho=settings.rho, eps=settings.eps,
+            capturable=parameters[0].is_cuda,
+        )  # fmt: skip

@@ -26,6 +26,9 @@ class Adagrad(GradientOptimizer):
     summary: ClassVar[str] = "full-batch Adagrad (Duchi et al., 2011)"
     Hyperparameters: ClassVar[type[Typed]] = AdagradHyperparameters
 
+    def steady(self) -> bool:
+        return bool(self.hyperparameters.lr_decay == 0)  # torch computes the decayed rate on the host
+
     @property
     def cost_profile(self) -> CostProfile:
         return gradient_profile(statistics=1, passes=5)

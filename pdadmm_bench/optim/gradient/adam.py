@@ -40,4 +40,5 @@ class Adam(GradientOptimizer):
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
             fused=True,
+            capturable=parameters[0].is_cuda,
         )

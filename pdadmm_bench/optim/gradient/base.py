@@ -57,6 +57,9 @@ class GradientOptimizer(Optimizer[GradientState]):
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         """The ``torch.optim`` instance for these parameters, in its fastest form for their device."""
 
+    def steady(self) -> bool:
+        return True
+
     @property
     def cost_profile(self) -> CostProfile:
         """A pipeline; the statistics and passes of the update are Adam's where a class declares no profile."""
