@@ -59,7 +59,7 @@ def test_unknown_key_names_the_valid_ones(name):
 @pytest.mark.parametrize("value", ["abc", "nan", "-1", "inf"])
 def test_bad_values_are_named(name, value):
     cls = registry.get(name)
-    key = "rho" if "rho" in cls.Hyperparameters.model_fields else "lr"
+    key = next(key for key in ("rho", "nu", "lr") if key in cls.Hyperparameters.model_fields)
     with pytest.raises(UserError, match=rf"{key}='{value}' is not valid"):
         cls.create({key: value}, name)
 
@@ -81,6 +81,7 @@ def test_problem_is_not_modified(optimizer, problem, start):
     assert torch.equal(problem.train.x, x)
 
 
+@pytest.mark.slow
 def test_training_loss_falls_and_it_beats_chance(name, problem):
     row = run(spec(name, iterations=200, preset="default"), problem).row
     assert row["status"] == "ok", row["status_reason"]

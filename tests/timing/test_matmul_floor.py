@@ -27,6 +27,7 @@ def test_compiled_passes_stay_compiled_after_the_floor_has_watched_them() -> Non
     assert allocations(compiled)["allocations_bytes"] <= before
 
 
+@pytest.mark.slow
 def test_compiled_passes_write_no_intermediate_of_a_layers_size() -> None:
     torch._dynamo.reset()
     assert allocations(subject("pdadmm", compile=True))["allocations_largest_bytes"] < 50 * 17 * 4

@@ -26,8 +26,8 @@ def losses(result):
     return [(step["iteration"], step["loss_train"]) for step in result.history if "loss_train" in step]
 
 
-@pytest.mark.parametrize("optimizer", contenders())
-@pytest.mark.parametrize("warming", [False, True])
+@pytest.mark.parametrize("optimizer", [*contenders(), "pdadmm-c"])
+@pytest.mark.parametrize("warming", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_run_goes_on_to_the_same_bits(optimizer, warming, tmp_path):
     chosen = toy_spec(optimizer=optimizer, layers=4, warm_start="2:10")
     whole = run(chosen, toy_problem())
