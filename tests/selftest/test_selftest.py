@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import typer
+from selftest_checks import fine, wrong
 
 from pdadmm_bench.cli.diagnoses import diagnoses
 from pdadmm_bench.cli.verbs.selftest import selftest as verb
@@ -20,24 +19,13 @@ from pdadmm_bench.core import selftests
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.selftest import several
 from pdadmm_bench.selftest.catalogue import checks_for
-from pdadmm_bench.selftest.check import Check, Failed, Skipped, Values
+from pdadmm_bench.selftest.check import Check, Skipped
 from pdadmm_bench.selftest.run import selftest
 from pdadmm_bench.training.row import known_values
 from pdadmm_bench.training.worker import join
 
+SUPPORT = Path(__file__).parents[1] / "support"
 SAMPLE = ("environment", "agrees pdadmm fp32", "repeats adam", "continues pdadmm-q", "never waits pdadmm", "runs out")
-
-
-def fine(device: str) -> Values:
-    return {"device": device, "process": os.getpid()}
-
-
-def wrong(device: str, how: str) -> Values:
-    if how == "hang":
-        time.sleep(100)
-    if how == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    raise {"fail": Failed, "skip": Skipped, "break": ZeroDivisionError}[how](how)
 
 
 CHECKS = [
@@ -51,7 +39,7 @@ VERDICTS = {"first": "ok", "hang": "timeout", "second": "ok", "fail": "fail", "s
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """The checks of this file can be imported in another process."""
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 

@@ -17,11 +17,15 @@ from toy import toy_problem, toy_spec
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.models import mlp
+from pdadmm_bench.optim import contenders
+from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.batching import batch_size
+from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 from pdadmm_bench.optim.admm.pdadmm import PdADMM
 from pdadmm_bench.optim.admm.pdadmm_q import PdADMMQ
 from pdadmm_bench.optim.base import SQUARE_VALUES, Links, in_rows, inner
 from pdadmm_bench.optim.compiled import compiling_pays, missing_compiler
+from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.optim.device_constants import constants_from_rates, constants_of
 from pdadmm_bench.optim.wire import Wire
 from pdadmm_bench.parallel.group import Group
@@ -211,3 +215,43 @@ def test_an_iteration_begins_when_all_workers_are_there() -> None:
         worker.start(worker.initial_layers(), links)
         assert worker.timed_step().seconds < 1
     assert time.now > 50
+
+
+class Questions(TorchDispatchMode):
+    """Notes every operation whose result the host asks for, during which it waits for a device."""
+
+    ASKED = ("_local_scalar_dense", "equal", "is_nonzero", "nonzero", "masked_select", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if name in self.ASKED:
+            self.asked.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", contenders())
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_host_asks_a_device_nothing_in_a_step(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the output layer's update of a device."""
+
+    def output_z(a: Any, y: Any, nu: float, z_old: Any, out: Any, scratch: Any = None) -> Any:
+        return out.copy_(output_z_in_steps(a, y, nu, z_old))
+
+    monkeypatch.setattr(sub, "output_z", output_z)
+    spec, problem, block = toy_spec(optimizer=name), toy_problem(), Block.whole(3)
+    optimizer = create_optimizer(spec)
+    if precision not in optimizer.precisions:
+        pytest.skip("it has no such precision")
+    optimizer.precision = precision
+    layers = mlp.initial_layers(spec.model, [12, 8, 8, 3], 0, block)
+    state = optimizer.init(problem, layers, block, Links(wire=optimizer.wire("auto")))
+    optimizer.step(state)
+    with Questions() as questions:
+        optimizer.step(state)
+        assert questions.asked == []
+        float(torch.ones(()))
+        assert questions.asked == ["_local_scalar_dense"]  # that a question is noticed
