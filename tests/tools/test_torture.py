@@ -1,4 +1,4 @@
-"""The standing test that tries to make the program lose, hang or lie: a sample of it holds, and what is lost is told."""
+"""The standing test that tries to make the program lose, hang or lie: a sample of it holds, what is lost is told."""
 
 from __future__ import annotations
 
