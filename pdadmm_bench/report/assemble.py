@@ -14,7 +14,7 @@ from pdadmm_bench.report.figures.speedups import speedup_pictures
 from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
-from pdadmm_bench.report.tables.speedups import AXES, Point, points_of_rows, points_of_scale, speedup_tables
+from pdadmm_bench.report.tables.speedups import SCALING_AXES, Point, points_of_rows, points_of_scale, speedup_tables
 from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
 
 TRIAL = "from a suite for trying out (save = false): nothing in this table is to be quoted"
@@ -54,7 +54,7 @@ def assemble(
     points += points_of_scale(scale, reference) if scale else []
     speedups = speedup_tables(points)
     tables += speedups
-    for name in AXES.values():
+    for name in SCALING_AXES.values():
         if not any(table.name.startswith(f"speedup-by-{name}") for table in speedups):
             missing.append(f"no speedups by {name}: they need a single-worker reference and two values of it")
     if speedups:

@@ -28,7 +28,7 @@ from pdadmm_bench.optim import contenders, registry
 from pdadmm_bench.suite.identity import configuration, effective
 from pdadmm_bench.suite.search import Search, draw
 
-FOLDER, TUNING = "runners", "tuning/"
+SUITES, TUNING = "runners", "tuning/"
 MOST_RUNS = 100_000
 ALL = "all"
 
@@ -80,8 +80,8 @@ def find(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    shipped = name.removeprefix(f"{FOLDER}/").removesuffix(".toml")
-    if found := resources.find(f"{FOLDER}/{shipped}.toml"):
+    shipped = name.removeprefix(f"{SUITES}/").removesuffix(".toml")
+    if found := resources.find(f"{SUITES}/{shipped}.toml"):
         return found
     if "/" in shipped and not shipped.startswith(TUNING):
         raise UserError(f"no such suite file: {name}")
@@ -90,8 +90,8 @@ def find(name: str) -> Path:
 
 def names() -> list[str]:
     """The shipped suites. The other files beside them are speed files for ``profile``: their entries have names."""
-    files = [*resources.names(FOLDER), *(f"{TUNING}{name}" for name in resources.names(f"{FOLDER}/{TUNING}"))]
-    found = {name: resources.find(f"{FOLDER}/{name}.toml") for name in files}
+    files = [*resources.names(SUITES), *(f"{TUNING}{name}" for name in resources.names(f"{SUITES}/{TUNING}"))]
+    found = {name: resources.find(f"{SUITES}/{name}.toml") for name in files}
     return [name for name, path in found.items() if path and not _of_profile(read_toml(path))]
 
 

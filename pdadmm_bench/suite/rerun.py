@@ -18,7 +18,7 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.optim import registry
 from pdadmm_bench.report.units import seconds
-from pdadmm_bench.suite.results import FOLDER, Results
+from pdadmm_bench.suite.results import RESULTS, Results
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.read import read_run
 from pdadmm_bench.training.code_version import code_version
@@ -90,8 +90,8 @@ def find_row(run_id: str, places: RowPlaces) -> Row:
         if not rows:
             raise UserError(f"{places.results} is not a results folder with rows")
     else:
-        rows = [row for path in sorted(Path(FOLDER).glob("*/")) for row in Results(path).every_row()]
-        where = f"{FOLDER}/ and the MLflow store {store.public(store.uri_or_default(places.tracking_uri))}"
+        rows = [row for path in sorted(Path(RESULTS).glob("*/")) for row in Results(path).every_row()]
+        where = f"{RESULTS}/ and the MLflow store {store.public(store.uri_or_default(places.tracking_uri))}"
     ids = ("run_id", "mlflow_run_id")
     found = {row["run_id"]: row for row in rows if any(str(row.get(name) or "").startswith(run_id) for name in ids)}
     if len(found) > 1:

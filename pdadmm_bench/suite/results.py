@@ -32,7 +32,7 @@ from pdadmm_bench.core.files import check_writable, parse_json, write_atomic
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, row_problems, shared, write_rows
 from pdadmm_bench.data.cache import cache_folder
 
-FOLDER = "results"
+RESULTS = "results"
 STORE = "mlflow.db"
 
 
@@ -167,7 +167,7 @@ class Results:
 
 def default_folder(suite: str) -> Path:
     """``results/<suite>`` in the working folder, where the MLflow store is by default too."""
-    return Path(FOLDER) / suite
+    return Path(RESULTS) / suite
 
 
 def trial_folder(suite: str, cache: Path | None = None) -> Path:

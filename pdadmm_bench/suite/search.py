@@ -18,7 +18,7 @@ from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.typed import Typed, build, read_toml
 
-FOLDER = "runners/tuning/spaces"
+SPACES = "runners/tuning/spaces"
 
 
 class Search(Typed):
@@ -81,10 +81,10 @@ def draw(optimizer: str, search: Search) -> list[dict[str, Any]]:
 
 
 def _space(optimizer: str, folder: str) -> dict[str, Dimension]:
-    path = resources.find(f"{FOLDER}/{folder}/{optimizer}.toml") if folder else None
-    path = path or resources.find(f"{FOLDER}/{optimizer}.toml")
+    path = resources.find(f"{SPACES}/{folder}/{optimizer}.toml") if folder else None
+    path = path or resources.find(f"{SPACES}/{optimizer}.toml")
     if path is None:
-        raise UserError(f"there is no space of hyperparameters for {optimizer!r}; declare {FOLDER}/{optimizer}.toml")
+        raise UserError(f"there is no space of hyperparameters for {optimizer!r}; declare {SPACES}/{optimizer}.toml")
     space = {}
     for name, table in read_toml(path).items():
         if not isinstance(table, dict):

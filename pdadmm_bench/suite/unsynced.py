@@ -8,10 +8,9 @@ from pathlib import Path
 from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, read_rows
-from pdadmm_bench.suite.results import FOLDER as RESULTS
-from pdadmm_bench.suite.results import Results
+from pdadmm_bench.suite.results import RESULTS, Results
 from pdadmm_bench.tracking.kept import KeptRun
-from pdadmm_bench.tracking.unsent import FOLDER, Unsent
+from pdadmm_bench.tracking.unsent import UNSENT, Unsent
 
 
 def kept_run(results: Results, key: str, row: Row, parent: str) -> KeptRun:
@@ -21,7 +20,7 @@ def kept_run(results: Results, key: str, row: Row, parent: str) -> KeptRun:
         parent=parent,
         title=f"suite {row.get('env_suite')}",
         history=results.history_file(key),
-        logs=Unsent(results.folder / FOLDER).logs(str(row["run_id"])),
+        logs=Unsent(results.folder / UNSENT).logs(str(row["run_id"])),
         files=results.files(key),
     )
 
@@ -35,15 +34,15 @@ def gather(sources: Sequence[Path], everything: bool) -> tuple[list[Unsent], lis
 
     Raises :class:`UserError` for a source that is neither a rows file nor a results folder.
     """
-    folders, kept = [Unsent(Path(FOLDER))], []
+    folders, kept = [Unsent(Path(UNSENT))], []
     for source in sources or ([Path(RESULTS)] if Path(RESULTS).is_dir() else []):
         if source.is_file():
             kept += list(_of_file(source))
             continue
         suites = [folder for folder in (source, *sorted(source.glob("*/"))) if (folder / "runs").is_dir()]
-        if not suites and source.name not in (RESULTS, FOLDER):
+        if not suites and source.name not in (RESULTS, UNSENT):
             raise UserError(f"{source} is neither a rows file nor a folder with the results of a suite")
-        folders += [Unsent(source)] if source.name == FOLDER else [Unsent(folder / FOLDER) for folder in suites]
+        folders += [Unsent(source)] if source.name == UNSENT else [Unsent(folder / UNSENT) for folder in suites]
         kept += [run for folder in suites for run in _of_folder(folder)]
     wanted = [run for run in kept if everything or not run.in_mlflow]
     distinct = {folder.folder.resolve(): folder for folder in folders}

@@ -9,7 +9,7 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking import store
 from pdadmm_bench.tracking.upload import find_run
 
-FOLDER = "report"
+REPORT = "report"
 
 
 def log_files(parent: str, files: Sequence[Path], tracking_uri: str | None = None) -> bool:
@@ -21,7 +21,7 @@ def log_files(parent: str, files: Sequence[Path], tracking_uri: str | None = Non
         if client is None or find_run(client, parent) is None:
             return False
         for path in files:
-            client.log_artifact(parent, str(path), FOLDER)
+            client.log_artifact(parent, str(path), REPORT)
     return True
 
 

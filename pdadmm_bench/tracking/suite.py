@@ -17,7 +17,7 @@ from pdadmm_bench.tracking.child import TrackedRun
 from pdadmm_bench.tracking.described import code_tags, ended, parent_end
 from pdadmm_bench.tracking.kept import KeptRun, row_on_disk, tell
 from pdadmm_bench.tracking.tracker import Tracker, warn_on_stderr
-from pdadmm_bench.tracking.unsent import FOLDER
+from pdadmm_bench.tracking.unsent import UNSENT
 from pdadmm_bench.tracking.upload import PARENT, RECORD
 
 #: The tag of a child that names the run within the suite.
@@ -45,7 +45,7 @@ class SuiteTracker(Tracker):
         Raises :class:`TrackingError` as :meth:`Tracker.open`; a store that cannot be used only causes a warning.
         """
         tracker = cls(
-            uri, experiment, name, config, environment, unsent=results / FOLDER, warn=warn, known_as=parent
+            uri, experiment, name, config, environment, unsent=results / UNSENT, warn=warn, known_as=parent
         )  # fmt: skip
         if parent and tracker._done():
             tracker.parent.id, tracker.parent.tried = uuid.uuid4().hex, False

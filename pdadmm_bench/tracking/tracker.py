@@ -18,7 +18,7 @@ from pdadmm_bench.tracking.child import TrackedRun
 from pdadmm_bench.tracking.described import ParentRun, code_tags, dump, now, parent_end
 from pdadmm_bench.tracking.kept import tell
 from pdadmm_bench.tracking.sender import Sender
-from pdadmm_bench.tracking.unsent import FOLDER, Unsent
+from pdadmm_bench.tracking.unsent import UNSENT, Unsent
 from pdadmm_bench.tracking.upload import Upload
 
 
@@ -49,7 +49,7 @@ class Tracker:
 
     def __init__(
         self, uri: str | None, experiment: str, name: str, config: Mapping[str, Any], environment: Mapping[str, Any],
-        *, unsent: Path = Path(FOLDER), files: Sequence[Path] = (), warn: Callable[[str], None] = warn_on_stderr,
+        *, unsent: Path = Path(UNSENT), files: Sequence[Path] = (), warn: Callable[[str], None] = warn_on_stderr,
         known_as: str | None = None,
     ):  # fmt: skip
         used = store.uri_or_default(uri)

@@ -33,7 +33,7 @@ from pdadmm_bench.core.files import write_atomic
 from pdadmm_bench.tracking.described import ParentRun, TrainingRun
 from pdadmm_bench.tracking.kept import KeptRun, no_record, read_record
 
-FOLDER = "mlflow-unsent"
+UNSENT = "mlflow-unsent"
 """Name of the folder, in the working folder or among the results of a suite."""
 
 _PARENT = "parent.json"

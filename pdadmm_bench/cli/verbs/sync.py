@@ -37,13 +37,13 @@ def sync(
     from pdadmm_bench.suite.unsynced import gather
     from pdadmm_bench.tracking import store
     from pdadmm_bench.tracking.sync import Sync, check_store, other_stores
-    from pdadmm_bench.tracking.unsent import FOLDER
+    from pdadmm_bench.tracking.unsent import UNSENT
 
     uri = store.uri_or_default(tracking_uri)
     store.check_address(uri)
     folders, kept = gather(sources or [], everything)
     if sources:  # what else was left in this folder, for another store, does not keep these from being uploaded
-        named = {(source if source.name == FOLDER else source / FOLDER).resolve() for source in sources}
+        named = {(source if source.name == UNSENT else source / UNSENT).resolve() for source in sources}
         folders = [it for it in folders if it.folder.resolve() in named or not other_stores(it, uri)]
     total = len({run.run_id for run in [*kept, *(run for folder in folders for run in folder.runs())]})
     total += sum(len(folder.parents()) for folder in folders)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pdadmm_bench.report.figures.picture import Curve, Panel, Picture, guide
 from pdadmm_bench.report.table import numbered_names
-from pdadmm_bench.report.tables.speedups import AXES, Point, series
+from pdadmm_bench.report.tables.speedups import SCALING_AXES, Point, series
 from pdadmm_bench.stats.estimate import Estimate
 
 
@@ -16,7 +16,7 @@ def speedup_pictures(points: Sequence[Point]) -> dict[str, Picture]:
     found = []
     for machine in dict.fromkeys(point.machine for point in points):
         mine = [point for point in points if point.machine == machine]
-        panels = [panel for axis in AXES if (panel := _speedup(mine, axis)).curves]
+        panels = [panel for axis in SCALING_AXES if (panel := _speedup(mine, axis)).curves]
         if panels:
             found.append(Picture(f"Speedup against {mine[0].reference} · {machine}", panels))
     return dict(zip(numbered_names("speedup", len(found)), found, strict=True))
@@ -48,4 +48,4 @@ def _speedup(points: Sequence[Point], axis: str) -> Panel:
     ticks = tuple(sorted({x for curve in curves for x in curve.x}))
     ideal = guide("efficiency of 100 %", ticks, ticks) if axis == "workers" and ticks else None
     label = {"workers": "workers", "layers": "layers", "hidden": "units per hidden layer"}[axis]
-    return Panel(f"speedup by {AXES[axis]}", label, curves, kind="points", ticks=ticks, guide=ideal)
+    return Panel(f"speedup by {SCALING_AXES[axis]}", label, curves, kind="points", ticks=ticks, guide=ideal)

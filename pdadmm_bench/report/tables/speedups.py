@@ -20,7 +20,7 @@ from pdadmm_bench.stats.pairing import device_class, settings
 from pdadmm_bench.stats.speedup import efficiency, speedups
 
 #: The quantities that speedups are shown by, and their names.
-AXES = {"workers": "workers", "layers": "depth", "hidden": "width"}
+SCALING_AXES = {"workers": "workers", "layers": "depth", "hidden": "width"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def speedup_tables(points: Sequence[Point]) -> list[Table]:
     A single worker is not compared with itself.
     """
     tables: list[Table] = []
-    for axis in AXES:
+    for axis in SCALING_AXES:
         found = []
         for machine in dict.fromkeys(point.machine for point in points):
             lines = series([point for point in points if point.machine == machine], axis)
@@ -141,7 +141,7 @@ def series(points: Iterable[Point], axis: str) -> list[list[Point]]:
 
 
 def _setting(axis: str) -> list[str]:
-    return ["dataset", *(other for other in AXES if other != axis), "optimizer"]
+    return ["dataset", *(other for other in SCALING_AXES if other != axis), "optimizer"]
 
 
 def _key(point: Point, axis: str) -> tuple[Any, ...]:
@@ -163,8 +163,8 @@ def _table(lines: Sequence[Sequence[Point]], axis: str, machine: str) -> Table:
     for value in values:
         heads += [Column(f"{value} {unit}", "ratio"), Column(f"efficiency, {value} {unit}", "share")]
     return Table(
-        f"speedup-by-{AXES[axis]}",
-        f"Speedup by {AXES[axis]} against {lines[0][0].reference}: median [95 % interval], and efficiency",
+        f"speedup-by-{SCALING_AXES[axis]}",
+        f"Speedup by {SCALING_AXES[axis]} against {lines[0][0].reference}: median [95 % interval], and efficiency",
         heads,
         table,
         [
