@@ -42,8 +42,8 @@ def compare(
 ) -> None:
     """Compare runs over the same problems and seeds: B against A.
 
-    A line says better, faster and the like only if the 95 % interval excludes the value of no difference, a sign-flip test
-    corrected for the number of lines (Holm) rejects at 5 %, and the difference is larger than --smallest-points or
+    A line says better, faster and the like only if the 95 % interval excludes the value of no difference, a sign-flip
+    test corrected for the number of lines (Holm) rejects at 5 %, and the difference is larger than --smallest-points or
     --smallest-percent; of times, only if A and B were measured in turn. Exit code 0, whatever the verdicts.
     """
     run_compare(

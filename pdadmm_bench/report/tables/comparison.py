@@ -76,8 +76,8 @@ def decision_rule(sides: ComparedSides, smallest_difference: float, smallest_fac
         return f"no line was tested: a test at {100 * ALPHA:g} % needs {least_pairs(ALPHA)} pairs"
     points, percent = 100 * smallest_difference, 100 * smallest_factor
     return (
-        f"B is called better or worse where the interval excludes the value of no difference, p ≤ {ALPHA:g} (sign flips, Holm's "
-        f"correction for {count(tests, 'test')}), and the effect is larger than {points:g} points or {percent:g} %"
+        f"B is called better or worse where the interval excludes the value of no difference, p ≤ {ALPHA:g} (sign "
+        f"flips, Holm's correction for {count(tests, 'test')}), and the effect is larger than {points:g} points or {percent:g} %"
         + ("" if apart else "; times only where A and B were measured in turn")
     )
 
