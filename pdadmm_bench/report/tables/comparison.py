@@ -77,8 +77,8 @@ def decision_rule(sides: ComparedSides, smallest_difference: float, smallest_fac
     points, percent = 100 * smallest_difference, 100 * smallest_factor
     return (
         f"B is called better or worse where the interval excludes the value of no difference, p ≤ {ALPHA:g} (sign "
-        f"flips, Holm's correction for {count(tests, 'test')}), and the effect is larger than {points:g} points or {percent:g} %"
-        + ("" if apart else "; times only where A and B were measured in turn")
+        f"flips, Holm's correction for {count(tests, 'test')}), and the effect is larger than {points:g} points or "
+        f"{percent:g} %" + ("" if apart else "; times only where A and B were measured in turn")
     )
 
 
