@@ -22,14 +22,16 @@ class Clock:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
-        """Add the seconds spent in the block to ``seconds[name]`` and leave them in ``last``."""
-        start = self._read()
+        """Add the seconds spent in the block to ``seconds[name]`` and leave them in ``last``.
+
+        After an error in the block the device is not waited for: it may itself wait for a worker that has failed, and the
+        error would be told late, or another one in its place.
+        """
+        self._synchronize()
+        start = self._now()
         try:
             yield
+            self._synchronize()
         finally:
-            self.last = self._read() - start
+            self.last = self._now() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + self.last
-
-    def _read(self) -> float:
-        self._synchronize()
-        return self._now()

@@ -105,7 +105,8 @@ class Worker:
                 traceback.clear_frames(cause.__traceback__)
                 pending += [cause.__cause__, cause.__context__]
         gc.collect()
-        if self.device.type == "cuda":
+        # Among several workers this would wait for a device that waits for them, and the process ends anyway.
+        if self.device.type == "cuda" and self.group.size == 1:
             torch.cuda.empty_cache()
 
     def initial_layers(self) -> list[mlp.Layer]:

@@ -24,4 +24,5 @@ def test_the_clock_adds_up_apart_and_waits_for_the_device() -> None:
     with pytest.raises(KeyError), clock.measure("evaluate"):
         raise KeyError
     assert clock.seconds == {"train": 3.0, "evaluate": 0.5}
-    assert events == ["wait", "read"] * 6
+    # After an error the device is not waited for: it may wait for a worker that has failed.
+    assert events == [*["wait", "read"] * 5, "read"]
