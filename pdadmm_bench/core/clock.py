@@ -24,8 +24,8 @@ class Clock:
     def measure(self, name: str) -> Iterator[None]:
         """Add the seconds spent in the block to ``seconds[name]`` and leave them in ``last``.
 
-        After an error in the block the device is not waited for: it may itself wait for a worker that has failed, and the
-        error would be told late, or another one in its place.
+        After an error in the block the device is not waited for. It may itself wait for a worker that has failed, and
+        the error would then be told late, or another one in its place.
         """
         self._synchronize()
         start = self._now()

@@ -106,6 +106,8 @@ class Optimizer(ABC, Generic[StateT]):
         """The precision of matrix products. The state is always float32."""
         self.device = "cpu"
         """The kind of device it will run on, as far as its cost profile depends on that."""
+        self.replayed = False
+        """Whether iterations are replayed from a CUDA graph."""
         self.deterministic = False
         """Whether the result must be the same to the bit for every partition."""
         self.compile = False

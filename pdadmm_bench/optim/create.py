@@ -17,4 +17,5 @@ def create_optimizer(spec: RunSpec) -> Optimizer:
     optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
     optimizer.precision = spec.precision
     optimizer.deterministic = spec.deterministic
+    optimizer.replayed = spec.cuda_graphs
     return optimizer

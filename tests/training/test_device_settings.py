@@ -137,6 +137,15 @@ def test_batches_and_compiling_ask_the_device(monkeypatch: pytest.MonkeyPatch) -
     assert batch_size(layers) == 1
 
 
+@pytest.mark.parametrize("name", ["adam", "adadelta"])
+@pytest.mark.parametrize("replayed", [False, True])
+def test_statistics_are_on_the_device_only_for_a_graph(name: str, replayed: bool) -> None:
+    """Elsewhere torch warns that this is slower."""
+    optimizer = create_optimizer(toy_spec(optimizer=name, cuda_graphs=replayed))
+    (group,) = optimizer.torch_optimizer([torch.zeros(3, requires_grad=True)]).param_groups
+    assert group["capturable"] == replayed
+
+
 def test_a_comparison_replays_all_optimizers_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pdadmm_bench.training.preflight.check_device", lambda spec, device: None)
     steady = [toy_spec(optimizer=name, cuda_graphs=True) for name in ("pdadmm", "dladmm", "adam", "sgd", "adadelta")]

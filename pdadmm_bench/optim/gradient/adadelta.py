@@ -25,6 +25,7 @@ class Adadelta(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch Adadelta (Zeiler, 2012)"
     Hyperparameters: ClassVar[type[Typed]] = AdadeltaHyperparameters
+    capturable: ClassVar[bool] = True
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -34,5 +35,5 @@ class Adadelta(GradientOptimizer):
         settings = self.hyperparameters
         return torch.optim.Adadelta(
             parameters, lr=settings.lr, weight_decay=settings.weight_decay, rho=settings.rho, eps=settings.eps,
-            capturable=parameters[0].is_cuda,
+            capturable=self.replayed,
         )  # fmt: skip

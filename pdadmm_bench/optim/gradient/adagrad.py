@@ -25,6 +25,7 @@ class Adagrad(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch Adagrad (Duchi et al., 2011)"
     Hyperparameters: ClassVar[type[Typed]] = AdagradHyperparameters
+    capturable: ClassVar[bool] = True
 
     def steady(self) -> bool:
         return bool(self.hyperparameters.lr_decay == 0)  # torch computes the decayed rate on the host

@@ -26,6 +26,7 @@ class Adam(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch Adam (Kingma and Ba, 2015)"
     Hyperparameters: ClassVar[type[Typed]] = AdamHyperparameters
+    capturable: ClassVar[bool] = True
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -40,5 +41,5 @@ class Adam(GradientOptimizer):
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
             fused=True,
-            capturable=parameters[0].is_cuda,
+            capturable=self.replayed,
         )

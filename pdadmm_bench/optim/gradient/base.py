@@ -6,6 +6,7 @@ bfloat16 factors; weights, gradients of weights, the loss and the optimizer's st
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -57,8 +58,11 @@ class GradientOptimizer(Optimizer[GradientState]):
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
         """The ``torch.optim`` instance for these parameters, in its fastest form for their device."""
 
+    capturable: ClassVar[bool] = False
+    """Whether the torch optimizer can be captured in a CUDA graph, where :attr:`replayed` asks for it."""
+
     def steady(self) -> bool:
-        return True
+        return self.capturable
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -72,6 +76,8 @@ class GradientOptimizer(Optimizer[GradientState]):
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> GradientState:
         layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
         network = Backprop(layers, block, torch.bfloat16 if self.precision == "bf16" else torch.float32)
+        if self.replayed:  # the first step, which allocates the statistics, is not captured
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
         optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
         pipeline = links.pipeline(network, problem) if links.pipeline else None
         x = problem.train.x if pipeline else problem.train.x.to(network.dtype)

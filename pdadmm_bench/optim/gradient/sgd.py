@@ -24,6 +24,7 @@ class SGD(GradientOptimizer):
 
     summary: ClassVar[str] = "full-batch gradient descent"
     Hyperparameters: ClassVar[type[Typed]] = SGDHyperparameters
+    capturable: ClassVar[bool] = True
 
     @property
     def cost_profile(self) -> CostProfile:
