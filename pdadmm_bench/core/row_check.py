@@ -24,8 +24,8 @@ NUMBER_PREFIXES = ("acc_", "loss_", "time_", "memory_")
 """What begins with one of these is a number, or null."""
 REQUIRED = ("run_id", "status", "dataset_name", "optimizer_name", "seed", "model_layers", "model_hidden")
 """What every row has, however its run ended."""
-JSON = {"spec": dict, "dist_per_worker": list}
-"""Values that are text in JSON, and what the text is of."""
+SETTINGS = {"dataset": str, "optimizer": str, "layers": int, "hidden": int, "gpus": int}
+"""What the settings in ``spec`` have had from the first version on; other settings came later."""
 
 
 def problems(row: Mapping[str, Any], required: Sequence[str] = REQUIRED) -> Iterator[str]:
@@ -42,9 +42,15 @@ def problems(row: Mapping[str, Any], required: Sequence[str] = REQUIRED) -> Iter
         elif name in NUMBERS or name.startswith(NUMBER_PREFIXES):
             right = _is_number(value)
             wanted = "a number"
-        elif name in JSON:
-            right = isinstance(value, str) and _is_json(value, JSON[name])
-            wanted = "text in JSON, of " + ("settings" if JSON[name] is dict else "a list")
+        elif name == "spec":
+            settings = _parsed(value)
+            right = isinstance(settings, dict) and all(
+                type(settings.get(key)) is kind for key, kind in SETTINGS.items()
+            )
+            wanted = f"text in JSON, of settings with {', '.join(SETTINGS)}"
+        elif name == "dist_per_worker":
+            right = isinstance(_parsed(value), list)
+            wanted = "text in JSON, of a list"
         else:
             right = isinstance(value, (str, bool)) or _is_number(value)
             wanted = "text, a number or a truth value"
@@ -60,8 +66,9 @@ def _fits(value: float) -> bool:
     return isinstance(value, float) or abs(value) < 1 << 63
 
 
-def _is_json(text: str, kind: type) -> bool:
+def _parsed(text: Any) -> Any:
+    """What ``text`` is the JSON of; None for anything else."""
     try:
-        return isinstance(json.loads(text), kind)
+        return json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
-        return False
+        return None

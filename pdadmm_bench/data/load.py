@@ -234,6 +234,7 @@ def _read(path: Path, report: Callable[[str], None]) -> Problem | None:
         stored["facts"]["dataset_cache_hit"] = True
         return Problem(**stored, **rows)
     except Exception as error:  # damaged bytes may raise any exception
-        reason = f"{type(error).__name__} {error}".splitlines()[0].strip()
+        # Not torch's own words, which advise to load the file without its safeguards.
+        reason = str(error) if isinstance(error, zipfile.BadZipFile) else type(error).__name__
         report(f"warning: the cached features {path} are damaged ({reason}); computing them anew")
         return None

@@ -83,6 +83,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("dataset_name", 3, "dataset_name is 3, and has to be text"),
     ("optimizer_rho", [1], "optimizer_rho is [1], and has to be text, a number or a truth value"),
     ("spec", "[", "spec is '[', and has to be text in JSON"),
+    ("spec", '{"layers": 2}', "and has to be text in JSON, of settings with dataset, optimizer, layers, hidden, gpus"),
     ("dist_per_worker", "{}", "and has to be text in JSON, of a list"),
     ("status", "fine", "status is 'fine', and has to be one of ok, "),
     ("run_id", None, "run_id is missing"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -99,7 +101,16 @@ def flip(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"not a cache file", flip])
+def pickled(data: bytes) -> bytes:
+    """A file that torch refuses to load, with the advice to switch its safeguard off."""
+    stream = io.BytesIO()
+    torch.save({"rows": random.Random()}, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-100], lambda data: b"", lambda data: b"not a cache file", flip, pickled]
+)
 def test_damaged_cache_is_reported_and_rebuilt(damage):
     first = load_problem(SBM)
     (path,) = cached()
@@ -110,6 +121,7 @@ def test_damaged_cache_is_reported_and_rebuilt(damage):
     assert len(lines) == 1
     assert str(path) in lines[0]
     assert "damaged" in lines[0]
+    assert "only if you trust" not in lines[0] and "weights_only" not in lines[0]
     assert load_problem(SBM).facts["dataset_cache_hit"]
 
 

@@ -105,9 +105,10 @@ def test_pickle_in_a_file_without_a_known_checksum(tiny, tmp_path, name):
     path = next(made.root.rglob("*.npy"), None) or next(made.root.rglob("*.npz"))
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=True) if path.suffix == ".npy" else np.savez(file, attr_data=array)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read") as raised:
         load_problem(DataSpec(dataset=name), data_root=made.root, offline=True, report=lambda _: None)
     assert not witness.exists()
+    assert "allow_pickle" not in str(raised.value), "numpy's advice to switch its safeguard off"
 
 
 class Payload:
