@@ -66,6 +66,7 @@ def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget
 
     The z-, q- and u-update of pdADMM is timed on several layers in turn: it has most of an iteration's passes.
     """
+    width = min(width, MAX_ARRAY_BYTES // FLOAT_BYTES)
     rows = max(1, min(rows, MAX_ARRAY_BYTES // (FLOAT_BYTES * width)))
     layers = [[torch.rand(rows, width, device=device) for _ in range(4)] for _ in range(LAYERS)]
     scratch, shift = Scratch(), torch.zeros(width, device=device)

@@ -6,17 +6,15 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, field_validator
-
-from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, Prediction
 from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S, UNIT_MACHINE, forecast_iteration
 from pdadmm_bench.report.published import speedups_by_dataset
 from pdadmm_bench.timing import machine as rates
+from pdadmm_bench.timing.predict_options import PredictOptions
 
 MEASURE_S = 0.1
 """Seconds to measure each rate for planned runs; rates are measured once per power of two of rows."""
@@ -69,50 +67,6 @@ PRESETS = {
         ),
     )
 }
-
-
-class PredictOptions(Typed):
-    """The network, the workers and the machine to predict for."""
-
-    workers: list[int]
-    layers: list[int]
-    hidden: int = Field(gt=0)
-    rows: int = Field(gt=0)
-    features: int = Field(gt=0)
-    classes: int = Field(gt=1)
-    optimizer: list[str]
-    partition: str
-    wire: Literal["auto", "fp32", "bf16", "uint8"]
-    schedule: list[Literal["gpipe", "1f1b"]]
-    microbatches: int | None = Field(gt=0)
-    machine: Literal["this", "k80"]
-    threads: int = Field(gt=0)
-    flops: float | None = Field(gt=0)
-    memory_bandwidth: float | None = Field(gt=0)
-    bandwidth: float | None = Field(gt=0)
-    latency: float | None = Field(ge=0)
-
-    @field_validator("workers", "layers", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> list[int]:
-        try:
-            numbers = [int(part) for part in value.split(",")]
-        except ValueError:
-            raise ValueError("give whole numbers with commas between, such as 4,8,16") from None
-        if min(numbers) < 1 or len(set(numbers)) != len(numbers):
-            raise ValueError("give each number once, from 1 on")
-        return numbers
-
-    @field_validator("layers")
-    @classmethod
-    def _deep(cls, layers: list[int]) -> list[int]:
-        if min(layers) < 2:
-            raise ValueError("a network has at least 2 layers")
-        return layers
-
-    def widths(self, layers: int) -> list[int]:
-        """[n_0, …, n_L]."""
-        return [self.features, *[self.hidden] * (layers - 1), self.classes]
 
 
 @dataclass(frozen=True)

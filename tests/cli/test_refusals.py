@@ -43,6 +43,8 @@ REFUSED = {
     "prepare sbm nope": "unknown dataset 'nope'",
     "scale --rows 10 --workers 0": "--workers '0'",
     "scale --dataset nope": "unknown dataset 'nope'",
+    "predict --layers abc": "option layers='abc' is not valid",
+    "predict --optimizer nope": "unknown optimizer 'nope'",
     "profile --optimizer nope": "unknown optimizer 'nope'",
     "ui --host 999.1.1.1": "--host has to be an address of this machine",
 }

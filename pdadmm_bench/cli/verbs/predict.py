@@ -33,15 +33,20 @@ def predict(
     """Predict time, speedup, communication and memory of 1 … G workers from the cost model; nothing is trained."""
     values = {name: value for name, value in locals().items() if name != "json_file"}
     values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"]}
-    from pdadmm_bench.cli.views.prediction import show_prediction
+    from pdadmm_bench.cli.early import check_names
     from pdadmm_bench.core.files import check_writable
     from pdadmm_bench.core.rows import write_rows
     from pdadmm_bench.core.typed import build
-    from pdadmm_bench.timing.predict import PredictOptions, run_predict
+    from pdadmm_bench.timing.predict_options import PredictOptions
 
     options = build(PredictOptions, values, "option")
+    check_names(options.optimizer)
     if json_file:
         check_writable(json_file)
+
+    from pdadmm_bench.cli.views.prediction import show_prediction
+    from pdadmm_bench.timing.predict import run_predict
+
     found = run_predict(options, lambda text: typer.secho(text, fg="yellow", err=True))
     show_prediction(options, found)
     if json_file:

@@ -6,7 +6,8 @@ import typer
 
 from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.report.tables.scaling import scaling_table
-from pdadmm_bench.timing.predict import Predicted, PredictOptions
+from pdadmm_bench.timing.predict import Predicted
+from pdadmm_bench.timing.predict_options import PredictOptions
 
 
 def show_prediction(options: PredictOptions, found: Predicted) -> None:
