@@ -6,13 +6,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from toy import toy_problem, toy_spec
+from toy import Crash, toy_problem, toy_spec
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.errors import UserError
@@ -29,7 +30,9 @@ from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.optim.device_constants import constants_from_rates, constants_of
 from pdadmm_bench.optim.wire import Wire
 from pdadmm_bench.parallel.group import Group
+from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.preflight import check
+from pdadmm_bench.training.run import run
 from pdadmm_bench.training.setup import resolve
 from pdadmm_bench.training.worker import join
 
@@ -264,3 +267,17 @@ def test_the_host_asks_a_device_nothing_in_a_step(name: str, precision: str, mon
         assert questions.asked == []
         float(torch.ones(()))
         assert questions.asked == ["_local_scalar_dense"]  # that a question is noticed
+
+
+def test_a_checkpoint_is_read_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read to the device, its copy would be there beside the state."""
+    checkpoints, load, places = Checkpoints(tmp_path, 1e-9, lambda name: ""), torch.load, []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        places.append(kwargs.get("map_location"))
+        return load(*args, **kwargs)
+
+    run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=checkpoints)
+    monkeypatch.setattr(torch, "load", noted)
+    assert run(toy_spec(), toy_problem(), checkpoints=checkpoints).row["env_continued_from"] == 6
+    assert places == ["cpu"]
