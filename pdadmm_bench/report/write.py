@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.files import check_writable, write_atomic
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
@@ -21,6 +21,9 @@ def formats_of(names: Sequence[str]) -> list[str]:
 
     Raises :class:`UserError` for a name that is no format.
     """
+    for text in names:
+        if not all(part.strip() for part in text.split(",")):
+            raise UserError(f"--format {text!r}: give formats with commas between, such as markdown,png")
     asked = [part.strip() for name in names for part in name.split(",")]
     for name in asked:
         if name not in (*FORMATS, "all"):

@@ -33,6 +33,7 @@ REFUSED = {
     "suite smoke --results file --dry-run": "file is not a folder",
     "rerun abc --rows deep.json": "deep.json is not a rows file: its brackets are nested too deeply",
     "report deep.json": "deep.json is not a rows file: its brackets are nested too deeply",
+    "report x --format ,,": "--format ',,': give formats with commas between",
     "sync deep.json": "deep.json is not a rows file: its brackets are nested too deeply",
     "regress --suite nope": "unknown suite 'nope'",
     "regress --baselines file": "file is not a folder",
