@@ -380,7 +380,7 @@ def _run_on(folder: Path, *more: str) -> str | None:
     if [row["status"] for row in rows] != ["ok"]:
         return f"rows: {[row['status'] for row in rows]}"
     kept = list(folder.glob("mlflow-unsent/*/*.json"))
-    if not rows[0]["mlflow_run_id"] and not kept:
+    if not rows[0].get("mlflow_run_id") and not kept:
         return "the run is neither in MLflow nor kept for it"
     return None
 
