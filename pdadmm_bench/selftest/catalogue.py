@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pdadmm_bench.optim import contenders
+from pdadmm_bench.optim import registry
 from pdadmm_bench.selftest import one_device, several
 from pdadmm_bench.selftest.check import Check
+from pdadmm_bench.timing.profile import REFERENCE
 
 PRECISIONS = {"cuda": ("fp32", "tf32", "bf16"), "cpu": ("fp32", "bf16")}
 MODES = {"cuda": ("eager", "compiled", "graph"), "cpu": ("eager",)}
@@ -19,8 +20,9 @@ WORKERS = {"cuda": 4, "cpu": 2}
 
 def checks_for(device: str) -> list[Check]:
     """Every check; what cannot be made here says so when it is tried."""
+    optimizers = [name for name in registry.names() if name != REFERENCE]
     found = [Check("environment", one_device.about)]
-    for optimizer in contenders():
+    for optimizer in optimizers:
         for precision in PRECISIONS[device]:
             for mode in MODES[device]:
                 values = {"optimizer": optimizer, "precision": precision, "mode": mode}
@@ -30,7 +32,7 @@ def checks_for(device: str) -> list[Check]:
         "repeats": one_device.repeats, "continues": one_device.continues,
     }  # fmt: skip
     for name, function in each.items():
-        found += [Check(f"{name} {optimizer}", function, {"optimizer": optimizer}) for optimizer in contenders()]
+        found += [Check(f"{name} {optimizer}", function, {"optimizer": optimizer}) for optimizer in optimizers]
     for rows, features, classes, layers, hidden in SHAPES[device]:
         shape = {"rows": rows, "features": features, "classes": classes, "layers": layers, "hidden": hidden}
         found.append(Check(f"measures {rows}x{features}", one_device.measures, shape))
