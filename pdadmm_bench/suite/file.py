@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import Field
 
 from pdadmm_bench.core import resources
-from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.errors import UserError, short, unknown
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 from pdadmm_bench.data.catalog import card_names, load_card
@@ -167,7 +167,10 @@ class _Entry:
     def __init__(self, file: SuiteFile, index: int, name: str):
         own = dict(file.entry[index])
         self._what = f"entry {index + 1} of {name}:"
-        self._excludes = [_Exclude(table, self._what) for table in own.pop("exclude", [])]
+        excludes = own.pop("exclude", [])
+        if not isinstance(excludes, list):
+            raise UserError(f"{self._what} exclude={short(excludes)} is not valid: give a list of tables")
+        self._excludes = [_Exclude(table, self._what) for table in excludes]
         self._sets: list[dict[str, Any]] = []
         self._trials: dict[str, list[dict[str, Any]]] = {}
         for place, table in ((f"defaults of {name}:", file.defaults), (self._what, own)):
@@ -307,7 +310,10 @@ DEFAULTS = RunSpec().flat()
 
 
 def _set_table(place: str, value: Any) -> dict[str, Any]:
-    _check_table(place, "set", value, "set = { rho = 1e-3 }, or set.adam = { lr = 1e-3 }")
+    example = "set = { rho = 1e-3 }, or set.adam = { lr = 1e-3 }"
+    _check_table(place, "set", value, example)
+    for name in registry.names():
+        _check_table(place, f"set.{name}", value.get(name, {}), example)
     for name in (key for key, item in value.items() if isinstance(item, dict)):
         registry.check(name)
     return value

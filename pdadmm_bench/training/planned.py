@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import UserError, short
 from pdadmm_bench.core.options import Output, output_of
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.optim import contenders, registry
@@ -24,6 +24,8 @@ def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
             registry.check(key)
             if key not in chosen:
                 raise UserError(f"--set {key}.{next(iter(value), '')}: {key} is not among the optimizers of this run")
+        elif key in registry.names():
+            raise UserError(f"set {key}={short(value)}: an optimizer has hyperparameters, as in --set {key}.lr=1e-3")
     specs = [
         run_spec({**settings, "optimizer": name, "seed": seed, "set": _for_optimizer(assigned, name)})
         for seed in output.seeds

@@ -25,6 +25,10 @@ REFUSED = {
     "run --data-root file": "the data root file",
     "run --checkpoint file/x": "file/x is not a folder",
     "run --config deep.toml": "deep.toml is not valid TOML: its brackets are nested too deeply",
+    "run --optimizer adam --set adam=1": "set adam='1': an optimizer has hyperparameters",
+    "compare x y --by ,,": "--by ',,': give settings with commas between",
+    "suite exclude.toml": "exclude=3 is not valid: give a list of tables",
+    "suite set.toml": "set.adam is a table",
     "suite nope": "unknown suite 'nope'",
     "suite many.toml": "seeds=1000000000 is not valid: a suite has at most 100,000 runs",
     "suite key.toml": "unknown key in entry 1 of key.toml: 'seedz'",
@@ -61,6 +65,8 @@ def files(folder: Path) -> None:
     Path("deep.json").write_text("[" * 100_000)
     Path("deep.toml").write_text("a = " + "[" * 100_000)
     Path("many.toml").write_text(f"{ENTRY}seeds = 1000000000\n")
+    Path("exclude.toml").write_text(f"{ENTRY}exclude = 3\n")
+    Path("set.toml").write_text(f"{ENTRY}set.adam = 1\n")
     Path("key.toml").write_text(f"{ENTRY}seedz = 1\n")
     Path("data.toml").write_text(f'{ENTRY}dataset = "nope"\n')
 

@@ -74,6 +74,7 @@ def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Pa
     """Print the comparison and write it to ``json_file``, if given; raises :class:`UserError` for bad input."""
     from pdadmm_bench.cli.sources import read_source
     from pdadmm_bench.cli.views.console import show
+    from pdadmm_bench.core.errors import UserError
     from pdadmm_bench.core.files import check_writable, write_atomic
     from pdadmm_bench.report.tables.comparison import comparison_tables, count, decision_rule, remarks
     from pdadmm_bench.stats.comparison import compare_rows, values_for_json
@@ -81,6 +82,8 @@ def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Pa
     from pdadmm_bench.stats.pairing import rows_with, setting_name
 
     smallest = (options.smallest_difference, options.smallest_factor)
+    if options.by and not all(name.strip() for name in options.by.split(",")):
+        raise UserError(f"--by {options.by!r}: give settings with commas between, such as dataset,layers")
     metrics = [metric(name, *smallest) for name in dict.fromkeys(options.metrics)]
     if json_file:
         check_writable(json_file)
