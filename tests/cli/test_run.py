@@ -149,6 +149,7 @@ def test_a_run_with_checkpoints_goes_on(
     assert row["weights_sha256"] == whole["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_costs_no_row(with_store: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes while the store is written."""
     from mlflow import MlflowClient
@@ -374,6 +375,7 @@ def test_real_pubmed(real_data: Path, with_store: Path, cli: Cli) -> None:
     assert row["acc_test_at_best_val"] > 0.6
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_training_is_quiet(
     with_store: Path, shared_cache: Path, install: Callable[..., Path]
 ) -> None:

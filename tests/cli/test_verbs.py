@@ -111,6 +111,7 @@ def test_misspelt_verbs_and_options(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.slow
 def test_a_locale_without_the_signs(encoding: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     command = [sys.executable, "-m", "pdadmm_bench", "info", "adam"]

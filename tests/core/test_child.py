@@ -160,6 +160,7 @@ def test_the_parent_s_script_is_not_run_again(tmp_path: Path) -> None:
     assert (answer.stdout, answer.stderr) == ("the script runs\n2.0\n", "")
 
 
+@pytest.mark.slow
 def test_a_stopped_child_is_told_from_one_that_takes_its_time() -> None:
     """The first waits longer than it may be silent, the second computes so long and lets no other thread run."""
     with Child(time.sleep, 2.0, patience=1.0) as waiting, Child(count, 2.0, patience=1.0) as busy:
@@ -172,6 +173,7 @@ def test_a_stopped_child_is_told_from_one_that_takes_its_time() -> None:
     assert time.monotonic() - began < PATIENCE_S
 
 
+@pytest.mark.slow
 def test_a_child_that_is_stopped_before_it_reads_its_task(tmp_path: Path) -> None:
     """Its parent waits in the middle of a task that is larger than a pipe."""
     (tmp_path / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")

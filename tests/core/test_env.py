@@ -11,6 +11,7 @@ import pytest
 from pdadmm_bench.core.env import threads_per_worker
 
 
+@pytest.mark.slow
 def test_devices_are_seen_once_torch_is_there() -> None:
     """Also by a program that asked before, when torch was not."""
     code = (

@@ -293,6 +293,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert 0.98 <= np.mean([found is not None and found[0] <= 0 <= found[1] for found in means]) <= 0.998
 
 
+@pytest.mark.slow
 def test_calibration_counts_false_alarms_and_finds_the_smallest_slowdown() -> None:
     """Noise of 3 %, one measurement in ten slow by 30 %: what a shared machine is like."""
     rng = np.random.default_rng(0)

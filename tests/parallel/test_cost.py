@@ -111,7 +111,8 @@ KINDS = [("layer", "projected"), *((step, bias) for step in ("row-unit", "exact"
 STEPS = [{"step": step, "bias": bias} for step, bias in KINDS]
 CASES = [
     *ADMM,
-    *((name, values) for name in ("pdadmm", "pdadmm-q", "dladmm") for values in STEPS),
+    *(("pdadmm", values) for values in STEPS),
+    *(pytest.param(name, values, marks=pytest.mark.slow) for name in ("pdadmm-q", "dladmm") for values in STEPS),
     *((name, {}) for name in DECLARED if name not in {name for name, _ in ADMM}),
     ("sgd", {"momentum": 0.9}),
 ]

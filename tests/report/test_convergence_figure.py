@@ -74,6 +74,7 @@ def test_a_gradient_run_shows_its_loss() -> None:
         [{"acc_val": 0.5}],
     ],
 )
+@pytest.mark.slow
 def test_odd_histories_are_drawn(history: list[dict[str, float]]) -> None:
     drawn(run_picture(history, a_row(status="error")))
     drawn(comparison_picture([(a_row(), history), (a_row(optimizer_name="adam"), admm(3))]))

@@ -44,6 +44,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.mark.usefixtures("importable")
+@pytest.mark.slow
 def test_every_check_has_a_verdict_whatever_it_does_and_what_passed_is_not_made_again(tmp_path: Path) -> None:
     record, lines = tmp_path / "deep" / "record.jsonl", []
     last = selftest(CHECKS, "cpu", record, False, lines.append)
@@ -101,6 +102,7 @@ def test_the_row_of_a_gpu_names_the_self_test(tmp_path: Path, monkeypatch: pytes
     assert known_values(on_gpu, worker.problem)["env_selftest"] == "1, passed 2026-11-28"
 
 
+@pytest.mark.slow
 def test_a_sample_of_it_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     verb(device="cpu", only=list(SAMPLE))
     said = capsys.readouterr()

@@ -75,6 +75,7 @@ def test_an_interval_holds_its_value_and_stays_in_the_range(values: list[float])
 
 
 @pytest.mark.parametrize(("statistic", "n"), [("mean", 10), ("median", 10), ("median", 6)])
+@pytest.mark.slow
 def test_intervals_cover_as_often_as_they_say(statistic: str, n: int) -> None:
     """300 samples of a normal distribution: at 95 % the count has a standard deviation of 3.8."""
     draws = np.random.default_rng(3).normal(size=(300, n))

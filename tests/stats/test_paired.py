@@ -154,6 +154,7 @@ def test_a_ratio_needs_positive_numbers() -> None:
     st.lists(st.one_of(st.none(), st.floats(1e-6, 1e6), st.just(NEVER)), max_size=20),
     st.sampled_from([ACCURACY, TIME, metric("time_to_target_s")]),
 )
+@pytest.mark.slow
 def test_the_same_data_never_differ(values: list[float | None], of: object) -> None:
     found = verdict(values, values, of)
     assert found.verdict in ("no difference shown", "too few pairs")
@@ -163,6 +164,7 @@ def test_the_same_data_never_differ(values: list[float | None], of: object) -> N
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0.1, 1.0), st.floats(0.1, 1.0)), min_size=1, max_size=12))
+@pytest.mark.slow
 def test_swapping_the_sides_swaps_the_verdict(pairs: list[tuple[float, float]]) -> None:
     a, b = ([pair[side] for pair in pairs] for side in (0, 1))
     opposite = {"better": "worse", "worse": "better"}

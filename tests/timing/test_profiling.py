@@ -83,6 +83,7 @@ def test_a_profile_is_complete_and_flat() -> None:
     assert all(value is None or isinstance(value, (str, int, float, bool)) for value in row.values())
 
 
+@pytest.mark.slow
 def test_a_profile_cut_off_keeps_whole_repetitions() -> None:
     found = Samples()
 
@@ -102,6 +103,7 @@ def test_a_profile_cut_off_keeps_whole_repetitions() -> None:
     ("settings", "budget", "reason"),
     [({}, 0.0, "budget"), ({"optimizer": "adam"}, 60.0, None), ({"precision": "bf16"}, 60.0, None)],
 )
+@pytest.mark.slow
 def test_the_reference_is_left_out_with_a_reason_only(settings: Any, budget: float, reason: str | None) -> None:
     found = Samples()
     profile(

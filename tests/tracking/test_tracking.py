@@ -354,6 +354,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on(f"sqlite:///{tmp_path}/mlflow.db", "only 5 MiB are free")
 
 
+@pytest.mark.slow
 def test_a_store_that_was_left_half_made(uri: str, tmp_path: Path) -> None:
     """As a process leaves it that is killed while MLflow makes the store: MLflow itself never recovers from it."""
     file = tmp_path / "mlflow.db"
@@ -382,6 +383,7 @@ def test_a_store_of_a_newer_mlflow(uri: str, tmp_path: Path) -> None:
     goes_on(uri, "made by a newer MLflow")
 
 
+@pytest.mark.slow
 def test_a_store_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its making is stopped in the middle; what a killed process left beside it is removed by the next one."""
     from mlflow.store.db import utils
@@ -431,6 +433,7 @@ def test_which_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite:///./mlflow.db?timeout=5"])
+@pytest.mark.slow
 def test_a_relative_store_is_that_of_the_folder(
     uri: str, migrated: Path, tmp_path: Path, blank_pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

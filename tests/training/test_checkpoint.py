@@ -18,6 +18,11 @@ from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.run import Observer, run
 
 
+def quick(name, names):
+    """A parameter that the quick tests have only where it is one of ``names``."""
+    return pytest.param(name, marks=[] if name in names else [pytest.mark.slow])
+
+
 def always(folder, code="code") -> Checkpoints:
     return Checkpoints(folder, 1e-9, lambda optimizer: code)
 
@@ -26,7 +31,7 @@ def losses(result):
     return [(step["iteration"], step["loss_train"]) for step in result.history if "loss_train" in step]
 
 
-@pytest.mark.parametrize("optimizer", [*contenders(), "pdadmm-c"])
+@pytest.mark.parametrize("optimizer", [quick(name, {"pdadmm", "adam"}) for name in (*contenders(), "pdadmm-c")])
 @pytest.mark.parametrize("warming", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_run_goes_on_to_the_same_bits(optimizer, warming, tmp_path):
     chosen = toy_spec(optimizer=optimizer, layers=4, warm_start="2:10")
@@ -56,6 +61,7 @@ def test_a_finished_stage_is_not_trained_again(tmp_path):
 
 
 @pytest.mark.parametrize(("code", "sha256", "named"), [("other", "", "code"), ("code", "other", "dataset_sha256")])
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_refused_and_kept(code, sha256, named, tmp_path):
     run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path))
     row = run(toy_spec(), toy_problem(sha256=sha256), checkpoints=always(tmp_path, code)).row
@@ -71,6 +77,7 @@ def test_runs_with_other_settings_have_checkpoints_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["worker-0.pt", ".run.json."])
+@pytest.mark.slow
 def test_a_save_that_fails_costs_no_training_and_not_the_checkpoint_before(broken, tmp_path, monkeypatch):
     """The disk is full when the snapshot is written, or when the manifest is."""
 
@@ -159,6 +166,7 @@ def test_no_run_goes_on_from_a_checkpoint_with_a_changed_bit(name, saved, tmp_pa
 
 @pytest.mark.parametrize("name", ["6/worker-0.pt", "run.json"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
+@pytest.mark.slow
 def test_a_checkpoint_that_breaks_off_is_named(name, share, saved, tmp_path):
     assert name in refusal(damage(saved, name, lambda it: it[: int(len(it) * share)], tmp_path / "folder"))
 

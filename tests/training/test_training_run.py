@@ -108,6 +108,7 @@ def test_divergence_names_the_iteration():
         (RuntimeError("surprise"), "error"),
     ],
 )
+@pytest.mark.slow
 def test_what_happens_in_training_is_a_status_and_keeps_what_there_was(scripted, raised, status):
     def fail(step):
         if step == WARMUP_ITERATIONS + 4:
