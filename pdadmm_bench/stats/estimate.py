@@ -53,8 +53,10 @@ def aggregate(values: Iterable[float | None], statistic: Statistic = "median") -
     known, missing = known_values(values)
     if not known:
         return Estimate(None, None, None, 0, missing)
-    low, high = _interval(known, statistic)
-    return Estimate(_statistic(known, statistic), low, high, len(known), missing)
+    value, (low, high) = _statistic(known, statistic), _interval(known, statistic)
+    if low is not None and high is not None:  # percentiles between equal numbers can differ in the last digit
+        low, high = min(low, value), max(high, value)
+    return Estimate(value, low, high, len(known), missing)
 
 
 def known_values(values: Iterable[float | None]) -> tuple[list[float], int]:
