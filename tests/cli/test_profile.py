@@ -63,6 +63,7 @@ def test_a_process_measures_in_turn_and_writes_a_flat_row(tmp_path: Path) -> Non
     assert "z_L" in answer.out
 
 
+@pytest.mark.slow
 def test_a_missed_target_fails_nothing(cli: Cli, folder: Path) -> None:
     (folder / "mine.toml").write_text(FILE)
     answer = cli("profile", "mine.toml", "--json", "rows.json", "--plot", "speed.svg")
@@ -75,6 +76,7 @@ def test_a_missed_target_fails_nothing(cli: Cli, folder: Path) -> None:
     assert (folder / "speed.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_entries_can_be_chosen(cli: Cli, folder: Path) -> None:
     (folder / "mine.toml").write_text(FILE)
     cli("profile", "mine.toml", "--only", "far too fast", "--repeats", "1", "--json", "rows.json")
@@ -83,6 +85,7 @@ def test_entries_can_be_chosen(cli: Cli, folder: Path) -> None:
     assert "did you mean far too fast" in cli("profile", "mine.toml", "--only", "far too fats").error
 
 
+@pytest.mark.slow
 def test_rivals_can_be_left_out(cli: Cli, folder: Path) -> None:
     answer = cli("profile", *SHAPE, "--repeats", "1", "--no-adam", "--budget", "0", "--json", "rows.json")
     assert answer.code == 0, answer

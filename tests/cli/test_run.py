@@ -186,6 +186,7 @@ lr = 0.125
 """
 
 
+@pytest.mark.slow
 def test_a_configuration_file_and_the_command_line(with_store: Path, cli: Cli) -> None:
     Path("config.toml").write_text(CONFIG)
     options = ("--iterations", "2", "--seeds", "7,", "--set", "adam.beta2=0.75", "--set", "weight_decay=0.0625")

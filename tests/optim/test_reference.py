@@ -73,6 +73,7 @@ def assert_same_path(optimizers: list[tuple[Optimizer, object]], iterations: int
     ],
 )
 @pytest.mark.parametrize("layers", [2, 5])
+@pytest.mark.slow
 def test_production_under_backtracking_makes_the_same_iterates(layers: int, values: dict[str, float]) -> None:
     assert_same_path(pair(toy(), layers, 16, **values), iterations=15)
 

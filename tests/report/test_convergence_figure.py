@@ -41,6 +41,7 @@ def legend(axes: Axes) -> list[str]:
     return [text.get_text() for text in found.get_texts()]
 
 
+@pytest.mark.slow
 def test_an_admm_run_has_four_panels() -> None:
     axes = drawn(run_picture(admm(30), a_row()))
     assert list(axes) == [
@@ -85,6 +86,7 @@ def test_an_empty_panel_says_so() -> None:
     assert [text.get_text() for text in axes["accuracy / iteration"].texts] == ["no accuracy was recorded"]
 
 
+@pytest.mark.slow
 def test_the_target_is_marked_on_the_time_axis() -> None:
     axes = drawn(run_picture(admm(5), a_row(time_to_target_s=0.3)))
     assert len(axes["accuracy / iteration"].lines) == 1

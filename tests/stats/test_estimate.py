@@ -65,6 +65,7 @@ def test_the_same_numbers_give_the_same_interval() -> None:
 @settings(deadline=None)
 @given(st.lists(numbers, min_size=5, max_size=20))
 @example([0.0, 0.0, *3 * [-1.8314245814199567e-215]])  # a percentile between equal numbers is off in the last digit
+@pytest.mark.slow
 def test_an_interval_holds_its_value_and_stays_in_the_range(values: list[float]) -> None:
     for statistic in ("mean", "median"):
         found = aggregate(values, statistic)

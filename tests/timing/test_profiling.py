@@ -71,6 +71,7 @@ def test_what_never_came_about_has_no_number() -> None:
     json.dumps(row, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_profile_is_complete_and_flat() -> None:
     found = Samples()
     profile(spec(), PROBLEM, found, repeats=5, adam=True, reference=True, budget_s=60, on_progress=lambda *_: None)

@@ -70,6 +70,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(code, sha256, named, tm
     assert run(toy_spec(), toy_problem(), checkpoints=always(tmp_path)).row["env_continued_from"] == 6
 
 
+@pytest.mark.slow
 def test_runs_with_other_settings_have_checkpoints_of_their_own(tmp_path):
     run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path))
     assert run(toy_spec(seed=1), toy_problem(), checkpoints=always(tmp_path)).row["env_continued_from"] is None
@@ -172,10 +173,12 @@ def test_a_checkpoint_that_breaks_off_is_named(name, share, saved, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[" * 100_000, "1" * 5000, '{"sha256": 1}', "\xff"])
+@pytest.mark.slow
 def test_a_manifest_of_something_else_is_named(text, saved, tmp_path):
     refusal(damage(saved, "run.json", lambda it: text.encode("latin-1"), tmp_path / "folder"))
 
 
+@pytest.mark.slow
 def test_the_snapshot_of_another_run_is_named(saved, tmp_path):
     run(toy_spec(seed=1), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path / "other"))
     (other,) = (tmp_path / "other").iterdir()
