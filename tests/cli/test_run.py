@@ -367,6 +367,7 @@ def test_a_full_disk(room: int, with_store: Path, cli: Cli, monkeypatch: pytest.
     assert "1 ok" in answer.out
 
 
+@pytest.mark.slow
 def test_real_pubmed(real_data: Path, with_store: Path, cli: Cli) -> None:
     options = ("--layers", "2", "--hidden", "16", "--iterations", "30", "--set", "lr=0.01", "--json", "rows.json")
     answer = cli("run", "--optimizer", "adam", "--data-root", str(real_data), "--offline", *options)

@@ -135,6 +135,7 @@ def test_public_split_is_refused_where_there_is_none(tiny):
         pytest.param("cs", 163788, (300, 1000, 1000), marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_real_files(real_data, name, edges, counts):
     problem = load_problem(DataSpec(dataset=name), data_root=real_data, offline=True)
     assert problem.facts["dataset_edges"] == edges

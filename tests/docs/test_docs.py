@@ -114,6 +114,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings]
 
 
+@pytest.mark.slow
 def test_the_optimizer_of_the_guide_trains(examples: Callable[[Path], list[str]]) -> None:
     (name,) = examples(ROOT / "CONTRIBUTING.md")
     assert name in optimizers.names()

@@ -87,6 +87,7 @@ def test_output_z_in_single_precision_is_the_double_result_rounded():
     seed=seeds, classes=st.integers(2, 47), exponent=st.floats(-6, 3), scale=st.sampled_from([0.01, 1.0, 30.0, 1000.0]),
     start=st.sampled_from(["anywhere", "zero", "a", "against"]),
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_fixed_number_of_steps_gives_the_exact_z_from_any_start(seed, classes, exponent, scale, start):
     """The way of a device: the same work for every row."""
     nu = 10**exponent
@@ -99,6 +100,7 @@ def test_a_fixed_number_of_steps_gives_the_exact_z_from_any_start(seed, classes,
     assert gradient.abs().max() <= 1e-9 * (1 + nu * a.abs().max() + nu * z.abs().max())
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_device_can_be_one_kernel():
     """They are traced without a break, which a question to the device would be."""
     (a,) = random(0, (20, 5), scale=3.0)

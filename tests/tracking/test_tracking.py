@@ -83,6 +83,7 @@ def artifacts(tracker: Tracker, run_id: str) -> set[str]:
     return {item.path for item in tracker.client.list_artifacts(run_id)}
 
 
+@pytest.mark.slow
 def test_parent_and_children(drawn_uri: str) -> None:
     with open_tracker(drawn_uri) as tracker:
         rows = [train(tracker, seed=seed) for seed in (0, 1)]

@@ -50,6 +50,7 @@ def test_a_run_goes_on_to_the_same_bits(optimizer, warming, tmp_path):
     assert list(tmp_path.iterdir()) == [], "a run that has its result keeps nothing"
 
 
+@pytest.mark.slow
 def test_a_finished_stage_is_not_trained_again(tmp_path):
     chosen = toy_spec(optimizer="pdadmm", layers=4, warm_start="2:10")
     first = run(chosen, toy_problem(), [Crash(at=0)], checkpoints=always(tmp_path))
@@ -228,6 +229,7 @@ def test_the_time_between_checkpoints_is_kept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_only_the_last_one_is_kept(tmp_path):
     run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path))
     (place,) = tmp_path.iterdir()
