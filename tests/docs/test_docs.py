@@ -86,6 +86,7 @@ def test_there_are_commands() -> None:
 
 
 @pytest.mark.parametrize(("document", "arguments"), COMMANDS)
+@pytest.mark.slow
 def test_command_is_understood(
     document: Path, arguments: list[str], examples: Callable[[Path], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
