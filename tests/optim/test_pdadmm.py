@@ -56,7 +56,7 @@ RULES = [
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("decay", ["zero", pytest.param("identity", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("layers", [2, 5, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("layers", [2, *(pytest.param(layers, marks=pytest.mark.slow) for layers in (5, 9))])
 def test_lagrangian_never_rises_inside_the_theorem_region(layers, decay, rule):
     optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3, decay=decay, **rule)
     values = []
