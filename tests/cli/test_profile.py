@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from fake_optimizers import Hold
+from fresh_python import run_in_fresh_python
 from shell import Cli, finish, rows_of, start
 
 SHAPE = ("--rows", "60", "--features", "12", "--classes", "4", "--layers", "3", "--hidden", "16", "--threads", "1")
@@ -141,8 +140,7 @@ def test_help_comes_without_what_is_slow() -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({'torch', 'numpy', 'scipy', 'rich', 'matplotlib'} & sys.modules.keys()))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == "[]"
+    assert run_in_fresh_python(code)[-1] == "[]"
 
 
 def test_the_reference_runs_when_it_is_named_only(cli: Cli, folder: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fresh_python import run_in_fresh_python
 from shell import Cli
 
 from pdadmm_bench.core import resources
@@ -91,8 +90,7 @@ def test_refused_before_torch_and_mlflow_are_imported() -> None:
         "    heavy = {'torch', 'mlflow'} & sys.modules.keys()\n"
         "    assert not heavy, (arguments, heavy)\n"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
+    run_in_fresh_python(code)
 
 
 def test_every_dataset_is_known_before_the_first_is_prepared(cli: Cli) -> None:

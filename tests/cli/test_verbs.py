@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fresh_python import run_in_fresh_python
 from shell import TINY, Cli
 
 from pdadmm_bench import __version__
@@ -44,8 +45,7 @@ def test_what_is_not_needed_is_not_imported(arguments: list[str], light: set[str
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print(sorted({light} & sys.modules.keys()))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.splitlines()[-1] == "[]"
+    assert run_in_fresh_python(code)[-1] == "[]"
 
 
 def test_clean_shows_the_cache_and_removes_what_is_named(cli: Cli, tmp_path: Path) -> None:

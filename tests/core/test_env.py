@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
+from fresh_python import run_in_fresh_python
 
 from pdadmm_bench.core.env import threads_per_worker
 
@@ -24,8 +23,7 @@ def test_devices_are_seen_once_torch_is_there() -> None:
         "found = environment()\n"
         "assert (found['env_gpu'], found['env_gpu_count']) == ('a device', 2), found\n"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
+    run_in_fresh_python(code)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import os
 import random
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from fresh_python import run_in_fresh_python
 
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data import load
@@ -142,7 +141,7 @@ def test_a_hit_needs_neither_raw_files_nor_graph_libraries(tiny):
         "assert load_problem(DataSpec(dataset='cora', hops=1), offline=True).facts['dataset_cache_hit']\n"
         "assert not {'torch_geometric', 'ogb', 'requests'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_in_fresh_python(code)
 
 
 def test_concurrent_loads_agree():

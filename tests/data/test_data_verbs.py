@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import typer
+from fresh_python import run_in_fresh_python
 from typer.testing import CliRunner
 
 from pdadmm_bench.cli.verbs.info import info
@@ -71,4 +69,4 @@ def test_listing_imports_no_torch():
         "list_('datasets'); info('pubmed'); import pdadmm_bench.cli.verbs.prepare\n"
         "assert not {'torch', 'mlflow'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    run_in_fresh_python(code)
