@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pdadmm_bench.core.errors import short
+from pdadmm_bench.core.files import parse_json
 
 TEXT = (
     "run_id", "status", "status_reason", "created", "dataset_name", "dataset_split", "dataset_sha256", "dataset_key",
@@ -69,6 +69,6 @@ def _fits(value: float) -> bool:
 def _parsed(text: Any) -> Any:
     """What ``text`` is the JSON of; None for anything else."""
     try:
-        return json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
+        return parse_json(text) if isinstance(text, str) else None
+    except ValueError:
         return None

@@ -6,10 +6,11 @@ of a complete pass the verdict of all.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pdadmm_bench.core.files import parse_json
 
 VERSION = 1
 """Raised when the checks change so that an earlier pass no longer counts."""
@@ -29,7 +30,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for line in text.splitlines():
         try:
-            value = json.loads(line)
+            value = parse_json(line)
         except ValueError:
             break  # the process was killed while it wrote
         if not isinstance(value, dict):

@@ -17,6 +17,8 @@ from pathlib import Path
 from pdadmm_bench.core.errors import TrackingError
 
 _PREFIX, _SUFFIX = ".", ".new"
+_VERSIONS = "alembic_version"
+"""The table with the revision of the schema."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,15 @@ class Schema:
     @property
     def is_foreign(self) -> bool:
         """Whether there are tables, and none of MLflow's, which would be added to them."""
-        return bool(self.tables) and not self.tables & {"experiments", "alembic_version"}
+        return bool(self.tables) and not self.tables & {"experiments", _VERSIONS}
 
 
 def schema(file: Path) -> Schema:
     """The schema of ``file``; raises :class:`sqlite3.Error` for a damaged file."""
     with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        found = database.execute("SELECT version_num FROM alembic_version").fetchone() if _VERSIONS in tables else None
+        found = database.execute(f"SELECT version_num FROM {_VERSIONS}").fetchone() if _VERSIONS in tables else None
     return Schema(frozenset(tables), found[0] if found else None)
-
-
-_VERSIONS = "alembic_version"
 
 
 def make_whole(file: Path) -> None:

@@ -29,11 +29,10 @@ from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.descent import Descent
-from pdadmm_bench.optim.admm.exact import Kept
 from pdadmm_bench.optim.admm.products import Products
-from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, Weights
+from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, Weights, layer_weights
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer
-from pdadmm_bench.optim.cost import Arrays, CostProfile, LayerWork
+from pdadmm_bench.optim.cost import MINIMISING, Arrays, CostProfile, LayerWork
 
 
 class PdADMMCHyperparameters(Typed):
@@ -57,9 +56,9 @@ class CostateLayer(ADMMLayer):
     weights: Weights
     p: Tensor = field(metadata={"state": False})
     """(N, n_{l-1}) the input, computed anew in every iteration."""
-    last_W: Tensor
-    """(n_l, n_{l-1}) the last step of W; empty without momentum."""
-    last_b: Tensor
+    last_W: Tensor | None = None
+    """(n_l, n_{l-1}) the last step of W; None without momentum."""
+    last_b: Tensor | None = None
 
 
 @dataclass
@@ -87,12 +86,11 @@ class PdADMMC(ADMMOptimizer[CostateState]):
     def cost_profile(self) -> CostProfile:
         # The sweeps are one product each, δᵀp the third. A minimiser counts what it has beyond those of a step.
         state = Arrays(1, 0, 2)
-        passes = Arrays(3, 12, 12)
-        kept = Arrays(1, 0, 2, squares=1)
+        passes = Arrays(3, 12, 12, squares=MINIMISING.squares / 2)  # of W alone
         return CostProfile(
-            first=LayerWork(2, Arrays(1, 12, 12), kept, minimisers=("kept W",)),
-            hidden=LayerWork(3, passes.plus(Arrays(squares=17)), state, minimisers=("W",)),
-            last=LayerWork(3, passes.plus(Arrays(0, 16, squares=17)), state.plus(Arrays(0, 1)), minimisers=("W",)),
+            first=LayerWork(2, Arrays(1, 12, 12), state.plus(Arrays(squares=1)), minimisers=("kept W",)),
+            hidden=LayerWork(3, passes, state, minimisers=("W",)),
+            last=LayerWork(3, passes.plus(Arrays(0, 16)), state.plus(Arrays(0, 1)), minimisers=("W",)),
             sampled=None,
             scratch=Arrays(inputs=1, outputs=2, weights=2),
             parallelism="sequential",
@@ -102,17 +100,18 @@ class PdADMMC(ADMMOptimizer[CostateState]):
         return Descent(sub.exact_step, Products(self.precision), "exact", projected=True)
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> CostateState:
-        x = problem.train.x
-        rows, momentum = len(x), self.hyperparameters.momentum > 0
+        settings, x, descent = self.hyperparameters, problem.train.x, self.descent()
         states: list[CostateLayer] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
-            identity = self.hyperparameters.decay == "identity" and 0 < index < block.total - 1
-            weights = Weights(weight.clone(), to_identity=identity, kept=Kept() if index == 0 else None)
-            p = x if index == 0 else x.new_empty(rows, weight.shape[1])
-            steps = (torch.zeros_like(weight), torch.zeros_like(bias)) if momentum else (weight[:0], bias[:0])
-            states.append(CostateLayer(weights, bias.clone(), p, *(step.clone() for step in steps)))
-        output = x.new_empty(rows, len(layers[-1].bias))
-        return CostateState(states, output, problem.train.y, links, self.descent())
+            weights = layer_weights(index, block.total, weight, x, "features", settings.decay, descent)
+            assert isinstance(weights, Weights)
+            p = x if index == 0 else x.new_empty(len(x), weight.shape[1])
+            layer = CostateLayer(weights, bias.clone(), p)
+            if settings.momentum:
+                layer.last_W, layer.last_b = torch.zeros_like(weight), torch.zeros_like(bias)
+            states.append(layer)
+        output = x.new_empty(len(x), len(layers[-1].bias))
+        return CostateState(states, output, problem.train.y, links, descent)
 
     def step(self, state: CostateState) -> None:
         with self.part("forward"):
@@ -162,16 +161,13 @@ class PdADMMC(ADMMOptimizer[CostateState]):
         residual = force.div_(settings.nu)
         shift = sub.column_mean(residual, products.scratch).clone()
         residual.sub_(shift)
-        offset = products.scratch.like("gradient", layer.W).copy_(layer.W)
-        if layer.weights.to_identity:
-            offset.diagonal().sub_(1)
         found = exact.direction_of_W(
-            products, offset, layer.p, residual, settings.nu, settings.mu,
+            products, layer.weights.offset(products), layer.p, residual, settings.nu, settings.mu,
             kept=layer.weights.kept, centre=state.descent.centre, damping=settings.damping,
         )  # fmt: skip
         step = found.direction
         shift -= step @ sub.column_mean(layer.p, products.scratch)
-        if settings.momentum:
+        if layer.last_W is not None and layer.last_b is not None:
             step = layer.last_W.mul_(settings.momentum).add_(step)
             shift = layer.last_b.mul_(settings.momentum).add_(shift)
         layer.weights.W.sub_(step)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.exact import Kept
+from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
 from pdadmm_bench.optim.base import square
 from pdadmm_bench.optim.cost import in_sample_space
@@ -50,9 +51,7 @@ class Weights:
             b: (n_l,), which is minimised together with W where it is projected out, and else left alone.
         """
         by.minimise_b(b, r, seen)
-        offset = by.products.scratch.like("gradient", self.W).copy_(self.W)
-        if self.to_identity:
-            offset.diagonal(dim1=-2, dim2=-1).sub_(1)
+        offset = self.offset(by.products)
         residual = r if seen is None else seen
         if by.kind == "exact":
             centre = by.centre if by.projected else None
@@ -63,6 +62,13 @@ class Weights:
         p = by.products.factor("kept", p)
         gradient = by.products.direction(offset, residual.mT, p, beta=mu, alpha=nu)
         by.move_W(self.W, gradient, r, by.products.image(p, gradient.mT), b, nu, mu)
+
+    def offset(self, products: Products) -> Tensor:
+        """W less what it decays toward, in a buffer that the caller may overwrite."""
+        offset = products.scratch.like("gradient", self.W).copy_(self.W)
+        if self.to_identity:
+            offset.diagonal(dim1=-2, dim2=-1).sub_(1)
+        return offset
 
     def matrix(self) -> Tensor:
         """W, not to be modified."""
