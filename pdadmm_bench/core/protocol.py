@@ -10,9 +10,9 @@ from pdadmm_bench.core.spec import RunSpec
 VERSION = 2
 FIXED = (
     "split", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
-    "train_fraction", "stratified", "split_index", "reduce", "precision", "preset", "set",
+    "train_fraction", "stratified", "split_index", "reduce", "batch_size", "precision", "preset", "set",
 )  # fmt: skip
-"""What the protocol fixes: the rows, their features, the precision, and that hyperparameters are the chosen ones."""
+"""What the protocol fixes: rows, features, full batches, precision, and that hyperparameters are the chosen ones."""
 
 
 def protocol(spec: RunSpec) -> str:

@@ -130,6 +130,7 @@ def first_values(spec: RunSpec) -> dict[str, Any]:
         "optimizer_name": spec.optimizer,
         "optimizer_preset": spec.preset,
         "optimizer_precision": spec.precision,
+        "optimizer_batch_size": spec.batch_size or None,
         "model_layers": spec.model.layers,
         "model_hidden": spec.model.hidden,
         "model_init": spec.model.init,

@@ -95,6 +95,10 @@ class RunSpec(Typed):
         "function", description="what a warm start keeps: the network's function, or all but its output layer"
     )
     iterations: int = Field(200, ge=1, description="iterations (sweeps or full-batch steps)")
+    batch_size: int = Field(
+        0, ge=0, description="training rows per step of a gradient method, in random order; an iteration is then an "
+        "epoch; 0: all rows at once",
+    )  # fmt: skip
     eval_every: int = Field(1, ge=1, description="iterations between evaluations")
     target: float | None = Field(None, gt=0, le=1, description="stop at this validation accuracy")
     time_limit: float | None = Field(None, gt=0, description="stop after this many training seconds")
@@ -148,13 +152,13 @@ class RunSpec(Typed):
         return {**values.pop("data"), **values.pop("model"), **values}
 
 
-LATER = ("train_fraction", "stratified", "split_index", "reduce")
+LATER = ("train_fraction", "stratified", "split_index", "reduce", "batch_size")
 """Settings that did not exist when some rows were recorded. Their defaults are what those runs did, so a setting at its
 default is no part of a run's identity."""
 EARLIER: dict[str, Any] = {
     "feature_scale": "none",
     "warm_start": "none",
-    **{name: DataSpec.model_fields[name].default for name in LATER},
+    **{name: default for name, default in RunSpec().flat().items() if name in LATER},
 }
 """The values that were in effect before the setting existed, for rows that are older."""
 

@@ -8,6 +8,7 @@ to bfloat16; weights, their gradients and the logits stay float32.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from pdadmm_bench.models.mlp import Layer
 class Backprop:
     """The block as a differentiable function; its backward passes add to the layers' ``grad`` from :meth:`start` on.
 
-    Every call takes the same number of rows. Several may be in flight together, as in a pipeline.
+    Several calls may be in flight together, as in a pipeline.
     """
 
     layers: Sequence[Layer]
@@ -34,8 +35,9 @@ class Backprop:
     """The type of the products' factors, of activations and of their gradients, also of those sent to other blocks."""
     factors: list[Layer] = field(init=False)
     """The layers in ``dtype``."""
-    kept: list[list[Tensor]] = field(default_factory=list)
-    """Free buffers for the activations inside the block, one list for each call; a call in flight holds its list."""
+    kept: dict[int, list[list[Tensor]]] = field(default_factory=lambda: defaultdict(list))
+    """Free buffers for the activations inside the block, by their number of rows: one list for each call. A call in
+    flight holds its list."""
     spare: Tensor = field(init=False)
     """The buffer of a gradient before the backward pass of its ReLU."""
     fresh: bool = True
@@ -70,7 +72,8 @@ class Backprop:
     def forward(self, x: Tensor) -> list[Tensor]:
         """The activations from ``x`` to the output: those between are in buffers, the output is a new tensor."""
         widths = [len(layer.bias) for layer in self.layers[:-1]]
-        inside = self.kept.pop() if self.kept else [x.new_empty(len(x), width) for width in widths]
+        free = self.kept[len(x)]
+        inside = free.pop() if free else [x.new_empty(len(x), width) for width in widths]
         activations = [x]
         for index, layer, out in zip(self.block, self.factors, [*inside, None], strict=True):
             z = torch.addmm(layer.bias, activations[-1], layer.weight.T, out=out)
@@ -94,7 +97,7 @@ class Backprop:
             before_relu = torch.mm(gradient, self.factors[i].weight, out=self._spare(inputs[i]))
             gradient = relu_backward.grad_input(before_relu, inputs[i], 0, grad_input=inputs[i])
             self._add(self.layers[i - 1], gradient, inputs[i - 1])
-        self.kept.append(inputs[1:])
+        self.kept[len(output)].append(inputs[1:])
         self.fresh = False
         return gradient @ self.factors[0].weight if wanted else None
 

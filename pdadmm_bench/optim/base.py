@@ -99,6 +99,8 @@ class Optimizer(ABC, Generic[StateT]):
     """Allowed values of ``--precision``. torch has a switch for tf32; the optimizer itself implements bf16."""
     compiles: ClassVar[bool] = False
     """Whether ``--compile`` changes anything."""
+    takes_batches: ClassVar[bool] = False
+    """Whether an iteration may be an epoch of mini-batches (``--batch-size``)."""
 
     def __init__(self, hyperparameters: Typed):
         self.hyperparameters: Any = hyperparameters
@@ -110,6 +112,10 @@ class Optimizer(ABC, Generic[StateT]):
         """Whether iterations are replayed from a CUDA graph."""
         self.deterministic = False
         """Whether the result must be the same to the bit for every partition."""
+        self.batch_size = 0
+        """Training rows per step; 0 for all. Otherwise an iteration is an epoch of such mini-batches."""
+        self.seed = 0
+        """The run's seed, from which the order of the rows in mini-batches is derived."""
         self.compile = False
         """Whether elementwise updates are compiled. The runner sets it, where a compiler is installed."""
         self.part: Callable[[str], AbstractContextManager[Any]] = nullcontext
@@ -138,6 +144,25 @@ class Optimizer(ABC, Generic[StateT]):
             return f"{spec.optimizer} computes in {' or '.join(self.precisions)}, not {spec.precision}"
         if spec.cuda_graphs and (spec.gpus > 1 or not self.steady()):
             return f"{spec.optimizer} decides or exchanges on the host, which a CUDA graph cannot replay"
+        return self.refuses_batches(spec)
+
+    def refuses_batches(self, spec: RunSpec) -> str | None:
+        """Why it cannot train on the mini-batches that ``spec`` asks for, or None where it can, or none are asked for.
+
+        That a batch has more rows than there are is found by those who know the problem.
+        """
+        if not spec.batch_size:
+            return None
+        if not self.takes_batches:
+            return (
+                f"--batch-size {spec.batch_size}: {spec.optimizer} uses all training rows in every step; "
+                "--batch-size 0, or a gradient method"
+            )
+        if spec.gpus > 1:
+            return (
+                f"--batch-size {spec.batch_size} with {spec.gpus} workers: a pipeline takes all training rows in every "
+                "step; use --gpus 1, or --batch-size 0"
+            )
         return None
 
     @property

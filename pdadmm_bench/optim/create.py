@@ -18,4 +18,5 @@ def create_optimizer(spec: RunSpec) -> Optimizer:
     optimizer.precision = spec.precision
     optimizer.deterministic = spec.deterministic
     optimizer.replayed = spec.cuda_graphs
+    optimizer.batch_size, optimizer.seed = spec.batch_size, spec.seed
     return optimizer

@@ -23,6 +23,8 @@ WIRE_BYTES = {"fp32": 4, "bf16": 2, "int16": 2, "uint8": 1}
 """Bytes per value of each wire format."""
 MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`.exchange`)."""
+GATHER_PASSES = Arrays(inputs=2)
+"""Passes over the rows of x when a mini-batch is gathered from them: read, write."""
 ACCUMULATION_PASSES = 2
 """Passes over the weights when a further micro-batch adds its gradient, within the product: read, write."""
 FLOPS_PER_BYTE = 10.0
@@ -90,6 +92,18 @@ class Layers:
     profile: CostProfile
     widths: Sequence[int]
     rows: int
+    batch_size: int = 0
+    """Rows of a mini-batch, where an iteration is an epoch of them; 0 where a step takes all rows."""
+
+    @property
+    def steps(self) -> int:
+        """Steps in an iteration, each of which passes over the weights."""
+        return -(-self.rows // self.batch_size) if self.batch_size else 1
+
+    @property
+    def batch_share(self) -> float:
+        """The part of the rows that a step has at once."""
+        return self.batch_size / self.rows if self.batch_size else 1.0
 
     def __len__(self) -> int:
         return len(self.widths) - 1
@@ -111,7 +125,11 @@ class Layers:
 
     def traffic(self, index: int, work: LayerWork | None = None) -> float:
         """Bytes that elementwise operations read and write."""
-        return FLOAT_BYTES * self._values((work or self.work(index)).passes, index)
+        passes = (work or self.work(index)).passes
+        if self.batch_size:
+            passes = passes._replace(weights=passes.weights * self.steps)
+            passes = passes.plus(GATHER_PASSES) if index == 0 else passes
+        return FLOAT_BYTES * self._values(passes, index)
 
     def cost(self, index: int) -> float:
         """The cost that a partition balances: operations, and traffic in the same unit."""
@@ -130,11 +148,15 @@ class Layers:
         """Memory of the state; ``in_flight`` is the part of the saved activations that is held at once."""
         states = self.work(index).states
         labels = LABEL_BYTES * self.rows if index == len(self) - 1 else 0
-        return labels + FLOAT_BYTES * self._values(states._replace(outputs=states.outputs * in_flight), index)
+        outputs = states.outputs * in_flight * self.batch_share
+        return labels + FLOAT_BYTES * self._values(states._replace(outputs=outputs), index)
 
     def scratch_bytes(self, index: int) -> float:
         """Temporary memory while the layer is updated."""
-        return FLOAT_BYTES * self._values(self.profile.scratch, index)
+        scratch, share = self.profile.scratch, self.batch_share
+        gathered = share if self.batch_size and index == 0 else 0.0
+        scratch = scratch._replace(inputs=scratch.inputs * share + gathered, outputs=scratch.outputs * share)
+        return FLOAT_BYTES * self._values(scratch, index)
 
     def _values(self, arrays: Arrays, index: int) -> float:
         return arrays.values(self.widths[index], self.widths[index + 1], self.rows)
@@ -161,6 +183,7 @@ def predict_iteration(
     wire: str = "fp32",
     schedule: str = "gpipe",
     microbatches: int = 1,
+    batch_size: int = 0,
 ) -> Prediction:
     """Time, memory and messages of one iteration with the layers split into ``blocks``.
 
@@ -173,12 +196,13 @@ def predict_iteration(
         wire: format of the tensors between workers, a key of :data:`WIRE_BYTES`.
         schedule: ``gpipe`` or ``1f1b``, for gradient methods on several workers.
         microbatches: for the same methods; rows are padded to a multiple of it.
+        batch_size: rows of a mini-batch of a gradient method on one worker; 0 for all rows.
     """
     if profile.parallelism == "pipeline" and len(blocks) > 1:
         rows = -(-rows // microbatches) * microbatches
     else:
         microbatches = 1
-    layers = Layers(profile, widths, rows)
+    layers = Layers(profile, widths, rows, batch_size)
     messages = [rows * widths[block.stop] * WIRE_BYTES[wire] for block in blocks[:-1]]
     times = _TIMES[profile.parallelism](layers, blocks, machine, messages, microbatches)
     workers = []

@@ -70,6 +70,7 @@ def forecast(
         wire=optimizer.wire(spec.wire).name,
         schedule=spec.schedule,
         microbatches=spec.microbatches,
+        batch_size=spec.batch_size,
     )
 
 
@@ -90,6 +91,7 @@ def forecast_iteration(
     wire: str,
     schedule: str,
     microbatches: int | None,
+    batch_size: int = 0,
 ) -> Prediction:
     """One iteration of an optimizer with this ``profile`` on ``workers`` workers.
 
@@ -106,4 +108,5 @@ def forecast_iteration(
         wire=wire,
         schedule=schedule,
         microbatches=microbatches or microbatches_for(workers),
+        batch_size=batch_size,
     )

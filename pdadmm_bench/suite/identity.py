@@ -11,7 +11,7 @@ import json
 from functools import cache
 from typing import Any
 
-from pdadmm_bench.core.spec import LATER, DataSpec, RunSpec
+from pdadmm_bench.core.spec import EARLIER, LATER, DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 
 
@@ -53,7 +53,7 @@ def configuration(spec: RunSpec) -> str:
     from pdadmm_bench.optim.create import create_optimizer
 
     flat = effective(spec).flat()
-    left_out = {"preset", "set", *(name for name in LATER if flat[name] == DataSpec.model_fields[name].default)}
+    left_out = {"preset", "set", *(name for name in LATER if flat[name] == EARLIER[name])}
     settings = {name: value for name, value in flat.items() if name not in left_out}
     settings["hyperparameters"] = create_optimizer(spec).hyperparameters.model_dump()
     return json.dumps(settings, sort_keys=True, ensure_ascii=False)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.compiled import missing_compiler
+from pdadmm_bench.parallel.forecast import planned_rows
 from pdadmm_bench.parallel.partition import partition
-from pdadmm_bench.training.setup import check_device, resolve
+from pdadmm_bench.training.setup import check_batch_size, check_device, resolve
 
 
 def check(specs: Sequence[RunSpec]) -> None:
@@ -17,6 +18,10 @@ def check(specs: Sequence[RunSpec]) -> None:
     for spec in specs:
         resolved = resolve(spec)
         check_device(spec, resolved.device)
+        if spec.batch_size:
+            if reason := resolved.optimizer.refuses_batches(spec):
+                raise UserError(reason)
+            check_batch_size(spec, planned_rows(spec.data)["train"])
         partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
         pipelined = spec.gpus > 1 and resolved.pipelined
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:

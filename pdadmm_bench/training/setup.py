@@ -62,12 +62,14 @@ def resolve(
         device: the device, if it was already decided for the whole command.
         workers: the number of workers, if it is not ``spec.gpus``.
 
-    Raises :class:`UserError` for a name, hyperparameter, device or partition that is not possible.
+    Raises :class:`UserError` for a name, hyperparameter, device, batch size or partition that is not possible.
     """
     workers = workers or spec.gpus
     device = device or choose_device(spec.device, workers)
     if spec.deterministic and device.type == "cuda":  # cuBLAS reads it once, before the first product of the process
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", DETERMINISTIC_CUBLAS)
+    if shape:
+        check_batch_size(spec, shape.rows)
     optimizer = make_optimizer(spec, device, shape.rows if shape else 0)
     return ResolvedRun(
         spec=spec,
@@ -100,6 +102,14 @@ def check_device(spec: RunSpec, device: torch.device) -> None:
         raise UserError("--cuda-graphs needs a CUDA device; this run is on a CPU")
     if spec.precision == "tf32" and device.type != "cuda":
         raise UserError("--precision tf32 is a format of CUDA devices; on a CPU use fp32 or bf16")
+
+
+def check_batch_size(spec: RunSpec, rows: int) -> None:
+    """Raise :class:`UserError` for mini-batches of more than the ``rows`` training rows there are."""
+    if spec.batch_size > rows:
+        raise UserError(
+            f"--batch-size {spec.batch_size}: there are {rows} training rows; give at most so many, or 0 for all"
+        )
 
 
 def make_optimizer(spec: RunSpec, device: torch.device, rows: int = 0) -> Optimizer[Any]:

@@ -33,6 +33,7 @@ def run(
     warm_start: str | None = None,
     deepening: str | None = None,
     iterations: int | None = None,
+    batch_size: int | None = None,
     seeds: str | None = None,
     preset: str | None = None,
     set_: Annotated[

@@ -1,14 +1,15 @@
-"""The base of the gradient methods: full-batch steps of a torch optimizer on the mean cross-entropy.
+"""The base of the gradient methods: steps of a torch optimizer on the mean cross-entropy.
 
-A gradient method is a file with its ``torch.optim`` class and its hyperparameters. In bf16 the matrix products have
-bfloat16 factors; weights, gradients of weights, the loss and the optimizer's statistics are float32.
+An iteration is one step on all training rows, or an epoch of steps on mini-batches. A gradient method is a file with
+its ``torch.optim`` class and its hyperparameters. In bf16 the matrix products have bfloat16 factors; weights, gradients
+of weights, the loss and the optimizer's statistics are float32.
 """
 
 from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.seeds import derive
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
@@ -46,13 +48,16 @@ class GradientState:
     y: Tensor
     pipeline: Pipeline | None
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
-    """Mean training cross-entropy at the weights before the last step."""
+    """Mean training cross-entropy at the weights before the last step; of mini-batches, each at its own weights."""
+    epoch: int = 0
+    """Iterations so far."""
 
 
 class GradientOptimizer(Optimizer[GradientState]):
     """A torch optimizer as an :class:`~pdadmm_bench.optim.base.Optimizer`."""
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
+    takes_batches: ClassVar[bool] = True
 
     @abstractmethod
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
@@ -62,7 +67,7 @@ class GradientOptimizer(Optimizer[GradientState]):
     """Whether the torch optimizer can be captured in a CUDA graph, where :attr:`replayed` asks for it."""
 
     def steady(self) -> bool:
-        return self.capturable
+        return self.capturable and not self.batch_size  # the order of rows is drawn on the host
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -84,19 +89,36 @@ class GradientOptimizer(Optimizer[GradientState]):
         return GradientState(layers, optimizer, network, x, problem.train.y, pipeline)
 
     def step(self, state: GradientState) -> None:
-        with self.part("gradient"):
-            state.network.start()
-            if state.pipeline:
+        if state.pipeline:
+            with self.part("gradient"):
+                state.network.start()
                 state.loss = state.pipeline.step()
-            else:
-                loss = functional.cross_entropy(state.network(state.x), state.y)
+            with self.part("update"):
+                state.optimizer.step()
+            return
+        losses = []
+        for x, y in self.batches(state):
+            with self.part("gradient"):
+                state.network.start()
+                loss = functional.cross_entropy(state.network(x), y)
                 loss.backward()
-                state.loss = loss.detach()
-        with self.part("update"):
-            state.optimizer.step()
+                losses.append(len(y) / len(state.y) * loss.detach())
+            with self.part("update"):
+                state.optimizer.step()
+        state.loss = torch.stack(losses).sum()
+        state.epoch += 1
+
+    def batches(self, state: GradientState) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rows of each step of an iteration: all, or ``batch_size`` at a time; the last batch has what is left."""
+        if not self.batch_size:
+            yield state.x, state.y
+            return
+        order = epoch_order(len(state.y), self.seed, state.epoch).to(state.y.device)
+        for rows in order.split(self.batch_size):
+            yield state.x[rows], state.y[rows]
 
     def report(self, state: GradientState) -> Report:
-        """The training loss before the last step; the objective is the loss."""
+        """The training loss before the last step, or the mean over the epoch's; the objective is the loss."""
         loss = per_layer(len(state.layers), state.y.device)
         loss[-1] = state.loss
         return {"loss": loss, "objective": loss}
@@ -108,6 +130,7 @@ class GradientOptimizer(Optimizer[GradientState]):
         return {
             "layers": [[tensor.detach() for tensor in layer] for layer in state.layers],
             "optimizer": state.optimizer.state_dict(),
+            "epoch": state.epoch,
         }
 
     def restore(self, state: GradientState, snapshot: Any) -> None:
@@ -116,3 +139,10 @@ class GradientOptimizer(Optimizer[GradientState]):
                 for tensor, value in zip(layer, saved, strict=True):
                     tensor.copy_(value)
         state.optimizer.load_state_dict(snapshot["optimizer"])
+        state.epoch = snapshot["epoch"]
+
+
+def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
+    """The numbers 0, …, ``rows`` − 1 in the random order of an epoch, which depends on nothing else than the three."""
+    generator = torch.Generator().manual_seed(derive("batches", seed, epoch))
+    return torch.randperm(rows, generator=generator)
