@@ -15,10 +15,20 @@ FIXED = (
 """What the protocol fixes: rows, features, full batches, precision, and that hyperparameters are the chosen ones."""
 
 
+CUSTOM = "custom data"
+"""Ends the name of a dataset that no card describes: a graph or rows of the user's own."""
+
+
+def is_custom(dataset: str) -> bool:
+    """Whether the name of a dataset says that no card describes it."""
+    return dataset == CUSTOM or dataset.endswith(f"({CUSTOM})")
+
+
 def protocol(spec: RunSpec) -> str:
     """``2``, or ``2 but hops=1``: the version, and every setting in which the run departs from it."""
     flat, fixed = spec.flat(), RunSpec().flat()
-    departures = [f"{name}={flat[name]}" for name in FIXED if flat[name] != fixed[name]]
+    departures = [CUSTOM] if is_custom(spec.data.dataset) else []
+    departures += [f"{name}={flat[name]}" for name in FIXED if flat[name] != fixed[name]]
     return f"{VERSION} but {' '.join(departures)}" if departures else str(VERSION)
 
 

@@ -67,7 +67,7 @@ GENERATED: dict[str, type[SbmParameters | DepthParameters]] = {"sbm": SbmParamet
 class Loader(Typed):
     """Which library reads the files, and the name it knows the dataset by."""
 
-    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "sbm", "depth"]
+    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "pyg", "sbm", "depth"]
     name: str = ""
     parameters: SbmParameters | DepthParameters = SbmParameters()
 

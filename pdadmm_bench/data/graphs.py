@@ -94,7 +94,7 @@ def load_graph(card: Card, root: Path) -> Graph:
 def _planetoid(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import Planetoid
 
-    data, splits = _masked(Planetoid(str(root), card.loader.name)[0])
+    data, splits = masked(Planetoid(str(root), card.loader.name)[0])
     # The files number test nodes in a range and leave some out (15 of CiteSeer). Those have no label: PyG gives them 0.
     (public,) = splits
     numbers = torch.arange(int(public["test"].min()), int(public["test"].max()) + 1)
@@ -117,13 +117,13 @@ def _coauthor(card: Card, root: Path) -> Loaded:
 def _heterophilous(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import HeterophilousGraphDataset
 
-    return _masked(HeterophilousGraphDataset(str(root), card.loader.name)[0])
+    return masked(HeterophilousGraphDataset(str(root), card.loader.name)[0])
 
 
 def _flickr(card: Card, root: Path) -> Loaded:
     from torch_geometric.datasets import Flickr
 
-    return _masked(Flickr(str(root / card.loader.name))[0])
+    return masked(Flickr(str(root / card.loader.name))[0])
 
 
 def _ogb(card: Card, root: Path) -> Loaded:
@@ -171,8 +171,8 @@ def _depth(card: Card, root: Path) -> Loaded:
     return folded(card.loader.parameters), ()
 
 
-def _masked(data: Any) -> tuple[Any, list[dict[str, Tensor]]]:
-    """The data with the splits of its masks, (N,) for one split or (N, S) for S of them."""
+def masked(data: Any) -> tuple[Any, list[dict[str, Tensor]]]:
+    """PyG ``data`` with the splits of its masks, (N,) for one split or (N, S) for S of them."""
     masks = [data[f"{part}_mask"].view(len(data.y), -1) for part in PARTS]
     counts = [mask.shape[1] for mask in masks]
     columns = zip(*(mask.expand(-1, max(counts)).unbind(1) for mask in masks), strict=True)

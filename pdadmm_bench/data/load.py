@@ -5,23 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pdadmm_bench.core.spec import DataSpec
-from pdadmm_bench.data.cache import Places, cache_folder, scratch, writing
+from pdadmm_bench.data.cache import Places, cache_folder
 from pdadmm_bench.data.cache import data_root as checked_root
 from pdadmm_bench.data.cards import Card
 from pdadmm_bench.data.catalog import load_card
-from pdadmm_bench.data.problem import PARTS, Problem, Rows
+from pdadmm_bench.data.problem import PARTS, Problem, Rows, rows_digest
 from pdadmm_bench.data.reduce import REDUCE_VERSION, reduced
 from pdadmm_bench.data.splits import SPLITS, split_name
 from pdadmm_bench.data.stage import known_digests, staged
+from pdadmm_bench.data.stored import read, write
 
 if TYPE_CHECKING:
     from pdadmm_bench.data.graphs import Graph
@@ -60,22 +60,32 @@ def load_problem(
     :class:`DataError` for files that are missing or not what the card says.
     """
     card, places = load_card(spec.dataset), places_for(data_root, cache, offline, report)
+    return replace(_cached(spec, card, places, report), settings=spec)
+
+
+def problem_of(card: Card, graph: Graph, spec: DataSpec, report: Callable[[str], None]) -> Problem:
+    """The rows of ``graph`` that ``spec`` asks for, scaled and reduced as it says, without the cache."""
+    problem = _scaled(_compute(card, graph, _choice(card, spec), report), spec)
+    return problem if spec.reduce == "none" else reduced(problem, spec.reduce, report)
+
+
+def _cached(spec: DataSpec, card: Card, places: Places, report: Callable[[str], None]) -> Problem:
+    """The rows from the cache; else they are computed and put there."""
     if spec.reduce == "none":
-        return _scaled(spec, card, places, report)
+        return _scaled(_load(spec, card, places, report), spec)
     path = _reduced_path(spec, card, places)
-    problem = _read(path, report) if path is not None else None
+    problem = read(path, report) if path is not None else None
     if problem is None:
-        problem = reduced(_scaled(spec, card, places, report), spec.reduce, report)
+        problem = reduced(_scaled(_load(spec, card, places, report), spec), spec.reduce, report)
         problem.facts["dataset_cache_hit"] = False  # of the coordinates
         path = path or _reduced_path(spec, card, places)
         if path is not None:
-            _write(path, problem, places.cache)
+            write(path, problem, places.cache)
     return problem
 
 
-def _scaled(spec: DataSpec, card: Card, places: Places, report: Callable[[str], None]) -> Problem:
+def _scaled(problem: Problem, spec: DataSpec) -> Problem:
     """The hop features, each block of columns divided as ``spec`` says."""
-    problem = _load(spec, card, places, report)
     problem.facts["dataset_feature_scale"] = spec.feature_scale
     if spec.feature_scale == "none":
         return problem
@@ -87,7 +97,7 @@ def _load(spec: DataSpec, card: Card, places: Places, report: Callable[[str], No
     digests = known_digests(card, places)
     if digests is not None:
         path = _features_path(places.cache, card, choice, digests)
-        problem = _read(path, report)
+        problem = read(path, report)
         if problem is not None:
             return problem
     with staged(card, places) as files:
@@ -96,7 +106,7 @@ def _load(spec: DataSpec, card: Card, places: Places, report: Callable[[str], No
         graph = load_graph(card, files.root)
         problem = _compute(card, graph, choice, report)
     problem.facts["dataset_source"] = files.source or "generated"
-    _write(_features_path(places.cache, card, choice, files.digests), problem, places.cache)
+    write(_features_path(places.cache, card, choice, files.digests), problem, places.cache)
     return problem
 
 
@@ -172,7 +182,7 @@ def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[
     x = hop_features(graph.x, graph.edge_index, nodes, hops=choice["hops"], normalize=choice["normalize"])
     y = graph.y[nodes]
     rows = {part: Rows(x=x, y=y) for part, x, y in zip(PARTS, x.split(sizes), y.split(sizes), strict=True)}
-    sha256 = _sha256(rows.values())
+    sha256 = rows_digest(rows.values())
     return Problem(
         name=card.name,
         split=kind.label(choice),
@@ -197,44 +207,3 @@ def _compute(card: Card, graph: Graph, choice: dict[str, Any], report: Callable[
             "dataset_cache_hit": False,
         },
     )
-
-
-def _sha256(parts: Iterable[Rows]) -> str:
-    sha = hashlib.sha256()
-    for rows in parts:
-        sha.update(repr(tuple(rows.x.shape)).encode())
-        sha.update(rows.x.numpy().data)
-        sha.update(rows.y.numpy().data)
-    return sha.hexdigest()
-
-
-def _write(path: Path, problem: Problem, cache: Path) -> None:
-    stored: dict[str, Any] = {
-        name: getattr(problem, name) for name in ("name", "split", "num_classes", "sha256", "facts", "fan_in")
-    }
-    stored["rows"] = {part: (rows.x, rows.y) for part, rows in problem.parts().items()}
-    with scratch(cache) as folder, writing(cache):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (folder / path.name).open("wb") as file:
-            torch.save(stored, file)
-        (folder / path.name).replace(path)
-
-
-def _read(path: Path, report: Callable[[str], None]) -> Problem | None:
-    """The problem stored at ``path``. None when there is none, or when it is damaged; the damage is reported."""
-    if not path.is_file():
-        return None
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not check the checksums that torch.save wrote
-            damaged = archive.testzip()
-        if damaged:
-            raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
-        stored = torch.load(path, weights_only=True)
-        rows: dict[str, Any] = {part: Rows(x=x, y=y) for part, (x, y) in stored.pop("rows").items()}
-        stored["facts"]["dataset_cache_hit"] = True
-        return Problem(**stored, **rows)
-    except Exception as error:  # damaged bytes may raise any exception
-        # Not torch's own words, which advise to load the file without its safeguards.
-        reason = str(error) if isinstance(error, zipfile.BadZipFile) else type(error).__name__
-        report(f"warning: the cached features {path} are damaged ({reason}); computing them anew")
-        return None

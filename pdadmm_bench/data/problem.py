@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+
+from pdadmm_bench.core.spec import DataSpec
 
 PARTS = ("train", "val", "test")
 """The parts of a split, in the order in which a problem holds them."""
@@ -40,6 +44,8 @@ class Problem:
     fan_in: int | None = None
     """The number of inputs that starting weights are drawn for, where it is not d. Of rotated features it is the number
     before: a Gaussian start keeps its size under a rotation, so the networks start alike."""
+    settings: DataSpec | None = None
+    """What the rows were made with; None for rows of one's own (:mod:`pdadmm_bench.data.own_rows`)."""
 
     @property
     def num_features(self) -> int:
@@ -67,3 +73,13 @@ class Problem:
     def to(self, device: torch.device) -> Problem:
         """The same problem on ``device``."""
         return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
+
+
+def rows_digest(parts: Iterable[Rows]) -> str:
+    """SHA-256 of sizes, features and labels of the parts, in hexadecimal."""
+    sha = hashlib.sha256()
+    for rows in parts:
+        sha.update(repr(tuple(rows.x.shape)).encode())
+        sha.update(rows.x.contiguous().cpu().numpy().data)
+        sha.update(rows.y.contiguous().cpu().numpy().data)
+    return sha.hexdigest()

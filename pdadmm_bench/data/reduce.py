@@ -13,6 +13,7 @@ left out; they are the rounding of float32 features.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,9 @@ def reduced(problem: Problem, reduce: str, report: Callable[[str], None]) -> Pro
             f"warning: --reduce {count}: the {len(x)} training rows of {problem.name} have {found} directions; "
             "all of them are kept"
         )
-    parts = {name: Rows(x=_coordinates(rows.x, directions), y=rows.y) for name, rows in problem.parts().items()}
+    parts: dict[str, Any] = {
+        name: Rows(x=_coordinates(rows.x, directions), y=rows.y) for name, rows in problem.parts().items()
+    }
     before, after = (float(rows.square().sum(dtype=torch.float64)) for rows in (x, parts["train"].x))
     facts = {
         **problem.facts,

@@ -7,6 +7,7 @@ that a run does not have is None. The time to a target that it never reached is 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,3 +115,15 @@ def present(name: str, rows: list[dict[str, Any]]) -> bool:
     """Whether any of ``rows`` has a value in the column ``name``, or tried to reach the target that it depends on."""
     found = metric(name)
     return any(found.value(row) is not None for row in rows)
+
+
+def metrics_for(
+    names: Iterable[str], rows: list[dict[str, Any]],
+    smallest_difference: float = SMALLEST_DIFFERENCE, smallest_factor: float = SMALLEST_FACTOR,
+) -> list[Metric]:  # fmt: skip
+    """The metrics of the columns ``names``; without names the default ones, with time to target if ``rows`` have it.
+
+    Raises :class:`UserError` as :func:`metric` does.
+    """
+    chosen = list(names) or [*DEFAULT, *([TARGET] if present(TARGET, rows) else [])]
+    return [metric(name, smallest_difference, smallest_factor) for name in dict.fromkeys(chosen)]

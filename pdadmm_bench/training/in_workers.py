@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.data.stored import read
 from pdadmm_bench.parallel.group import Group, joined
 from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
 from pdadmm_bench.training.checkpoint import Checkpoints
@@ -31,7 +33,7 @@ from pdadmm_bench.training.setup import resolve
 
 def run_in_workers(
     specs: Sequence[RunSpec], output: Output, observers: Callable[[], list[Observer]], keep: Callable[[Row], None],
-    device: torch.device | None = None,
+    device: torch.device | None = None, problem: Path | None = None,
 ) -> None:  # fmt: skip
     """Train every spec over ``gpus`` workers; a failed run becomes a row, and new workers train the rest.
 
@@ -39,6 +41,7 @@ def run_in_workers(
         observers: makes the observers of one run.
         keep: called with every row as soon as it is complete.
         device: where that was decided before, for the whole command.
+        problem: the file of a problem (:mod:`pdadmm_bench.data.stored`) that is not loaded by its name.
     """
     device = device or resolve(specs[0]).device
     pending = list(specs)
@@ -46,7 +49,8 @@ def run_in_workers(
         runs = _Runs(pending, observers, keep)
         try:
             launch(
-                pending[0].gpus, _work, pending, output, device, on_event=runs.handle, patience=output.dist_timeout
+                pending[0].gpus, _work, pending, output, device, problem,
+                on_event=runs.handle, patience=output.dist_timeout,
             )  # fmt: skip
         except WorkerFailure as failure:
             reason = failure.reason.removeprefix(f"{MemoryError.__name__}: ")
@@ -68,13 +72,17 @@ def checkpoints_of(output: Output) -> Checkpoints | None:
     return Checkpoints(output.checkpoint, output.checkpoint_every, code_version) if output.checkpoint else None
 
 
-def _work(specs: list[RunSpec], output: Output, device: torch.device) -> None:
+def _work(specs: list[RunSpec], output: Output, device: torch.device, stored: Path | None) -> None:
     """Run every spec as one worker; worker 0 reports to the parent."""
     problem = None
     if os.environ["RANK"] == "0":  # before joined(): the others wait longer there than in an exchange
         quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has reported it already)
-        problem = load_problem(
-            specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
+        problem = (
+            read(stored, quiet)
+            if stored
+            else load_problem(
+                specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=quiet
+            )
         )
     with joined(device.type, output.dist_timeout) as group:
         observer = InStep([_FromWorker(parent())] if group.rank == 0 else [], group)

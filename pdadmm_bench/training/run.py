@@ -18,6 +18,7 @@ import torch
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import STATUSES, Row, make_row
 from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.data.own_rows import described
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.forecast import planned_bytes
@@ -58,12 +59,20 @@ def run(
     the row's ``status``, with the exception in ``Result.error``. With ``checkpoints`` a run that did not finish goes on
     from its last checkpoint, and observers get its earlier iterations again.
 
+    The settings of the data are those of the problem, whatever the ``spec`` says of them. Rows of one's own, which have
+    none, are called custom data (:mod:`pdadmm_bench.data.own_rows`).
+
     Args:
         device: the device, if it was already decided for the whole command.
     """
     group = group or Group()
-    checkpoint = checkpoints.of(spec, group) if checkpoints else None
+    if problem is not None:
+        problem = described(problem)
+        assert problem.settings is not None
+        spec = spec.model_copy(update={"data": problem.settings})
     worker = join(spec, problem, group, device=device, now=now)
+    spec = worker.spec  # that of worker 0, which has the problem
+    checkpoint = checkpoints.of(spec, group) if checkpoints else None
     return _Run(worker, observers, checkpoint, problem if spec.stages() else None).execute()
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,10 +18,12 @@ from pdadmm_bench.core import history as histories
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import Row, exit_code, write_rows
+from pdadmm_bench.core.rows import Row, write_rows
 from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.data.cache import cache_folder, scratch
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.data.stored import write
 from pdadmm_bench.parallel.group import Group, check_world, joined, launched
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.in_workers import InStep, checkpoints_of, run_in_workers
@@ -65,15 +68,42 @@ class Tracking(Protocol):
     ) -> AbstractContextManager[RunTracker]:
         """The tracker of a session called ``name``; raises :class:`UserError` where it can never work."""
 
-    def view_command(self, output: Output) -> str:
-        """The command that shows what was tracked."""
+    def view_command(self, output: Output) -> str | None:
+        """The command that shows what was tracked; None where nothing was."""
 
 
-def train_specs(specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking) -> int:
-    """Train every spec; returns the exit code: 0, 1 when a run failed, 130 after Ctrl-C.
+class NoTracking:
+    """A session that is tracked nowhere; itself the tracker, whose observers do nothing."""
+
+    def open(
+        self, name: str, config: Mapping[str, Any], output: Output, view: SessionView
+    ) -> AbstractContextManager[RunTracker]:
+        """The tracker."""
+        return contextlib.nullcontext(self)
+
+    def observer(self) -> Observer:
+        """An observer that does nothing."""
+        return _Nothing()
+
+    def view_command(self, output: Output) -> str | None:
+        """None: nothing was tracked."""
+        return None
+
+
+class _Nothing(Observer):
+    pass
+
+
+def train_specs(
+    specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking, problem: Problem | None = None
+) -> list[Row]:
+    """Train every spec; returns the rows, of which a worker under torchrun that is not the first has none.
 
     One worker trains in this process, several in processes of their own; under a launcher such as torchrun this process
     is one of the workers. Errors that can be known before the first run are raised as :class:`UserError`.
+
+    Args:
+        problem: what all specs train on; default: it is loaded as their ``data`` say.
     """
     world = check_world(specs[0].gpus) if launched() else None
     if world:
@@ -84,17 +114,30 @@ def train_specs(specs: Sequence[RunSpec], output: Output, view: SessionView, tra
     if world and os.environ["RANK"] != "0":
         with joined(device.type, output.dist_timeout) as group:
             _train_all(specs, None, None, group, device, checkpoints)
-        return 0
-    with _session(specs, output, view, tracking) as (session, problem):
+        return []
+    given = problem
+    with _session(specs, output, view, tracking, given) as (session, problem):
         if world:
             with joined(device.type, output.dist_timeout) as group:
                 _train_all(specs, problem, session, group, device, checkpoints)
         elif specs[0].gpus == 1:
             _train_all(specs, problem, session, Group(), device, checkpoints)
-        else:
+        elif given is None:
             del problem
             run_in_workers(specs, output, session.observers, session.keep, device)
-    return session.exit_code()
+        else:
+            with _stored(given, output) as path:
+                run_in_workers(specs, output, session.observers, session.keep, device, path)
+    return list(session.rows.values())
+
+
+@contextlib.contextmanager
+def _stored(problem: Problem, output: Output) -> Iterator[Path]:
+    """``problem`` as a file of the cache, for as long as workers may read it."""
+    cache = cache_folder(output.cache)
+    with scratch(cache) as folder:
+        write(folder / "problem.pt", problem, cache)
+        yield folder / "problem.pt"
 
 
 def _train_all(
@@ -142,10 +185,6 @@ class Session(Observer):
             self.view.warn(f"{error}; training goes on")
             print(json.dumps(row, ensure_ascii=False), file=sys.stderr, flush=True)
 
-    def exit_code(self) -> int:
-        """0, 1 when a run failed, 130 when one was interrupted."""
-        return exit_code(self.rows.values())
-
     def _write(self, row: Row) -> None:
         self.rows[row["run_id"]] = row
         if self.output.json_file:
@@ -154,14 +193,14 @@ class Session(Observer):
 
 @contextlib.contextmanager
 def _session(
-    specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking
+    specs: Sequence[RunSpec], output: Output, view: SessionView, tracking: Tracking, problem: Problem | None
 ) -> Iterator[tuple[Session, Problem]]:
     """Everything around the runs: checks and data first, then display and tracking, and the table at the end."""
     for text in cautions(specs):
         view.warn(text)
     if output.json_file:
         check_writable(output.json_file)
-    problem = load_problem(
+    problem = problem or load_problem(
         specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=view.report
     )
     name = f"{problem.name} {specs[0].model.layers}×{specs[0].model.hidden}"
@@ -174,4 +213,5 @@ def _session(
             histories.forget(output.json_file)
         yield session, problem
     view.summary(list(session.rows.values()))
-    view.note(f"compare the runs: {tracking.view_command(output)}")
+    if command := tracking.view_command(output):
+        view.note(f"compare the runs: {command}")

@@ -14,6 +14,7 @@ from fake_optimizers import Hold
 from shell import DATA, DATASET, TINY, Answer, Cli, finish, rows_of, start
 from waiting import wait_until
 
+import pdadmm_bench as pb
 from pdadmm_bench.core.rows import FIXED
 
 pytestmark = pytest.mark.usefixtures("blank_pictures")
@@ -401,3 +402,13 @@ def test_data_options_are_shared_with_prepare(cli: Cli) -> None:
     answer = cli("prepare", DATASET, *DATA[2:])
     assert "cached" in answer.out
     assert "60/50/50 rows" in answer.out
+
+
+@pytest.mark.usefixtures("with_store")
+def test_python_makes_the_same_runs(cli: Cli) -> None:
+    cli(*TINY, "--optimizer", "adam", "--seeds", "2", "--json", "rows.json", "--threads", "1")
+    problem = pb.load(DATASET, hops=1, num_val=50, num_test=50)
+    mine = pb.run(problem, "adam", seeds=2, layers=2, hidden=8, iterations=4, threads=1, progress=False)
+    same = ("status", "spec", "dataset_sha256", "weights_sha256", "acc_test_at_best_val", "env_protocol")
+    theirs = rows_of(Path("rows.json"))
+    assert [[row[name] for name in same] for row in mine] == [[row[name] for name in same] for row in theirs]

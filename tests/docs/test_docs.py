@@ -6,6 +6,7 @@ document are read.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import tomllib
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 import typer
 
+import pdadmm_bench as pb
 from pdadmm_bench.cli.main import app
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.spec import run_spec
+from pdadmm_bench.data.cache import CACHE_VARIABLE
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim import registry as optimizers
@@ -145,3 +148,16 @@ def test_the_documentation_names_no_folder_of_ours() -> None:
 def test_pictures_are_small() -> None:
     for picture in (ROOT / "docs" / "images").glob("*.png"):
         assert picture.stat().st_size < 300_000, picture
+
+
+def test_the_notebook_and_the_page_about_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their code is run from top to bottom; the page shows every public name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    notebook = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    page = [text for language, text in blocks(ROOT / "docs" / "api.md") if language == "python"]
+    for place, code in (("notebook.ipynb", notebook), ("api.md", page)):
+        exec(compile("\n".join(code), place, "exec"), {"__name__": place})
+    assert not [name for name in pb.API if not re.search(rf"\bpb\.{name}\b", "\n".join(page))]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "report.md"}

@@ -78,21 +78,21 @@ def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Pa
     from pdadmm_bench.core.files import check_writable, write_atomic
     from pdadmm_bench.report.tables.comparison import comparison_tables, count, decision_rule, remarks
     from pdadmm_bench.stats.comparison import compare_rows, values_for_json
-    from pdadmm_bench.stats.metrics import DEFAULT, TARGET, metric, present
+    from pdadmm_bench.stats.metrics import metrics_for
     from pdadmm_bench.stats.pairing import rows_with, setting_name
 
     smallest = (options.smallest_difference, options.smallest_factor)
     if options.by and not all(name.strip() for name in options.by.split(",")):
         raise UserError(f"--by {options.by!r}: give settings with commas between, such as dataset,layers")
-    metrics = [metric(name, *smallest) for name in dict.fromkeys(options.metrics)]
+    if options.metrics:
+        metrics_for(options.metrics, [], *smallest)  # refused before anything is read
     if json_file:
         check_writable(json_file)
     sources = [read_source(name, tracking_uri) for name in (options.a, options.b)]
     chosen = (options.only_a, options.only_b)
     a, b = (rows_with(source.rows, texts, source.name) for source, texts in zip(sources, chosen, strict=True))
     by = [setting_name(name.strip(), [*a, *b]) for name in options.by.split(",")] if options.by else None
-    default = [*DEFAULT, *([TARGET] if present(TARGET, [*a, *b]) else [])]
-    sides = compare_rows(a, b, metrics or [metric(name, *smallest) for name in default], by, apart=options.apart)
+    sides = compare_rows(a, b, metrics_for(options.metrics, [*a, *b], *smallest), by, apart=options.apart)
     if json_file:
         whole = {"question": asdict(options), **values_for_json(sides)}
         write_atomic(json_file, json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -93,8 +93,9 @@ def run(
         show_plan(specs)
         return
     from pdadmm_bench.cli.views.live import LiveView
+    from pdadmm_bench.core.rows import exit_code
     from pdadmm_bench.tracking.session import MlflowTracking
     from pdadmm_bench.training.session import train_specs
 
     view = LiveView(total=len(specs), quiet=output.quiet)
-    raise typer.Exit(train_specs(specs, output, view, MlflowTracking()))
+    raise typer.Exit(exit_code(train_specs(specs, output, view, MlflowTracking())))
