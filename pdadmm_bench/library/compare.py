@@ -73,7 +73,8 @@ def compare(
     """Side ``b`` against side ``a``, paired by problem, network and seed, as ``pdadmm-bench compare`` does.
 
     Args:
-        a, b: results, rows, or the name of a source of rows; ``results.only(optimizer="adam")`` chooses among them.
+        a: the reference: results, rows, or the name of a source; ``results.only(optimizer="adam")`` is a part.
+        b: what the verdicts speak about, given in the same ways.
         metrics: columns of the rows; default: test accuracy, iteration time, and time to target if there is one.
         by: settings that make a line; default: all but the seeds.
         smallest_points: differences of accuracy up to here, in points, are none.

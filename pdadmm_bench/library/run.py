@@ -61,7 +61,8 @@ def run(
         workers: processes that the layers are split over (``--workers``); without CUDA devices they use the CPU.
         json: write the rows to this file, and their steps beside it.
         checkpoint: folder of checkpoints: a run that was interrupted goes on from its last one.
-        experiment, tracking_uri: track the runs in MLflow; by default they are tracked nowhere.
+        experiment: track the runs in this MLflow experiment; by default they are tracked nowhere.
+        tracking_uri: track the runs in this MLflow store.
         progress: show a bar in a terminal or notebook, and a line per run; failures and warnings are always shown.
         settings: as the options of the command: ``layers``, ``hidden``, ``iterations``, ``set`` and the like.
 

@@ -44,6 +44,7 @@ class RunSettings(TypedDict, total=False):
     wire: Literal["auto", "fp32", "bf16", "uint8"]
     schedule: Literal["gpipe", "1f1b"]
     microbatches: int | None
+    batch_size: int
     threads: int | None
     precision: Literal["fp32", "tf32", "bf16"]
     deterministic: bool

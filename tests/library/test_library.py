@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -166,3 +166,8 @@ def test_the_types_have_the_names_of_the_settings() -> None:
     own = set(RunSpec.model_fields) - {"data", "model", "optimizer", "seed", "gpus"}
     assert set(RunSettings.__annotations__) == own | set(ModelSpec.model_fields)
     assert {"dataset", "optimizer", "seed", "gpus"} <= set(AllSettings.__annotations__)
+    types = get_type_hints(AllSettings)
+    for model in (DataSpec, ModelSpec, RunSpec):
+        fields = {name: field.annotation for name, field in model.model_fields.items() if name in types}
+        differing = {name for name, annotation in fields.items() if annotation != types[name]}
+        assert differing <= {"reduce"}, differing  # takes a number too

@@ -109,13 +109,3 @@ def test_a_shell_can_read_the_shell_blocks(document: Path) -> None:
     blocks = [block for _, block in BLOCK.findall(document.read_text(encoding="utf-8")) if "--8<--" not in block]
     answer = subprocess.run(["bash", "-n"], input="\n".join(blocks), capture_output=True, text=True, timeout=60)
     assert answer.returncode == 0, answer.stderr
-
-
-@pytest.mark.slow
-def test_the_example_of_the_reference_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/api.md").read_text(encoding="utf-8"), re.M | re.S)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(compile(example, "docs/api.md", "exec"), names)
-    assert names["result"].row["status"] == "ok"
-    assert not list(tmp_path.iterdir())
