@@ -11,13 +11,14 @@ from pdadmm_bench.core.files import parse_json
 
 TEXT = (
     "run_id", "status", "status_reason", "created", "dataset_name", "dataset_split", "dataset_sha256", "dataset_key",
-    "optimizer_name", "optimizer_preset", "optimizer_precision", "model_init", "dist_device", "dist_partition",
+    "optimizer_name", "optimizer_preset", "optimizer_precision", "model_init", "dist_device", "dist_mesh",
+    "dist_partition",
     "weights_initial_sha256", "weights_sha256", "mlflow_run_id", "mlflow_parent_run_id", "suite_version",
     "env_protocol", "env_suite", "env_run_key", "env_code", "env_version", "env_torch", "env_cpu", "env_gpu",
 )  # fmt: skip
 NUMBERS = (
     "seed", "iterations", "model_layers", "model_hidden", "model_parameters", "dist_workers", "dist_threads",
-    "dist_sent_bytes", "env_cores", "env_concurrency", "env_continued_from",
+    "dist_sent_bytes", "dist_reduced_bytes", "env_cores", "env_concurrency", "env_continued_from",
     "speedup", "speedup_low", "speedup_high", "efficiency", "bytes_per_boundary", "n",
 )  # fmt: skip
 NUMBER_PREFIXES = ("acc_", "loss_", "time_", "memory_")

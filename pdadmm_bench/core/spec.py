@@ -21,8 +21,17 @@ MOST_THREADS = 1024
 
 Deepening = Literal["function", "authors"]
 
+AXIS = r"(layers|rows)=[1-9]\d*"
+MESHES = rf"^(layers|rows|auto|{AXIS}|layers=[1-9]\d*,rows=[1-9]\d*)$"
+"""What ``mesh`` may be: all workers over layers or over rows, so many over each, or by the cost model."""
+
 RECORDED_SPLITS = {"per-class": "random"}
 """Kinds of splits whose name in specs, rows and keys is an earlier one."""
+
+
+def mesh_name(layers: int, rows: int) -> str:
+    """The mesh of so many workers along the layers and along the rows, as ``mesh`` has it."""
+    return f"layers={layers},rows={rows}"
 
 
 class DataSpec(Typed):
@@ -103,7 +112,11 @@ class RunSpec(Typed):
     target: float | None = Field(None, gt=0, le=1, description="stop at this validation accuracy")
     time_limit: float | None = Field(None, gt=0, description="stop after this many training seconds")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where tensors live")
-    gpus: int = Field(1, ge=1, description="workers the layers are split over")
+    gpus: int = Field(1, ge=1, description="workers the layers, or the rows, are split over")
+    mesh: str = Field(
+        "layers", pattern=MESHES,
+        description="what the workers split: layers, rows, both as in layers=4,rows=2, or auto by the cost model",
+    )  # fmt: skip
     partition: str = Field("auto", pattern=r"^(auto|even|\d+(,\d+)*)$", description="auto, even, or layers as in 3,4,3")
     wire: Literal["auto", "fp32", "bf16", "uint8"] = Field("auto", description="what crosses between workers")
     schedule: Literal["gpipe", "1f1b"] = Field("gpipe", description="pipeline of the gradient baselines")
@@ -119,10 +132,37 @@ class RunSpec(Typed):
     )
 
     @model_validator(mode="after")
-    def _workers_have_layers(self) -> RunSpec:
-        if self.gpus > self.model.layers:
-            raise ValueError(f"{self.gpus} workers need at least as many layers, got {self.model.layers}")
+    def _mesh_fits(self) -> RunSpec:
+        """The mesh has as many places as there are workers, and no more along the layers than there are layers."""
+        if (axes := self.axes()) is None:
+            return self
+        layers, rows = axes
+        if layers * rows != self.gpus:
+            raise ValueError(
+                f"mesh {self.mesh} has {layers} × {rows} = {layers * rows} workers, and gpus is {self.gpus}: "
+                f"give --gpus {layers * rows}, or a mesh of {self.gpus}, such as rows={self.gpus}"
+            )
+        if layers > self.model.layers:
+            workers = f"{layers} workers" if rows == 1 else f"the {layers} workers along the layers of mesh {self.mesh}"
+            raise ValueError(f"{workers} need at least as many layers, got {self.model.layers}; mesh can split rows")
         return self
+
+    def axes(self) -> tuple[int, int] | None:
+        """The workers along the layers and along the rows; None for ``auto`` over several workers."""
+        if self.gpus == 1 and self.mesh in ("layers", "rows", "auto"):
+            return 1, 1
+        if self.mesh in ("layers", "rows"):
+            return (self.gpus, 1) if self.mesh == "layers" else (1, self.gpus)
+        if self.mesh == "auto":
+            return None
+        sizes = dict(part.split("=") for part in self.mesh.split(","))
+        return int(sizes.get("layers", 1)), int(sizes.get("rows", 1))
+
+    @property
+    def splits_rows(self) -> bool:
+        """Whether several workers have rows of the same layers, as far as that is known before the data."""
+        axes = self.axes()
+        return axes is not None and axes[1] > 1
 
     @model_validator(mode="after")
     def _warm_start_grows(self) -> RunSpec:
@@ -152,7 +192,7 @@ class RunSpec(Typed):
         return {**values.pop("data"), **values.pop("model"), **values}
 
 
-LATER = ("train_fraction", "stratified", "split_index", "reduce", "batch_size")
+LATER = ("train_fraction", "stratified", "split_index", "reduce", "batch_size", "mesh")
 """Settings that did not exist when some rows were recorded. Their defaults are what those runs did, so a setting at its
 default is no part of a run's identity."""
 EARLIER: dict[str, Any] = {

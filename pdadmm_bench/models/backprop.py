@@ -9,7 +9,7 @@ to bfloat16; weights, their gradients and the logits stay float32.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class Backprop:
     block: Block
     dtype: torch.dtype = torch.float32
     """The type of the products' factors, of activations and of their gradients, also of those sent to other blocks."""
+    ready: Callable[[Tensor], None] | None = None
+    """Is given the gradients of a layer, weight and bias in one tensor, as soon as they are complete."""
     factors: list[Layer] = field(init=False)
     """The layers in ``dtype``."""
     kept: dict[int, list[list[Tensor]]] = field(default_factory=lambda: defaultdict(list))
@@ -42,17 +44,27 @@ class Backprop:
     """The buffer of a gradient before the backward pass of its ReLU."""
     fresh: bool = True
     """Whether the next backward pass overwrites the gradients, which still are those before the start."""
+    joined: list[Tensor] = field(default_factory=list)
+    """The gradients of each layer in one tensor, where ``ready`` wants them so."""
+    passes: int = 1
+    """Backward passes until the gradients are complete."""
 
     def __post_init__(self) -> None:
         for layer in self.layers:
+            if self.ready:
+                both = layer.weight.new_zeros(layer.weight.numel() + layer.bias.numel())
+                weight, bias = both.detach().split([layer.weight.numel(), layer.bias.numel()])
+                layer.weight.grad, layer.bias.grad = weight.view_as(layer.weight), bias
+                self.joined.append(both)
+                continue
             for tensor in layer:
                 tensor.grad = torch.zeros_like(tensor)
         self.factors = [Layer(*(tensor.detach().to(self.dtype) for tensor in layer)) for layer in self.layers]
         self.spare = self.factors[0].weight.new_empty(0)
 
-    def start(self) -> None:
-        """Begin a new gradient, at the weights as they are now."""
-        self.fresh = True
+    def start(self, passes: int = 1) -> None:
+        """Begin a new gradient, at the weights as they are now; it is complete after so many backward passes."""
+        self.fresh, self.passes = True, passes
         if self.dtype != torch.float32:
             for layer, factors in zip(self.layers, self.factors, strict=True):
                 factors.weight.copy_(layer.weight.detach())
@@ -92,17 +104,18 @@ class Backprop:
         *inputs, output = activations
         if not self.block.is_last:
             gradient = relu_backward(gradient, output, 0)
-        self._add(self.layers[-1], gradient, inputs[-1])
+        self._add(len(self.layers) - 1, gradient, inputs[-1])
         for i in range(len(inputs) - 1, 0, -1):
             before_relu = torch.mm(gradient, self.factors[i].weight, out=self._spare(inputs[i]))
             gradient = relu_backward.grad_input(before_relu, inputs[i], 0, grad_input=inputs[i])
-            self._add(self.layers[i - 1], gradient, inputs[i - 1])
+            self._add(i - 1, gradient, inputs[i - 1])
         self.kept[len(output)].append(inputs[1:])
-        self.fresh = False
+        self.fresh, self.passes = False, self.passes - 1
         return gradient @ self.factors[0].weight if wanted else None
 
-    def _add(self, layer: Layer, gradient: Tensor, x: Tensor) -> None:
-        """The gradients of ``layer`` from that of its product and its input ``x``."""
+    def _add(self, i: int, gradient: Tensor, x: Tensor) -> None:
+        """The gradients of layer ``i`` of the block from that of its product and its input ``x``."""
+        layer = self.layers[i]
         weight, bias = layer.weight.grad, layer.bias.grad
         assert weight is not None and bias is not None
         add = Tensor.copy_ if self.fresh else Tensor.add_
@@ -113,6 +126,8 @@ class Backprop:
             torch.mm(gradient.T, x, out=weight)
         else:
             weight.addmm_(gradient.T, x)
+        if self.ready and self.passes == 1:
+            self.ready(self.joined[i])
 
     def _spare(self, like: Tensor) -> Tensor:
         if self.spare.numel() < like.numel():

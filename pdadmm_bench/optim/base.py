@@ -25,6 +25,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.cost import PDADMM, CostProfile
+from pdadmm_bench.optim.reduction import AllRows, Reduction
 from pdadmm_bench.optim.wire import Wire
 
 
@@ -56,6 +57,9 @@ class Link(Protocol):
 class Pipeline(Protocol):
     """Forward and backward passes of one block, in a schedule with the blocks before and after it."""
 
+    passes: int
+    """Backward passes in a step, after which the gradients are complete."""
+
     def step(self) -> Tensor:
         """Set the gradients of the mean training loss in the parameters; return the loss on the last block, else 0."""
 
@@ -69,19 +73,26 @@ class PipelineFactory(Protocol):
 
 @dataclass(frozen=True)
 class Links:
-    """The neighbours of a block, None where the network ends, and how tensors travel."""
+    """The neighbours of a block along the layers, None where the network ends, and along the rows; how tensors travel.
+
+    A worker holds the layers of its block for its part of the training rows, which is what ``problem.train`` has. The
+    mean over training rows, and every sum over them, is one of ``reduce``.
+    """
 
     left: Link | None = None
     right: Link | None = None
     wire: Wire = field(default_factory=Wire)
     pipeline: PipelineFactory | None = None
+    reduce: Reduction = field(default_factory=AllRows)
+    """The workers with the other rows of the block."""
 
 
 SQUARE_VALUES = 1 << 22
 """Values that :func:`square` converts to float64 at a time."""
 
 Report = dict[str, Tensor]
-"""Name → one float64 value per layer of the block. The runner sums the values over layers, in order."""
+"""Name → one float64 value per layer of the block, for the worker's rows. The runner sums the values over layers and
+rows, in order; what is the same for all rows, such as ‖W‖², is reported where ``links.reduce.index`` is 0."""
 
 
 StateT = TypeVar("StateT")
@@ -101,6 +112,8 @@ class Optimizer(ABC, Generic[StateT]):
     """Whether ``--compile`` changes anything."""
     takes_batches: ClassVar[bool] = False
     """Whether an iteration may be an epoch of mini-batches (``--batch-size``)."""
+    splits_rows: ClassVar[bool] = False
+    """Whether workers can share the training rows of a layer: every sum over rows is one of ``links.reduce``."""
 
     def __init__(self, hyperparameters: Typed):
         self.hyperparameters: Any = hyperparameters
@@ -142,6 +155,8 @@ class Optimizer(ABC, Generic[StateT]):
             return f"{spec.optimizer} sends {' or '.join(wires)}, not {spec.wire}"
         if spec.precision not in self.precisions:
             return f"{spec.optimizer} computes in {' or '.join(self.precisions)}, not {spec.precision}"
+        if spec.splits_rows and not self.splits_rows:
+            return f"{spec.optimizer} needs all training rows on every worker: use mesh layers, not {spec.mesh}"
         if spec.cuda_graphs and (spec.gpus > 1 or not self.steady()):
             return f"{spec.optimizer} decides or exchanges on the host, which a CUDA graph cannot replay"
         return self.refuses_batches(spec)
@@ -160,7 +175,7 @@ class Optimizer(ABC, Generic[StateT]):
             )
         if spec.gpus > 1:
             return (
-                f"--batch-size {spec.batch_size} with {spec.gpus} workers: a pipeline takes all training rows in every "
+                f"--batch-size {spec.batch_size} with {spec.gpus} workers: several workers take all training rows in every "
                 "step; use --gpus 1, or --batch-size 0"
             )
         return None

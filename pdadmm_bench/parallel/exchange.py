@@ -29,6 +29,8 @@ class Traffic:
     """The clock of the worker's device."""
     sent_bytes: int = 0
     received_bytes: int = 0
+    reduced_bytes: int = 0
+    """Bytes that this worker sent, and received, in sums over rows, by the formula of a ring."""
     _marks: list[tuple[int, Any, Any]] = field(default_factory=list, init=False)
     """Parts of the work: 1 for waiting or -1 for computing within it, with the marks at its start and end."""
 
@@ -47,8 +49,11 @@ class Traffic:
     def take(self) -> dict[str, float]:
         """The counts; they start again from zero. The device must have finished its work."""
         waited = sum(sign * self.clock.seconds(first, last) for sign, first, last in self._marks)
-        values = {"sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes, "exposed_s": waited}
-        self.sent_bytes = self.received_bytes = 0
+        values = {
+            "sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes, "reduced_bytes": self.reduced_bytes,
+            "exposed_s": waited,
+        }  # fmt: skip
+        self.sent_bytes = self.received_bytes = self.reduced_bytes = 0
         self._marks.clear()
         return values
 

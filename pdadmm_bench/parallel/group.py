@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.distributed_c10d import _abort_process_group as abort_process_group
 
 from pdadmm_bench.core.child import is_child, report_failure
@@ -71,8 +72,10 @@ class Workers(Group):
         # Python objects go through Gloo, so that they never take a CUDA stream.
         self._control = dist.new_group(ranks, timeout=timeout, backend="gloo")
         nccl = "nccl" in dist.get_backend_config()
-        self.tensors = dist.new_group(ranks, timeout=_limit_of_tensors(timeout, nccl))
+        self._tensors_limit = _limit_of_tensors(timeout, nccl)
+        self.tensors = dist.new_group(ranks, timeout=self._tensors_limit)
         """The process group in which these workers exchange tensors."""
+        self._groups: dict[tuple[int, ...], dist.ProcessGroup] = {}
         own = timeout if self.rank == 0 else _PATIENCE
         self._following = dist.new_group(ranks, timeout=own, backend="gloo")
 
@@ -88,6 +91,32 @@ class Workers(Group):
 
     def barrier(self) -> None:
         dist.barrier(group=self._control)
+
+    def send(self, tensor: Tensor, rank: int) -> None:
+        """Send a tensor of the CPU to another worker, off the clock; none of it where it is empty."""
+        if tensor.numel():
+            dist.send(tensor.contiguous(), rank, group=self._control)
+
+    def receive(self, into: Tensor, rank: int) -> Tensor:
+        """``into``, filled with what worker ``rank`` sends."""
+        if into.numel():
+            dist.recv(into, rank, group=self._control)
+        return into
+
+    def form(self, layers: int, rows: int) -> None:
+        """Make the process groups of the axes of a mesh, where there are none yet.
+
+        Every process of the world calls this, also those that take no part. It does what torch's ``init_device_mesh``
+        does, but with the time limit of this group, and for the first processes of a world alone.
+        """
+        columns = [list(range(first, first + rows)) for first in range(0, self.size, rows)]
+        for ranks in [*columns, *(list(range(index, layers * rows, rows)) for index in range(rows))]:
+            if 1 < len(ranks) < self.size and tuple(ranks) not in self._groups:
+                self._groups[tuple(ranks)] = dist.new_group(ranks, self._tensors_limit)
+
+    def tensors_of(self, ranks: Sequence[int]) -> dist.ProcessGroup:
+        """The process group in which the workers of an axis exchange tensors, this one among them."""
+        return self.tensors if len(ranks) == self.size else self._groups[tuple(ranks)]
 
     def follow(self) -> None:
         dist.broadcast(torch.empty(1), src=0, group=self._following)

@@ -1,7 +1,8 @@
 """Pipelined backpropagation for the gradient methods, with torch.distributed.pipelining.
 
 Each worker is one stage. There is no batch norm, so micro-batches are exact: the loss is the sum over rows divided by
-N. Rows that pad N to a multiple of the number of micro-batches have a label that the loss ignores.
+N, the number of all training rows, also where several pipelines share them. Rows that pad those of a pipeline to a
+multiple of the number of micro-batches have a label that the loss ignores.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.nn import functional
@@ -16,7 +18,6 @@ from torch.nn import functional
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.parallel.exchange import Traffic
-from pdadmm_bench.parallel.group import Workers
 
 SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
 IGNORED = -100
@@ -24,13 +25,19 @@ IGNORED = -100
 
 
 class StagePipeline:
-    """One stage with its schedule (a :class:`~pdadmm_bench.optim.base.Pipeline`)."""
+    """One stage with its schedule (a :class:`~pdadmm_bench.optim.base.Pipeline`).
+
+    Args:
+        group: the workers of all stages, in order.
+        all_rows: training rows N of all pipelines.
+    """
 
     def __init__(
         self, network: Backprop, problem: Problem,
-        *, group: Workers, schedule: str, microbatches: int, device: torch.device, traffic: Traffic,
+        *, group: dist.ProcessGroup, all_rows: int, schedule: str, microbatches: int, device: torch.device,
+        traffic: Traffic,
     ):  # fmt: skip
-        rows = len(problem.train.x)
+        rows, self.passes = len(problem.train.x), microbatches
         padding = -rows % microbatches
         x, y = problem.train.x.to(network.dtype), problem.train.y
         self.x = functional.pad(x, (0, 0, 0, padding)) if network.block.is_first else None
@@ -39,7 +46,7 @@ class StagePipeline:
         self.stage = _Stage(network, (rows + padding) // microbatches, group, device, traffic)
 
         def loss(logits: Tensor, target: Tensor) -> Tensor:
-            return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / rows
+            return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / all_rows
 
         self.schedule = SCHEDULES[schedule](self.stage, microbatches, loss_fn=loss, scale_grads=False)
 
@@ -67,15 +74,15 @@ class _Module(nn.Module):
 class _Stage(PipelineStage):
     """A stage for micro-batches of ``rows`` rows that counts its bytes and marks where it computes."""
 
-    def __init__(self, network: Backprop, rows: int, group: Workers, device: torch.device, traffic: Traffic):
+    def __init__(self, network: Backprop, rows: int, group: dist.ProcessGroup, device: torch.device, traffic: Traffic):
         # With known shapes torch makes no trial run; the backward pass of one would leave gradients in the parameters.
         first, last = network.layers[0], network.layers[-1]
         received = torch.empty(rows, first.weight.shape[1], dtype=network.dtype, device="meta")
         sent = torch.empty(rows, last.weight.shape[0], dtype=network.output_dtype, device="meta")
         super().__init__(
-            _Module(network), group.rank, group.size, device,
+            _Module(network), group.rank(), group.size(), device,
             input_args=received.requires_grad_(not network.block.is_first), output_args=sent.requires_grad_(),
-            group=group.tensors,
+            group=group,
         )  # fmt: skip
         self.traffic = traffic
 

@@ -11,7 +11,7 @@ import json
 from functools import cache
 from typing import Any
 
-from pdadmm_bench.core.spec import EARLIER, LATER, DataSpec, RunSpec
+from pdadmm_bench.core.spec import EARLIER, LATER, DataSpec, RunSpec, mesh_name
 from pdadmm_bench.data.catalog import load_card
 
 
@@ -19,7 +19,8 @@ def effective(spec: RunSpec) -> RunSpec:
     """``spec`` with every setting that has no effect in it at its default, so that it does not distinguish runs.
 
     A public split has no seed and no counts, and each other kind of split has its own settings. One worker has no
-    partition and no schedule. A method without a pipeline has no schedule. A network of two layers has no warm start.
+    partition and no schedule; nor has one along the layers. A method without a pipeline has no schedule. A network of
+    two layers has no warm start. A mesh has one name.
     """
     from pdadmm_bench.data.splits import idle_settings
     from pdadmm_bench.optim.create import create_optimizer
@@ -30,9 +31,13 @@ def effective(spec: RunSpec) -> RunSpec:
         idle |= {"deepening": defaults.deepening}
     if spec.model.layers == 2:
         idle |= {"warm_start": defaults.warm_start}
-    if spec.gpus == 1:
+    axes = spec.axes()
+    if axes is not None:
+        idle |= {"mesh": defaults.mesh if axes[1] == 1 else mesh_name(*axes)}
+    along_layers = spec.gpus if axes is None else axes[0]
+    if along_layers == 1:
         idle |= {"partition": defaults.partition}
-    if spec.gpus == 1 or create_optimizer(spec).cost_profile.parallelism != "pipeline":
+    if along_layers == 1 or create_optimizer(spec).cost_profile.parallelism != "pipeline":
         idle |= {"schedule": defaults.schedule, "microbatches": defaults.microbatches}
     plain = DataSpec()
     others = idle_settings(_own_split(spec.data.dataset) if spec.data.split == "auto" else spec.data.split)

@@ -34,8 +34,8 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.parallel.group import Group
 
 SAME = (
-    "dataset_sha256", "dist_partition", "dist_threads", "dist_device", "weights_initial_sha256", "optimizer_compiled",
-    "env_torch", "env_cpu", "env_gpu",
+    "dataset_sha256", "dist_mesh", "dist_partition", "dist_threads", "dist_device", "weights_initial_sha256",
+    "optimizer_compiled", "env_torch", "env_cpu", "env_gpu",
 )  # fmt: skip
 """Row values that must not change when a run goes on, like the settings and the code, so that its row is valid."""
 

@@ -8,6 +8,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.compiled import missing_compiler
 from pdadmm_bench.parallel.forecast import planned_rows
+from pdadmm_bench.parallel.layout import check_rows
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.training.setup import check_batch_size, check_device, resolve
 
@@ -22,11 +23,17 @@ def check(specs: Sequence[RunSpec]) -> None:
             if reason := resolved.optimizer.refuses_batches(spec):
                 raise UserError(reason)
             check_batch_size(spec, planned_rows(spec.data)["train"])
-        partition(spec.partition, [1.0] * spec.model.layers, spec.gpus)
-        pipelined = spec.gpus > 1 and resolved.pipelined
-        if pipelined and spec.schedule == "1f1b" and (spec.microbatches or spec.gpus) < spec.gpus:
+        axes = spec.axes()
+        if axes is None:  # the layout is chosen among those that fit
+            continue
+        stages, rows = axes
+        if rows > 1:
+            check_rows(rows, planned_rows(spec.data)["train"])
+        partition(spec.partition, [1.0] * spec.model.layers, stages)
+        pipelined = stages > 1 and resolved.pipelined
+        if pipelined and spec.schedule == "1f1b" and (spec.microbatches or stages) < stages:
             raise UserError(
-                f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {spec.gpus}; or use gpipe"
+                f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {stages}; or use gpipe"
             )
 
 
@@ -46,7 +53,7 @@ def cautions(specs: Sequence[RunSpec]) -> list[str]:
     first, device = specs[0], resolve(specs[0]).device
     texts = {f"{spec.optimizer}: {text}" for spec in specs for text in resolve(spec).optimizer.cautions()}
     if first.gpus > 1 and first.device == "auto" and device.type == "cpu":
-        texts.add(f"fewer than {first.gpus} CUDA devices: the layers are split over {first.gpus} CPU workers instead")
+        texts.add(f"fewer than {first.gpus} CUDA devices: the work is split over {first.gpus} CPU workers instead")
     if first.compile and (reason := missing_compiler(device)):
         texts.add(f"--compile: {reason}, so nothing is compiled; the rows say so (optimizer_compiled)")
     settings = (first.data.feature_scale, first.model.init, first.warm_start)

@@ -61,28 +61,42 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
 
 @dataclass(frozen=True)
 class WorkerIteration:
-    """One worker's iteration: its seconds, the seconds of it spent waiting, and the bytes sent and received."""
+    """One worker's iteration: its seconds, the seconds of it spent waiting, and the bytes sent and received.
+
+    ``reduced_bytes`` are those of sums over rows, of which a worker sends as many as it receives; the others are those
+    exchanged with neighbours along the layers.
+    """
 
     seconds: float
     exposed_s: float = 0.0
     sent_bytes: float = 0
     received_bytes: float = 0
+    reduced_bytes: float = 0
 
 
 def summarise_iterations(
-    workers: Sequence[Mapping[str, Any]], iterations: Sequence[Sequence[WorkerIteration]]
+    workers: Sequence[Mapping[str, Any]], iterations: Sequence[Sequence[WorkerIteration]], rows: int = 1
 ) -> dict[str, Any]:
     """Row values from the facts of each worker (:meth:`~.worker.Worker.facts`) and from its iterations.
 
     Per worker, medians over iterations of: ``compute_s``; ``exposed_s``, waiting for a neighbour; ``idle_s``, waiting
     for the slowest worker at the end; ``overlapped_s``, the part of its transfers (bytes at the measured link rate)
-    that overlapped with computing; bytes sent and received.
+    that overlapped with computing; bytes sent and received. Where ``rows`` workers share the rows of a block, also the
+    rows, and bytes of sums over them.
+
+    Raises ``RuntimeError`` where such workers do not hold the same weights.
     """
+    check_replicas(workers, rows)
     details = []
     for rank, worker in enumerate(workers):
         mine = [iteration[rank] for iteration in iterations] or [WorkerIteration(0.0)]
         slowest = [max(worker.seconds for worker in iteration) for iteration in iterations] or [0.0]
-        transfers = [(w.sent_bytes + w.received_bytes) * worker["link_seconds_per_byte"] for w in mine]
+        transfers = [
+            (w.sent_bytes + w.received_bytes) * worker["link_seconds_per_byte"]
+            + w.reduced_bytes * worker["reduction_seconds_per_byte"]
+            for w in mine
+        ]
+        over_rows = {"rows": worker["rows"], "reduced_bytes": int(median(w.reduced_bytes for w in mine))}
         details.append(
             {
                 "rank": rank,
@@ -93,6 +107,7 @@ def summarise_iterations(
                 "idle_s": median(longest - w.seconds for longest, w in zip(slowest, mine, strict=True)),
                 "sent_bytes": int(median(w.sent_bytes for w in mine)),
                 "received_bytes": int(median(w.received_bytes for w in mine)),
+                **(over_rows if rows > 1 else {}),
             }
         )
     iteration_s = median(max(w.seconds for w in iteration) for iteration in iterations) if iterations else None
@@ -100,13 +115,30 @@ def summarise_iterations(
     return {
         "dist_per_worker": json.dumps(details),
         "dist_sent_bytes": sum(worker["sent_bytes"] for worker in details),
+        **({"dist_reduced_bytes": sum(worker["reduced_bytes"] for worker in details)} if rows > 1 else {}),
         "time_compute_s": max(worker["compute_s"] for worker in details),
         "time_exposed_s": exposed,
         "time_exposed_share": exposed / iteration_s if iteration_s else None,
         "memory_state_bytes": max(worker["state_bytes"] for worker in details),
         "memory_peak_bytes": max(worker["peak_bytes"] for worker in details),
-        "weights_sha256": mlp.combine([digest for worker in workers for digest in worker["digests"]]),
+        "weights_sha256": mlp.combine([digest for worker in workers[::rows] for digest in worker["digests"]]),
     }
+
+
+def check_replicas(workers: Sequence[Mapping[str, Any]], rows: int) -> None:
+    """Raise ``RuntimeError`` where the ``rows`` workers of a column of the mesh do not hold the same weights.
+
+    Each of them computes the weights from the same sums. They differ where an optimizer forgets a sum, or where the
+    machines round differently; the rows of such a run would be of no one network.
+    """
+    for first in range(0, len(workers), rows):
+        for rank in range(first + 1, first + rows):
+            if workers[rank]["digests"] != workers[first]["digests"]:
+                raise RuntimeError(
+                    f"workers {first} and {rank} share the rows of layers {workers[first]['layers']} and hold "
+                    "different weights of them: an optimizer that splits rows takes every sum over rows from "
+                    "links.reduce, and all workers need the same kind of machine"
+                )
 
 
 def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:
@@ -130,6 +162,7 @@ def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:
         "dist_device": resolved.device.type,
         "dist_threads": resolved.threads,
         "dist_partition": resolved.layout.partition,
+        **({"dist_mesh": resolved.layout.mesh} if resolved.layout.rows > 1 else {}),
         "dist_schedule": resolved.layout.schedule,
         **({"env_selftest": passed_version(cache_folder(), "cuda")} if resolved.device.type == "cuda" else {}),
         "dist_wire": None if resolved.unsupported else optimizer.wire(spec.wire).name,

@@ -93,7 +93,7 @@ def time_iterations(
             if iteration >= WARMUP_ITERATIONS:
                 measured.append(group.gather(mine))
     seconds = [max(one.seconds for one in everyone) for everyone in measured]
-    results = summarise_iterations(group.gather(worker.facts()), measured)
+    results = summarise_iterations(group.gather(worker.facts()), measured, worker.layout.rows)
     results |= {"time_iteration_median_s": float(np.median(seconds)), "dist_partition": worker.layout.partition}
     return results if group.rank == 0 else None
 
@@ -145,7 +145,8 @@ class _Run:
     def _train(self, facts: Row) -> None:
         """Train from the starting weights to the end; add the digest of these weights to ``facts``."""
         initial = self._initial_layers()
-        digests = [digest for block in self._group.gather(mlp.digest(initial)) for digest in block]
+        blocks = self._group.gather(mlp.digest(initial))[:: self._worker.layout.rows]  # once for every column
+        digests = [digest for block in blocks for digest in block]
         facts["weights_initial_sha256"] = mlp.combine(digests)
         for observer in self._observers:
             observer.started(self._spec, facts)
@@ -203,7 +204,8 @@ class _Run:
         """Row values from the iterations, and without an ``error`` also from all workers."""
         results = results_from(self._loop.history, self._spec.target, self._worker.clock.seconds)
         if error is None and self._worker.state is not None:
-            results |= summarise_iterations(self._group.gather(self._worker.facts()), self._loop.iterations)
+            facts = self._group.gather(self._worker.facts())
+            results |= summarise_iterations(facts, self._loop.iterations, self._worker.layout.rows)
             results["time_first_step_s"] = self._loop.first_step_s
             if self._spec.stages():
                 results["time_warm_start_s"] = self._warm_start_s

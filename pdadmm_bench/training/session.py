@@ -19,7 +19,7 @@ from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, write_rows
-from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.cache import cache_folder, scratch
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
@@ -107,7 +107,7 @@ def train_specs(
     """
     world = check_world(specs[0].gpus) if launched() else None
     if world:
-        specs = [spec.model_copy(update={"gpus": world}) for spec in specs]
+        specs = [run_spec({**spec.flat(), "gpus": world}) for spec in specs]
     check(specs)
     device = resolve(specs[0]).device
     checkpoints = checkpoints_of(output)

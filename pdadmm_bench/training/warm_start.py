@@ -55,7 +55,8 @@ def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: Tr
     spec = resolved.spec
     settings = spec.flat() | {
         "preset": "none", "set": resolved.optimizer.hyperparameters.model_dump(), "warm_start": "none",
-        "gpus": 1, "partition": "auto", "target": None, "time_limit": None, "threads": resolved.threads,
+        "gpus": 1, "mesh": "layers", "partition": "auto", "target": None, "time_limit": None,
+        "threads": resolved.threads,
     }  # fmt: skip
     layers: Sequence[mlp.Layer] = first_layers(resolved)
     seconds, continued = 0.0, False

@@ -20,16 +20,19 @@ from torch.nn import functional
 
 from pdadmm_bench.core import memory
 from pdadmm_bench.core.clock import Clock
+from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
-from pdadmm_bench.optim.base import Links, Pipeline, state_bytes
+from pdadmm_bench.optim.base import Links, Pipeline, loss_sum, state_bytes
+from pdadmm_bench.optim.reduction import AllRows, Reduction
 from pdadmm_bench.optim.replay import Replay
 from pdadmm_bench.parallel.device_clock import device_clock
 from pdadmm_bench.parallel.exchange import Neighbour, Traffic, close
 from pdadmm_bench.parallel.group import Group, Workers
-from pdadmm_bench.parallel.layout import ProblemShape, local_part, without_features
+from pdadmm_bench.parallel.layout import ProblemShape, local_part, shared_out, without_features
+from pdadmm_bench.parallel.row_group import RowGroup
 from pdadmm_bench.training.row import Step, Stop, WorkerIteration
 from pdadmm_bench.training.setup import ResolvedRun, check_device, resolve
 
@@ -37,11 +40,11 @@ WARMUP_ITERATIONS = 2
 
 
 class Worker:
-    """One process of a run: its layers, its part of the problem, its neighbours and its clock.
+    """One process of a run: its layers, its rows, its neighbours and its clock.
 
     Args:
         resolved: the run, with its layout.
-        problem: at least the part that this worker's layers need.
+        problem: the rows of this worker, at least with what its layers need of them.
         group: all workers of the run.
         now: a monotonic time source in seconds.
 
@@ -55,7 +58,9 @@ class Worker:
         self.resolved, self.group, self.now = resolved, group, now
         self.spec, self.optimizer, self.device = resolved.spec, resolved.optimizer, resolved.device
         self.layout, self.shape = resolved.layout, resolved.shape
-        self.block = self.layout.blocks[group.rank]
+        column, index = self.layout.place(group.rank)
+        self.block = self.layout.blocks[column]
+        self.shard = Shard(index, self.layout.rows, self.shape.rows)
         check_device(self.spec, self.device)
         self.claim_torch()
         self.problem = local_part(problem, self.block).to(self.device)
@@ -63,7 +68,7 @@ class Worker:
         self.traffic = Traffic(self.device_clock)
         self.clock = Clock(now, self.synchronize)
         self.state: Any = None
-        self.link_seconds_per_byte = 0.0
+        self.link_seconds_per_byte = self.reduction_seconds_per_byte = 0.0
         self._step: Callable[[], None] = lambda: None
         self._replay: Replay | None = None
 
@@ -158,18 +163,30 @@ class Worker:
             logits = self.optimizer.predict(self.state, x, self.block)
             if links.right:
                 links.right.send_now(logits)
-            else:
+            elif self.layout.rows == 1:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
                 step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
+            else:
+                step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).sum())
+                step[f"loss_{name}"] = float(loss_sum(logits, rows.y))
+                step[f"rows_{name}"] = len(rows.y)
+        if self.layout.rows > 1:
+            return mean_over_rows(self.group.gather(step)[-self.layout.rows :])
         return self.group.broadcast(step, source=self.group.size - 1)
 
     def measure_links(self, links: Links) -> None:
-        """Measure seconds per byte of a boundary tensor between neighbours: the slowest of this worker's links."""
+        """Measure seconds per byte of a boundary tensor between neighbours: the slowest of this worker's links.
+
+        And those of a sum over rows, of as many values as the largest layer of the block has.
+        """
         seconds = [0.0]
         for link, first in ((links.left, False), (links.right, True)):
             if isinstance(link, Neighbour):
-                seconds.append(link.measure(self.shape.rows, starts=first))
+                seconds.append(link.measure(len(self.shard), starts=first))
         self.link_seconds_per_byte = max(seconds)
+        if isinstance(links.reduce, RowGroup):
+            largest = max(mlp.num_parameters(self.shape.widths[layer : layer + 2]) for layer in self.block)
+            self.reduction_seconds_per_byte = links.reduce.measure(largest, self.device)
 
     @contextmanager
     def links(self) -> Iterator[Links]:
@@ -180,14 +197,17 @@ class Worker:
             return
 
         def neighbour(there: bool, rank: int, units: int) -> Neighbour | None:
-            shape = (self.shape.rows, units)
+            shape = (len(self.shard), units)
             return Neighbour(rank, shape, wire, self.device, self.traffic, group.tensors) if there else None
 
-        rank = group.rank
-        left = neighbour(not self.block.is_first, rank - 1, self.shape.widths[self.block.start])
-        right = neighbour(not self.block.is_last, rank + 1, self.shape.widths[self.block.stop])
+        rank, rows = group.rank, self.layout.rows
+        left = neighbour(not self.block.is_first, rank - rows, self.shape.widths[self.block.start])
+        right = neighbour(not self.block.is_last, rank + rows, self.shape.widths[self.block.stop])
+        reduce: Reduction = AllRows()
+        if rows > 1:
+            reduce = RowGroup(self.shard, group.tensors_of(self.layout.column(rank)), self.traffic)
         try:
-            yield Links(left, right, wire, self._pipeline)
+            yield Links(left, right, wire, self._pipeline if len(self.layout.blocks) > 1 else None, reduce)
         except Stop:
             close(left, right)
             raise
@@ -199,7 +219,8 @@ class Worker:
         assert isinstance(self.group, Workers)
         return StagePipeline(
             network, problem,
-            group=self.group, schedule=self.spec.schedule, microbatches=self.layout.microbatches,
+            group=self.group.tensors_of(self.layout.row(self.group.rank)), all_rows=self.shape.rows,
+            schedule=self.spec.schedule, microbatches=self.layout.microbatches,
             device=self.device, traffic=self.traffic,
         )  # fmt: skip
 
@@ -211,10 +232,12 @@ class Worker:
         """The values of this worker for the row, apart from its iterations."""
         return {
             "layers": f"{self.block.start}-{self.block.stop - 1}",
+            "rows": f"{self.shard.start}-{self.shard.stop - 1}",
             "parameters": mlp.num_parameters(self.shape.widths[self.block.start : self.block.stop + 1]),
             "state_bytes": state_bytes(self.state),
             "peak_bytes": self.peak_bytes(),
             "link_seconds_per_byte": self.link_seconds_per_byte,
+            "reduction_seconds_per_byte": self.reduction_seconds_per_byte,
             "digests": mlp.digest(self.layers()),
         }
 
@@ -237,4 +260,18 @@ def join(
         shape = ProblemShape.of(problem, spec.model)
         decided = resolve(spec, shape, device=device, workers=group.size), without_features(problem)
     resolved, bare = group.broadcast(decided)
-    return Worker(resolved, problem or bare, group, now)
+    if isinstance(group, Workers):
+        group.form(len(resolved.layout.blocks), resolved.layout.rows)
+    own = shared_out(problem or bare, resolved.shape.widths[0], resolved.layout, group)
+    return Worker(resolved, own, group, now)
+
+
+def mean_over_rows(parts: Sequence[Step]) -> Step:
+    """``acc_*`` and ``loss_*`` from the sums over some rows and the numbers of these rows, ``rows_*``."""
+    names = [name.removeprefix("acc_") for name in parts[0] if name.startswith("acc_")]
+    rows = {name: sum(part[f"rows_{name}"] for part in parts) for name in names}
+    return {
+        f"{kind}_{name}": sum(part[f"{kind}_{name}"] for part in parts) / rows[name]
+        for name in names
+        for kind in ("acc", "loss")
+    }

@@ -111,6 +111,7 @@ def _work(work: Work, problems: dict[str, Problem], out: Path) -> None:
 
     with joined("cpu", TIMEOUT_S, in_order.register()) as everyone:
         groups = {size: Workers(size, timedelta(seconds=TIMEOUT_S)) for size in range(2, SIZE + 1)}
+        groups[4].form(2, 2)
         many = {
             name: together(case.spec, problems[case.problem], groups, everyone) for name, case in work.cases.items()
         }
@@ -184,12 +185,15 @@ def together(
     found = [worker for worker in everyone.gather(mine) if worker is not None]
     (row, history, _), *_ = found
     assert all(steps_of(other) == steps_of(history) for _, other, _ in found), "the workers disagree"
-    return Outcome(row, history, [layer for _, _, layers in found for layer in layers])
+    rows = len(found) // len(row["dist_partition"].split(","))  # workers with the same layers
+    return Outcome(row, history, [layer for _, _, layers in found[::rows] for layer in layers])
 
 
 def alone(spec: RunSpec, problem: Problem) -> Outcome:
     """The same run by one worker."""
-    result = run(spec.model_copy(update={"gpus": 1, "partition": "auto", "microbatches": None}), problem)
+    result = run(
+        spec.model_copy(update={"gpus": 1, "mesh": "layers", "partition": "auto", "microbatches": None}), problem
+    )
     return Outcome(result.row, result.history, result.layers)
 
 

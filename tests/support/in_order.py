@@ -8,7 +8,9 @@ The other rules of NCCL are checked as well:
 * a type that NCCL does not have is refused;
 * a receive may write its buffer at any time, so the buffer is filled with NaN when the receive is posted;
 * a send may read its buffer at any time, so the buffer is compared with its first content when the send is complete;
-* a batch of operations is one operation of a lane of its own, which belongs to all workers of the group.
+* a batch of operations is one operation of a lane of its own, which belongs to all workers of the group;
+* a sum over a group takes the same number of values of the same type from everybody, and nobody may use its buffer
+  before it is complete, so the buffer is filled with NaN until then.
 
 Sources: ``ProcessGroupNCCL::pointToPoint`` of torch 2.13, and the section on point-to-point communication of NCCL's
 user guide.
@@ -120,6 +122,43 @@ class Operation:
             raise OutOfOrder(f"the buffer was changed during the {self}")
 
 
+@dataclass
+class Total:
+    """A tensor that is to become its sum over a group."""
+
+    tensor: Tensor
+    rank: int
+
+    def __str__(self) -> str:
+        return f"sum of {'×'.join(map(str, self.tensor.shape))} {self.tensor.dtype}, by worker {self.rank}"
+
+    def prepare(self) -> None:
+        """Refuse what NCCL does not add; take the values out of the buffer."""
+        if self.tensor.dtype not in TYPES or not self.tensor.is_contiguous():
+            raise OutOfOrder(f"NCCL needs a type of its own and contiguous memory for the {self}")
+        self.given = self.tensor.clone()
+        self.tensor.fill_(float("nan"))
+        self.spoilt = self.tensor.clone()
+
+    def agree(self, store: dist.Store, key: str, size: int, timeout: timedelta) -> None:
+        """Wait until everybody has told what it adds; raise if somebody adds something else."""
+        mine = f"{self.tensor.numel()} {self.tensor.dtype}"
+        store.set(f"{key}/{self.rank}", mine)
+        try:
+            store.wait([f"{key}/{other}" for other in range(size)], timeout)
+        except dist.DistStoreError as error:
+            raise OutOfOrder(f"somebody never issued its part of the {self} ({key})") from error
+        for other in range(size):
+            if (found := store.get(f"{key}/{other}").decode()) != mine:
+                raise OutOfOrder(f"{key}: the {self}, meets one of {found} by worker {other}")
+
+    def deliver(self) -> None:
+        """Put the sum into the buffer; raise if somebody has written there."""
+        if not torch.equal(_bits(self.spoilt), _bits(self.tensor)):
+            raise OutOfOrder(f"the buffer was changed during the {self}")
+        self.tensor.copy_(self.given)
+
+
 class Pending(dist.Work):
     """What an issued operation returns."""
 
@@ -167,6 +206,18 @@ class InOrder(dist.ProcessGroup):
             keys.append(self._number("batch {}→{}".format(*ends)))
         return [self._run(BATCH, list(zip(own, keys, strict=True)), tag=1)]
 
+    def allreduce(self, tensors: Sequence[Tensor], options: Any = None) -> dist.Work:
+        total = Total(tensors[0].detach(), self.rank())
+        key = self._number("sum")
+        total.prepare()
+
+        def carry_out(store: dist.Store) -> None:
+            total.agree(store, key, self.size(), self._timeout)
+            self._gloo.allreduce([total.given]).wait()
+            total.deliver()
+
+        return self._put("all" if _eager else "sum", carry_out)
+
     def _issue(self, operation: Operation) -> dist.Work:
         pair = "pair {}-{}".format(*sorted((operation.rank, operation.peer)))
         return self._run(pair, [(operation, self._number(pair))], tag=0)
@@ -196,8 +247,11 @@ class InOrder(dist.ProcessGroup):
             for operation, _ in operations:
                 operation.check()
 
+        return self._put("all" if _eager else lane, carry_out)
+
+    def _put(self, lane: str, carry_out: Callable[[dist.Store], None]) -> Pending:
         pending = Pending()
-        self._lane("all" if _eager else lane).put((pending, carry_out))
+        self._lane(lane).put((pending, carry_out))
         return pending
 
     def _lane(self, name: str) -> queue.SimpleQueue[tuple[Pending, Callable[[dist.Store], None]]]:

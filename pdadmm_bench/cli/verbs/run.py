@@ -41,6 +41,7 @@ def run(
     ] = None,
     device: str | None = None,
     gpus: int | None = None,
+    mesh: str | None = None,
     partition: str | None = None,
     wire: str | None = None,
     schedule: str | None = None,

@@ -26,6 +26,7 @@ from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, Report, per_layer
 from pdadmm_bench.optim.cost import CostProfile, gradient_profile
+from pdadmm_bench.optim.reduction import Pending, Reduction
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 
@@ -47,8 +48,12 @@ class GradientState:
     """The training rows, in the precision of the products."""
     y: Tensor
     pipeline: Pipeline | None
+    reduce: Reduction
+    summing: list[Pending]
+    """The gradients of layers, on their way to be summed over rows."""
     loss: Tensor = field(default_factory=lambda: torch.zeros(()))
-    """Mean training cross-entropy at the weights before the last step; of mini-batches, each at its own weights."""
+    """Training cross-entropy at the weights before the last step, this worker's part of the mean; of mini-batches, each
+    at its own weights."""
     epoch: int = 0
     """Iterations so far."""
 
@@ -58,6 +63,7 @@ class GradientOptimizer(Optimizer[GradientState]):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
     takes_batches: ClassVar[bool] = True
+    splits_rows: ClassVar[bool] = True
 
     @abstractmethod
     def torch_optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
@@ -80,33 +86,50 @@ class GradientOptimizer(Optimizer[GradientState]):
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> GradientState:
         layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
-        network = Backprop(layers, block, torch.bfloat16 if self.precision == "bf16" else torch.float32)
+        summing: list[Pending] = []
+
+        def ready(gradients: Tensor) -> None:
+            """Start the sum over rows while the backward pass goes on with the layers before."""
+            summing.append(links.reduce.start(gradients))
+
+        network = Backprop(
+            layers, block, torch.bfloat16 if self.precision == "bf16" else torch.float32,
+            ready=ready if links.reduce.size > 1 else None,
+        )  # fmt: skip
         if self.replayed:  # the first step, which allocates the statistics, is not captured
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
         optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
         pipeline = links.pipeline(network, problem) if links.pipeline else None
         x = problem.train.x if pipeline else problem.train.x.to(network.dtype)
-        return GradientState(layers, optimizer, network, x, problem.train.y, pipeline)
+        return GradientState(layers, optimizer, network, x, problem.train.y, pipeline, links.reduce, summing)
 
     def step(self, state: GradientState) -> None:
+        losses = []
         if state.pipeline:
             with self.part("gradient"):
-                state.network.start()
-                state.loss = state.pipeline.step()
-            with self.part("update"):
-                state.optimizer.step()
-            return
-        losses = []
-        for x, y in self.batches(state):
-            with self.part("gradient"):
-                state.network.start()
-                loss = functional.cross_entropy(state.network(x), y)
-                loss.backward()
-                losses.append(len(y) / len(state.y) * loss.detach())
-            with self.part("update"):
-                state.optimizer.step()
+                state.network.start(state.pipeline.passes)
+                losses.append(state.pipeline.step())
+            self.update(state)
+        else:
+            for x, y in self.batches(state):
+                with self.part("gradient"):
+                    state.network.start()
+                    loss = self.loss(state, x, y)
+                    loss.backward()
+                    losses.append(len(y) / len(state.y) * loss.detach())
+                self.update(state)
         state.loss = torch.stack(losses).sum()
         state.epoch += 1
+
+    def update(self, state: GradientState) -> None:
+        """The step of the torch optimizer, once the gradients are those of all rows."""
+        if state.summing:
+            with self.part("reduce"):
+                for gradients in state.summing:
+                    gradients.wait()
+            state.summing.clear()
+        with self.part("update"):
+            state.optimizer.step()
 
     def batches(self, state: GradientState) -> Iterator[tuple[Tensor, Tensor]]:
         """The rows of each step of an iteration: all, or ``batch_size`` at a time; the last batch has what is left."""
@@ -116,6 +139,13 @@ class GradientOptimizer(Optimizer[GradientState]):
         order = epoch_order(len(state.y), self.seed, state.epoch).to(state.y.device)
         for rows in order.split(self.batch_size):
             yield state.x[rows], state.y[rows]
+
+    def loss(self, state: GradientState, x: Tensor, y: Tensor) -> Tensor:
+        """The mean cross-entropy of some rows, or this worker's part of that of all rows."""
+        logits = state.network(x)
+        if state.reduce.size == 1:
+            return functional.cross_entropy(logits, y)
+        return functional.cross_entropy(logits, y, reduction="sum") / state.reduce.total(len(state.y))
 
     def report(self, state: GradientState) -> Report:
         """The training loss before the last step, or the mean over the epoch's; the objective is the loss."""
