@@ -175,8 +175,8 @@ class Optimizer(ABC, Generic[StateT]):
             )
         if spec.gpus > 1:
             return (
-                f"--batch-size {spec.batch_size} with {spec.gpus} workers: several workers take all training rows in every "
-                "step; use --gpus 1, or --batch-size 0"
+                f"--batch-size {spec.batch_size} with {spec.gpus} workers: several workers take all training rows in "
+                "every step; use --gpus 1, or --batch-size 0"
             )
         return None
 

@@ -28,8 +28,12 @@ Parallelism = Literal["overlap", "pipeline", "sequential"]
 """How workers share an iteration: all at once (pdADMM), through micro-batches, or one after the other (dlADMM)."""
 
 
-Minimiser = Literal["p", "W", "kept W"]
-"""An exact minimiser: of p, of W, or of W where the layer's input, and so the inverse, stays the same."""
+Minimiser = Literal["p", "W", "kept W", "W over rows", "kept W over rows"]
+"""An exact minimiser: of p, of W, or of W where the layer's input, and so the inverse, stays the same. Where workers
+share the rows, W has no N × N form."""
+
+
+_OVER_ROWS: dict[Minimiser, Minimiser] = {"W": "W over rows", "kept W": "kept W over rows"}
 
 
 class Arrays(NamedTuple):
@@ -72,11 +76,21 @@ class LayerWork:
     """Matrix products of 2·N·N·n_l operations."""
     minimisers: tuple[Minimiser, ...] = ()
     """The exact minimisers among the steps, which multiply and factorize more."""
+    sums: float = 1
+    """Arrays of the weights' size that are summed over the workers which share the rows; exact steps sum more."""
 
     def operations(self, n_in: int, n_out: int, rows: int) -> int:
         """Floating-point operations in matrix products."""
         inner = n_in * self.products + rows * self.gram_products
         return 2 * rows * n_out * inner + sum(solving_operations(kind, n_in, n_out, rows) for kind in self.minimisers)
+
+    def summed(self, n_in: int, n_out: int) -> int:
+        """Values that are summed over the workers which share the rows: gradients of W and b, and the moments pᵀp."""
+        return int(self.sums * n_out * (n_in + 1)) + n_in * n_in * self.minimisers.count("W over rows")
+
+    def over_rows(self) -> LayerWork:
+        """The work where workers share the rows."""
+        return replace(self, minimisers=tuple(_OVER_ROWS.get(kind, kind) for kind in self.minimisers))
 
     def factorizing(self, n_in: int, n_out: int, rows: int) -> int:
         """Operations in factorizations, a float64 one counted as two."""
@@ -97,6 +111,11 @@ class CostProfile:
     parallelism: Parallelism
     assumed_from: str | None = None
     """The optimizer whose profile this is, where the class declares none of its own."""
+
+    def over_rows(self) -> CostProfile:
+        """The profile where workers share the rows: the forms that need all rows on one worker are left out."""
+        first, hidden, last = (work.over_rows() for work in (self.first, self.hidden, self.last))
+        return replace(self, first=first, hidden=hidden, last=last, sampled=None)
 
 
 def in_sample_space(rows: int, features: int) -> bool:
@@ -128,16 +147,17 @@ def solving_operations(kind: Minimiser, n_in: int, n_out: int, rows: int) -> int
         if dual_for_p(n_in, n_out):
             return 2 * (2 * product + n_out * n_out * n_in + outputs)
         return 2 * (n_out * n_in * n_in + squares)
-    if dual_for_W(rows, n_in):
+    if dual_for_W(rows, n_in) and kind not in _OVER_ROWS.values():
         return 2 * (product + rows * rows * (n_out + (n_in if kind == "W" else 0)))
-    return 2 * (n_out * n_in * n_in + (squares if kind == "W" else 0))
+    return 2 * (n_out * n_in * n_in + (squares if kind in ("W", "W over rows") else 0))
 
 
 def factorizing_operations(kind: Minimiser, n_in: int, n_out: int, rows: int) -> int:
     """Operations of a Cholesky factor and the inverse from it: n³, in float64, which takes twice as long."""
-    if kind == "kept W":
+    if kind in ("kept W", "kept W over rows"):
         return 0
     n = (n_out if dual_for_p(n_in, n_out) else n_in) if kind == "p" else min(rows, n_in)
+    n = n_in if kind == "W over rows" else n
     return 2 * n**3
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.optim.cost import Arrays, CostProfile, LayerWork, in_sample_space
 
 FLOAT_BYTES = 4
@@ -61,6 +62,9 @@ class WorkerCost:
     exposed_s: float
     """Seconds in which the worker waits for communication."""
     sent_bytes: int
+    """To neighbours along the layers."""
+    reduced_bytes: int
+    """Sent in sums over rows."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,14 @@ class Prediction:
     """One iteration on all workers."""
 
     workers: tuple[WorkerCost, ...]
+    """One along the layers for each block; those that share its rows are alike."""
     iteration_s: float
     exposed_s: float
     """Seconds of communication on the critical path."""
     boundary_bytes: int
     """Both directions of the busiest boundary; 0 for a single worker."""
+    row_workers: int = 1
+    """Workers that share the rows of a block."""
 
     @property
     def exposed_share(self) -> float:
@@ -184,20 +191,23 @@ def predict_iteration(
     schedule: str = "gpipe",
     microbatches: int = 1,
     batch_size: int = 0,
+    row_workers: int = 1,
 ) -> Prediction:
-    """Time, memory and messages of one iteration with the layers split into ``blocks``.
+    """Time, memory and messages of one iteration with the layers split into ``blocks``, and the rows among workers.
 
     Args:
         profile: the optimizer's cost profile.
         widths: [n_0, …, n_L].
         rows: training rows N.
-        blocks: one per worker, in order.
+        blocks: one per worker along the layers, in order.
         machine: rates of every worker and link.
         wire: format of the tensors between workers, a key of :data:`WIRE_BYTES`.
         schedule: ``gpipe`` or ``1f1b``, for gradient methods on several workers.
         microbatches: for the same methods; rows are padded to a multiple of it.
         batch_size: rows of a mini-batch of a gradient method on one worker; 0 for all rows.
+        row_workers: how many workers share the rows of a block; the one with most rows is predicted.
     """
+    profile, rows = for_shard(profile, rows, row_workers)
     if profile.parallelism == "pipeline" and len(blocks) > 1:
         rows = -(-rows // microbatches) * microbatches
     else:
@@ -205,6 +215,7 @@ def predict_iteration(
     layers = Layers(profile, widths, rows, batch_size)
     messages = [rows * widths[block.stop] * WIRE_BYTES[wire] for block in blocks[:-1]]
     times = _TIMES[profile.parallelism](layers, blocks, machine, messages, microbatches)
+    summing = max(_exposed_sums(layers, block, machine, row_workers) for block in blocks)
     workers = []
     for index, (block, (compute, exposed)) in enumerate(zip(blocks, times.workers, strict=True)):
         neighbours = messages[max(index - 1, 0) : index + 1]
@@ -217,11 +228,45 @@ def predict_iteration(
                 state_bytes=round(state),
                 scratch_bytes=round(max(layers.scratch_bytes(layer) for layer in block)),
                 compute_s=compute,
-                exposed_s=exposed,
+                exposed_s=exposed + _exposed_sums(layers, block, machine, row_workers),
                 sent_bytes=sum(neighbours),
+                reduced_bytes=sum(_sum_bytes(layers, layer, row_workers) for layer in block),
             )
         )
-    return Prediction(tuple(workers), times.iteration, times.exposed, 2 * max(messages, default=0))
+    return Prediction(
+        tuple(workers), times.iteration + summing, times.exposed + summing, 2 * max(messages, default=0), row_workers
+    )
+
+
+def for_shard(profile: CostProfile, rows: int, row_workers: int) -> tuple[CostProfile, int]:
+    """The profile and the rows of the worker that has most, where so many workers share ``rows``."""
+    return (profile, rows) if row_workers == 1 else (profile.over_rows(), Shard(0, row_workers, rows).longest)
+
+
+def _sum_bytes(layers: Layers, index: int, row_workers: int) -> int:
+    """Bytes that a worker sends, and receives, in the sums over rows of a layer."""
+    summed = layers.work(index).summed(layers.widths[index], layers.widths[index + 1])
+    return ring_bytes(FLOAT_BYTES * summed, row_workers)
+
+
+def _exposed_sums(layers: Layers, block: Block, machine: Machine, row_workers: int) -> float:
+    """Seconds of sums over rows that show: the sum of one layer runs while the next is computed.
+
+    So the last one shows, and what takes longer than the computing. Small sums, such as those of step sizes, are left
+    out.
+    """
+    if row_workers == 1:
+        return 0.0
+    seconds = [machine.transfer_s(_sum_bytes(layers, index, row_workers)) for index in block]
+    return max(seconds[0], sum(seconds) - sum(layers.seconds(index, machine) for index in block))
+
+
+def ring_bytes(num_bytes: int, workers: int) -> int:
+    """Bytes that each of the ``workers`` sends, and receives, in a sum of ``num_bytes`` bytes: 2(R − 1)/R of them.
+
+    The parts of the tensor go round in a ring once to be added, and once more as sums (Patarasuk and Yuan, 2009).
+    """
+    return 2 * (workers - 1) * num_bytes // workers
 
 
 class _Times(NamedTuple):

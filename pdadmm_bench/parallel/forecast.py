@@ -16,7 +16,7 @@ from pdadmm_bench.data.splits import split_counts
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.optim.cost import CostProfile
-from pdadmm_bench.parallel.cost import Machine, Prediction, layer_costs, microbatches_for, predict_iteration
+from pdadmm_bench.parallel.cost import Machine, Prediction, for_shard, layer_costs, microbatches_for, predict_iteration
 from pdadmm_bench.parallel.partition import partition
 
 ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
@@ -44,8 +44,16 @@ def planned_widths(spec: RunSpec) -> list[int]:
     return mlp.widths(spec.model, features, sizes.classes)
 
 
-def planned_blocks(profile: CostProfile, text: str, widths: Sequence[int], rows: int, workers: int) -> list[Block]:
-    """The block of each worker under the partition ``text``; a single worker has all layers, whatever ``text`` is."""
+def planned_blocks(
+    profile: CostProfile, text: str, widths: Sequence[int], rows: int, workers: int, row_workers: int = 1
+) -> list[Block]:
+    """The block of each worker under the partition ``text``; a single worker has all layers, whatever ``text`` is.
+
+    Args:
+        workers: along the layers.
+        row_workers: workers that share the ``rows`` of a block.
+    """
+    profile, rows = for_shard(profile, rows, row_workers)
     return partition(text if workers > 1 else "even", layer_costs(profile, widths, rows), workers)
 
 
@@ -65,7 +73,8 @@ def forecast(
         widths or planned_widths(spec),
         rows or planned_rows(spec.data)["train"],
         machine,
-        workers=spec.gpus,
+        workers=(spec.axes() or (spec.gpus, 1))[0],
+        row_workers=(spec.axes() or (1, 1))[1],
         layers=spec.partition,
         wire=optimizer.wire(spec.wire).name,
         schedule=spec.schedule,
@@ -87,15 +96,17 @@ def forecast_iteration(
     machine: Machine,
     *,
     workers: int,
+    row_workers: int = 1,
     layers: str,
     wire: str,
     schedule: str,
     microbatches: int | None,
     batch_size: int = 0,
 ) -> Prediction:
-    """One iteration of an optimizer with this ``profile`` on ``workers`` workers.
+    """One iteration of an optimizer with this ``profile`` on ``workers`` workers along the layers.
 
     Args:
+        row_workers: workers that share the rows of a block.
         layers: the partition: ``auto``, ``even``, or the layers of each worker as in ``3,4,3``.
         microbatches: of a pipelined step; None for the default.
     """
@@ -103,8 +114,9 @@ def forecast_iteration(
         profile,
         widths,
         rows,
-        planned_blocks(profile, layers, widths, rows, workers),
+        planned_blocks(profile, layers, widths, rows, workers, row_workers),
         machine,
+        row_workers=row_workers,
         wire=wire,
         schedule=schedule,
         microbatches=microbatches or microbatches_for(workers),

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pdadmm_bench.core.shard import Shard
+from pdadmm_bench.parallel.cost import ring_bytes
 from pdadmm_bench.parallel.exchange import Traffic
 
 
@@ -75,11 +76,3 @@ class Sum:
                 self.work.wait()
             self.work = None
         return self.tensor
-
-
-def ring_bytes(num_bytes: int, workers: int) -> int:
-    """Bytes that each of the ``workers`` sends, and receives, in a sum of ``num_bytes`` bytes: 2(R − 1)/R of them.
-
-    The parts of the tensor go round in a ring once to be added, and once more as sums (Patarasuk and Yuan, 2009).
-    """
-    return 2 * (workers - 1) * num_bytes // workers

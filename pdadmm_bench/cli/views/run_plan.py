@@ -50,9 +50,10 @@ def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:
     workers = [
         WorkerPlanLine(
             (worker.block.start + 1, worker.block.stop), worker.parameters, worker.state_bytes,
-            worker.compute_s + worker.exposed_s, worker.sent_bytes,
+            worker.compute_s + worker.exposed_s, worker.sent_bytes + worker.reduced_bytes,
         )
         for worker in prediction.workers
+        for _ in range(prediction.row_workers)
     ]  # fmt: skip
     return NetworkPlan(spec.optimizer, spec.model.layers, spec.model.hidden, workers, prediction.iteration_s)
 

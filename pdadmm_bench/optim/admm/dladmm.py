@@ -83,9 +83,9 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
     def cost_profile(self) -> CostProfile:
         settings = self.hyperparameters
         profile = CostProfile(
-            first=LayerWork(4, Arrays(0, 88, 20), Arrays(1, 2, 1)),
-            hidden=LayerWork(8, Arrays(18, 97, 20), Arrays(2, 2, 1)),
-            last=LayerWork(8, Arrays(18, 80 + OUTPUT_SOLVES[2] * OUTPUT_PASSES, 20), Arrays(2, 3, 1)),
+            first=LayerWork(4, Arrays(0, 88, 20), Arrays(1, 2, 1), sums=2),
+            hidden=LayerWork(8, Arrays(18, 97, 20), Arrays(2, 2, 1), sums=2),
+            last=LayerWork(8, Arrays(18, 80 + OUTPUT_SOLVES[2] * OUTPUT_PASSES, 20), Arrays(2, 3, 1), sums=2),
             sampled=LayerWork(0, Arrays(0, 110), Arrays(1, 4, 1, 1), gram_products=2),
             scratch=Arrays(inputs=1, outputs=1),
             parallelism="sequential",
