@@ -42,6 +42,7 @@ class RunSettings(TypedDict, total=False):
     device: Literal["auto", "cpu", "cuda"]
     partition: str
     wire: Literal["auto", "fp32", "bf16", "uint8"]
+    mesh: str
     schedule: Literal["gpipe", "1f1b"]
     microbatches: int | None
     batch_size: int
