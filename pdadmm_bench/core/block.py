@@ -37,3 +37,9 @@ class Block:
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.start, self.stop))
+
+
+def even_sizes(layers: int, blocks: int) -> list[int]:
+    """Numbers of layers that differ by at most one, the larger ones first."""
+    size, longer = divmod(layers, blocks)
+    return [size + (block < longer) for block in range(blocks)]

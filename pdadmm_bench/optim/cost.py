@@ -109,6 +109,8 @@ class CostProfile:
     scratch: Arrays
     """The largest number of temporary arrays at one time, for the layer that is updated."""
     parallelism: Parallelism
+    blocks: int | None = None
+    """Parts of the network, of equal numbers of layers, between which workers do not wait; None where any will do."""
     assumed_from: str | None = None
     """The optimizer whose profile this is, where the class declares none of its own."""
 

@@ -8,8 +8,9 @@ use this forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
-from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.block import Block, even_sizes
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import split_counts
@@ -49,12 +50,20 @@ def planned_blocks(
 ) -> list[Block]:
     """The block of each worker under the partition ``text``; a single worker has all layers, whatever ``text`` is.
 
+    ``auto`` gives each worker whole blocks of the method where it has some, and no fewer than workers.
+
     Args:
         workers: along the layers.
         row_workers: workers that share the ``rows`` of a block.
     """
     profile, rows = for_shard(profile, rows, row_workers)
-    return partition(text if workers > 1 else "even", layer_costs(profile, widths, rows), workers)
+    costs = layer_costs(profile, widths, rows)
+    if text != "auto" or profile.blocks is None or not workers <= profile.blocks < len(costs):
+        return partition(text if workers > 1 else "even", costs, workers)
+    stops = [0, *accumulate(even_sizes(len(costs), profile.blocks))]
+    grouped = [sum(costs[start:stop]) for start, stop in pairwise(stops)]
+    groups = partition("auto", grouped, workers)
+    return [Block(stops[group.start], stops[group.stop], len(costs)) for group in groups]
 
 
 def forecast(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.block import Block, even_sizes
 from pdadmm_bench.core.errors import UserError
 
 ROUNDING = 1e-9
@@ -31,21 +31,15 @@ def partition(text: str, costs: Sequence[float], workers: int) -> list[Block]:
     if text == "auto":
         sizes = _balanced(costs, workers)
     elif text == "even":
-        sizes = _even(layers, workers)
+        sizes = even_sizes(layers, workers)
     else:
         sizes = _given(text, layers, workers)
     stops = list(accumulate(sizes))
     return [Block(stop - size, stop, layers) for size, stop in zip(sizes, stops, strict=True)]
 
 
-def _even(layers: int, workers: int) -> list[int]:
-    """Sizes that differ by at most one, the longer ones first."""
-    size, longer = divmod(layers, workers)
-    return [size + (worker < longer) for worker in range(workers)]
-
-
 def _given(text: str, layers: int, workers: int) -> list[int]:
-    example = ",".join(str(size) for size in _even(layers, workers))
+    example = ",".join(str(size) for size in even_sizes(layers, workers))
     right = f"give auto, even, or {workers} numbers that add up to {layers}, such as {example}"
     try:
         sizes = [int(part) for part in text.split(",")]

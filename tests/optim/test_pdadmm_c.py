@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from toy import toy_problem
 
 from pdadmm_bench.core.block import Block
@@ -70,6 +71,68 @@ def test_momentum_repeats_a_part_of_the_step_before() -> None:
         np.testing.assert_allclose(
             after.bias - middle.bias, db + 0.5 * (middle.bias - before.bias).numpy(), rtol=5e-4, atol=5e-5
         )
+
+
+def delayed(problem, layers, starts: list[int], iterations: int) -> list[list[np.ndarray]]:
+    """W of every layer after the iterations, by the formulas of docs/algorithms.md; a block begins at each start.
+
+    Blocks take the input and the force that their neighbours computed in the iteration before. The values of the first
+    iteration, and those left for the second, are the network's own.
+    """
+    W = [layer.weight.double().numpy() for layer in layers]
+    b = [layer.bias.double().numpy() for layer in layers]
+    x, y = problem.train.x.double().numpy(), problem.train.y.numpy()
+    stops = [*starts[1:], len(W)]
+    inputs, forces = {0: x}, {}
+
+    def forward(p, start, stop):
+        ps = []
+        for index in range(start, stop):
+            ps.append(p)
+            p = p @ W[index].T + b[index]
+            p = np.maximum(p, 0) if index + 1 < len(W) else p
+        return ps, p
+
+    everything, logits = forward(x, 0, len(W))
+    inputs = {start: everything[start] for start in starts}
+    force = softmax(logits, axis=1) - np.eye(4)[y]
+    for index in reversed(range(1, len(W))):
+        back = force @ W[index]
+        forces[index] = back
+        force = back * (everything[index] > 0)
+    for _ in range(iterations):
+        new_inputs, new_forces = {0: x}, {}
+        for start, stop in zip(starts, stops, strict=True):
+            ps, out = forward(inputs[start], start, stop)
+            if stop < len(W):
+                new_inputs[stop] = out
+                force = forces[stop] * (out > 0)
+            else:
+                force = softmax(out, axis=1) - np.eye(4)[y]
+            for index in reversed(range(start, stop)):
+                p = ps[index - start]
+                back = force @ W[index]
+                mean = p.mean(0)
+                centred = p - mean
+                moments = centred.T @ centred + DAMPING * np.square(p).sum() / len(mean) * np.eye(len(mean))
+                dW = np.linalg.solve(NU * moments, centred.T @ (force - force.mean(0))).T
+                W[index] = W[index] - dW
+                b[index] = b[index] - force.mean(0) / NU + dW @ mean
+                new_forces[index], force = back, back * (p > 0)
+        inputs, forces = new_inputs, new_forces
+    return W
+
+
+@pytest.mark.parametrize(("blocks", "starts"), [(5, [0, 1, 2, 3, 4]), (2, [0, 3]), (1, [0])])
+def test_blocks_work_with_what_their_neighbours_left_an_iteration_ago(blocks: int, starts: list[int]) -> None:
+    problem, layers, whole = network(30, 5, layers=5)
+    optimizer = registry.get("pdadmm-c").create({"nu": NU, "damping": DAMPING, "blocks": blocks}, "pdadmm-c")
+    state = optimizer.init(problem, layers, whole, Links())
+    for _ in range(4):
+        optimizer.step(state)
+    expected = delayed(problem, layers, starts, 4)
+    for after, W, before in zip(optimizer.layers(state), expected, layers, strict=True):
+        np.testing.assert_allclose(after.weight, W, rtol=2e-3, atol=2e-3 * np.abs(W - before.weight.numpy()).max())
 
 
 def test_deep_networks_from_a_standard_start_are_trained() -> None:

@@ -35,3 +35,11 @@ def test_a_pipeline_is_planned_with_padded_rows_and_the_activations_in_flight() 
     gpipe, early = planned(**options), planned(**options, schedule="1f1b")
     assert early[0] < gpipe[0]
     assert planned(**{**options, "microbatches": 7})[0] > gpipe[0]  # 42 rows instead of 40
+
+
+@pytest.mark.parametrize(("gpus", "partition"), [(2, "2,3"), (3, "2,2,1"), (4, "1,1,1,2")])
+def test_workers_get_whole_blocks_of_the_method(gpus: int, partition: str) -> None:
+    """Five layers in three blocks of 2, 2 and 1; four workers cannot have whole ones."""
+    spec = run_spec({"layers": 5, "hidden": 16, "optimizer": "pdadmm-c", "set": {"blocks": 3}, "gpus": gpus})
+    layout = layout_of(spec, create_optimizer(spec).cost_profile, ProblemShape(ROWS, tuple(SIZES)), gpus)
+    assert layout.partition == partition

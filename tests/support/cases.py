@@ -50,6 +50,8 @@ OTHERS = [
     admm("pdadmm-q", (4, 3), 5, set={**ROW_UNIT, "quantize": "q", "high": 5}),
     admm("pdadmm-c", (3, 4), 5, set={"momentum": 0.5}, init="he"),
     admm("pdadmm-c", (1, 2, 1, 3), 5, set={"decay": "identity", "mu": 0.1}, warm_start="2:3"),
+    admm("pdadmm-c", (2, 1, 1, 3), 5, set={"blocks": 7}),
+    admm("pdadmm-c", (2, 3, 2), 5, set={"blocks": 3, "momentum": 0.5, "decay": "identity", "mu": 0.1}, init="he"),
     admm("dladmm", (3, 4), 5, set={"step": "row-unit", "bias": "projected"}),
     admm("dladmm", (2, 3, 2), 5, set={"step": "exact", "bias": "projected"}),
 ]
@@ -105,13 +107,13 @@ def name_of_gradient(case: Case) -> str:
 
 # Stopped on the way, and continued from a checkpoint by a run of their own.
 CONTINUED = {
-    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[2], *OTHERS[4:6], OTHERS[9], *OTHERS[-2:])},
+    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[2], *OTHERS[4:6], OTHERS[9], *OTHERS[-4:])},
     **{name_of_gradient(case): case for case in GRADIENT[1:3]},
 }
 
 # All exchanges of a worker in one lane, as if NCCL were initialised eagerly.
 IN_ONE_LANE = {
-    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[1], OTHERS[9])},
+    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[1], OTHERS[9], OTHERS[-4])},
     **{name_of_gradient(case): case for case in GRADIENT[-1:]},
 }
 

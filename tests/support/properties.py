@@ -33,7 +33,9 @@ hyperparameters = {
         {"rho": penalties, "levels": st.integers(2, 600), "quantize": st.sampled_from("pq"), "start": starts, **rules}
     ),
     "dladmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties, **rules}),
-    "pdadmm-c": st.fixed_dictionaries({"nu": st.sampled_from([1.0, 10.0]), "momentum": st.sampled_from([0.0, 0.9])}),
+    "pdadmm-c": st.fixed_dictionaries(
+        {"nu": st.sampled_from([10.0, 30.0]), "momentum": st.sampled_from([0.0, 0.5]), "blocks": st.integers(1, 4)}
+    ),
 }
 
 
