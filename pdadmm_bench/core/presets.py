@@ -1,19 +1,20 @@
 """Hyperparameter presets: ``runners/tuning/<preset>/<optimizer>.toml``.
 
-A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the depth and the width that it names, or to
-all where it names none; later entries override earlier ones key by key. ``published`` holds values from papers and the
-authors' code, with their source. ``default`` holds the project's values, chosen on validation accuracy only.
+A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the kinds of split, the depth and the width
+that it names, or to all where it names none; later entries override earlier ones key by key. ``published`` holds values
+from papers and the authors' code, with their source. ``default`` holds the project's values, chosen on validation
+accuracy only.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
-from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.core.spec import DataSpec, ModelSpec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 
 FOLDER = "runners/tuning"
@@ -22,16 +23,22 @@ NAMES = ("default", "published", NONE)
 
 
 class PresetEntry(Typed):
-    """Values for some datasets, depths and widths."""
+    """Values for some datasets, splits, depths and widths."""
 
     datasets: list[str] = []
+    splits: list[Literal["fraction", "full"]] = []
+    """Kinds of split with many training rows, by the name that the run gives."""
     layers: int | None = None
     hidden: int | None = None
     values: dict[str, Any]
 
-    def applies(self, dataset: str, model: ModelSpec) -> bool:
-        """Whether the entry applies to this network on this dataset; a generated twin counts as its original."""
-        named = not self.datasets or dataset.removesuffix("-sbm") in self.datasets
+    def applies(self, data: DataSpec, model: ModelSpec) -> bool:
+        """Whether the entry applies to this network on this dataset.
+
+        A generated twin counts as its original, and a dataset with parameters as the one without.
+        """
+        named = not self.datasets or data.dataset.partition("[")[0].removesuffix("-sbm") in self.datasets
+        named = named and (not self.splits or data.split in self.splits)
         return named and self.layers in (None, model.layers) and self.hidden in (None, model.hidden)
 
     def __str__(self) -> str:
@@ -51,7 +58,7 @@ def check(preset: str) -> None:
         raise unknown("preset", preset, NAMES)
 
 
-def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict[str, Any]:
+def resolve(preset: str, optimizer: str, data: DataSpec, model: ModelSpec) -> dict[str, Any]:
     """The preset's hyperparameter values; for ``none`` it is empty, so that the optimizer's own defaults apply.
 
     Raises :class:`UserError` for an unknown preset, and for ``published`` values that nobody published.
@@ -65,10 +72,10 @@ def resolve(preset: str, optimizer: str, dataset: str, model: ModelSpec) -> dict
             return {}
         raise UserError(f"there is no preset {preset!r} for optimizer {optimizer!r}; use --preset default or none")
     file = build(Preset, read_toml(path), f"preset {path.name}:")
-    entries = [entry for entry in file.entry if entry.applies(dataset, model)]
+    entries = [entry for entry in file.entry if entry.applies(data, model)]
     if preset == "published" and not entries:
         raise UserError(
-            f"nothing is published for {optimizer} on {dataset} with {model.layers} × {model.hidden} (layers × units); "
-            f"there is: {'; '.join(map(str, file.entry))}. Use one of these, or --preset default or none"
+            f"nothing is published for {optimizer} on {data.dataset} with {model.layers} × {model.hidden} "
+            f"(layers × units); there is: {'; '.join(map(str, file.entry))}. Use one of these, or --preset default or none"
         )
     return {key: value for entry in entries for key, value in entry.values.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pdadmm_bench.core import presets, resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.presets import Preset
-from pdadmm_bench.core.spec import ModelSpec
+from pdadmm_bench.core.spec import DataSpec, ModelSpec
 from pdadmm_bench.core.typed import build, read_toml
 from pdadmm_bench.optim import contenders
 from pdadmm_bench.optim import registry as optimizers
@@ -26,9 +27,9 @@ def test_shipped_presets_fit_their_optimizers(path: Path) -> None:
     known = resources.names("datasets")
     for entry in preset.entry:
         assert set(entry.datasets) <= set(known)
-        for dataset in entry.datasets or ["pubmed"]:
+        for dataset, split in product(entry.datasets or ["pubmed"], entry.splits or ["auto"]):
             model = ModelSpec(layers=entry.layers or 10, hidden=entry.hidden or 256)
-            values = presets.resolve(path.parent.name, path.stem, dataset, model)
+            values = presets.resolve(path.parent.name, path.stem, DataSpec(dataset=dataset, split=split), model)
             assert set(entry.values) <= set(values)
             optimizers.get(path.stem).create(values, path.stem)
 
@@ -47,6 +48,9 @@ values = { lr = 2.0 }
 [[entry]]
 layers = 2
 values = { momentum = 0.25 }
+[[entry]]
+splits = ["fraction"]
+values = { lr = 3.0 }
 """
 
 
@@ -63,11 +67,14 @@ def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_later_entries_override_key_by_key(overlay: Path) -> None:
     two, ten = ModelSpec(layers=2), ModelSpec(layers=10)
-    assert presets.resolve("default", "sgd", "pubmed", ten) == {"lr": 1.0, "momentum": 0.5}
-    assert presets.resolve("default", "sgd", "cora", ten) == {"lr": 2.0, "momentum": 0.5}
-    assert presets.resolve("default", "sgd", "cora-sbm", two) == {"lr": 2.0, "momentum": 0.25}
-    assert presets.resolve("none", "sgd", "cora", two) == {}
-    assert presets.resolve("default", "theirs", "cora", two) == {}
+    assert presets.resolve("default", "sgd", DataSpec(dataset="pubmed"), ten) == {"lr": 1.0, "momentum": 0.5}
+    assert presets.resolve("default", "sgd", DataSpec(dataset="cora"), ten) == {"lr": 2.0, "momentum": 0.5}
+    assert presets.resolve("default", "sgd", DataSpec(dataset="cora-sbm"), two) == {"lr": 2.0, "momentum": 0.25}
+    assert presets.resolve("default", "sgd", DataSpec(dataset="cora[a=1]"), ten) == {"lr": 2.0, "momentum": 0.5}
+    many = DataSpec(dataset="cora", split="fraction")
+    assert presets.resolve("default", "sgd", many, ten) == {"lr": 3.0, "momentum": 0.5}
+    assert presets.resolve("none", "sgd", DataSpec(dataset="cora"), two) == {}
+    assert presets.resolve("default", "theirs", DataSpec(dataset="cora"), two) == {}
 
 
 def test_values_nobody_published(overlay: Path) -> None:
@@ -75,8 +82,8 @@ def test_values_nobody_published(overlay: Path) -> None:
     with pytest.raises(
         UserError, match=r"nothing is published for sgd on pubmed with 3 × 7 .*there is: cora with any × any"
     ):
-        presets.resolve("published", "sgd", "pubmed", model)
+        presets.resolve("published", "sgd", DataSpec(dataset="pubmed"), model)
     with pytest.raises(UserError, match="no preset 'published' for optimizer 'theirs'; use --preset default"):
-        presets.resolve("published", "theirs", "pubmed", model)
+        presets.resolve("published", "theirs", DataSpec(dataset="pubmed"), model)
     with pytest.raises(UserError, match="unknown preset 'publishd': did you mean published"):
-        presets.resolve("publishd", "sgd", "pubmed", model)
+        presets.resolve("publishd", "sgd", DataSpec(dataset="pubmed"), model)
