@@ -76,6 +76,7 @@ def resolve(preset: str, optimizer: str, data: DataSpec, model: ModelSpec) -> di
     if preset == "published" and not entries:
         raise UserError(
             f"nothing is published for {optimizer} on {data.dataset} with {model.layers} × {model.hidden} "
-            f"(layers × units); there is: {'; '.join(map(str, file.entry))}. Use one of these, or --preset default or none"
+            f"(layers × units); there is: {'; '.join(map(str, file.entry))}. "
+            "Use one of these, or --preset default or none"
         )
     return {key: value for entry in entries for key, value in entry.values.items()}
