@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Block:
     def whole(cls, total: int) -> Block:
         """The block of a single worker: every layer."""
         return cls(0, total, total)
+
+    @classmethod
+    def even(cls, total: int, count: int) -> list[Block]:
+        """The layers in ``count`` blocks, at most one per layer; lengths differ by at most one, longer ones first."""
+        stops = accumulate(even_sizes(total, min(count, total)))
+        return [cls(start, stop, total) for start, stop in pairwise([0, *stops])]
 
     @property
     def is_first(self) -> bool:

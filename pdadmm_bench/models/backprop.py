@@ -92,26 +92,30 @@ class Backprop:
             activations.append(z.relu_() if index < self.block.total - 1 else z)
         return activations
 
-    def backward(self, gradient: Tensor, activations: list[Tensor], wanted: bool) -> Tensor | None:
+    def backward(
+        self, gradient: Tensor, activations: list[Tensor], wanted: bool, weights: Sequence[Tensor] | None = None
+    ) -> Tensor | None:
         """Add to the layers' gradients; the gradient with respect to the input where it is ``wanted``.
 
         Args:
             gradient: with respect to the output, (N, n_out).
             activations: from :meth:`forward`; those between input and output are overwritten, and free from now on.
             wanted: False in the first block, whose input is data.
+            weights: those of the forward pass, in ``dtype``, where they have changed since.
         """
+        weights = weights or [layer.weight for layer in self.factors]
         relu_backward = torch.ops.aten.threshold_backward
         *inputs, output = activations
         if not self.block.is_last:
             gradient = relu_backward(gradient, output, 0)
         self._add(len(self.layers) - 1, gradient, inputs[-1])
         for i in range(len(inputs) - 1, 0, -1):
-            before_relu = torch.mm(gradient, self.factors[i].weight, out=self._spare(inputs[i]))
+            before_relu = torch.mm(gradient, weights[i], out=self._spare(inputs[i]))
             gradient = relu_backward.grad_input(before_relu, inputs[i], 0, grad_input=inputs[i])
             self._add(i - 1, gradient, inputs[i - 1])
         self.kept[len(output)].append(inputs[1:])
         self.fresh, self.passes = False, self.passes - 1
-        return gradient @ self.factors[0].weight if wanted else None
+        return gradient @ weights[0] if wanted else None
 
     def _add(self, i: int, gradient: Tensor, x: Tensor) -> None:
         """The gradients of layer ``i`` of the block from that of its product and its input ``x``."""

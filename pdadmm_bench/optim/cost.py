@@ -24,8 +24,9 @@ OUTPUT_COMPILED_PASSES = 5
 ROUNDING_PASSES = 12
 """Passes of rounding a tensor to the codes of the wire, which pdADMM-G-Q does between layers of one worker too."""
 
-Parallelism = Literal["overlap", "pipeline", "sequential"]
-"""How workers share an iteration: all at once (pdADMM), through micro-batches, or one after the other (dlADMM)."""
+Parallelism = Literal["overlap", "pipeline", "sequential", "delayed", "forward-locked"]
+"""How workers share an iteration: all at once (pdADMM, and FDG with other messages), through micro-batches, one after
+the other (dlADMM), or forward one after the other and backward all at once (DDG)."""
 
 
 Minimiser = Literal["p", "W", "kept W", "W over rows", "kept W over rows"]
@@ -113,6 +114,9 @@ class CostProfile:
     """Parts of the network, of equal numbers of layers, between which workers do not wait; None where any will do."""
     assumed_from: str | None = None
     """The optimizer whose profile this is, where the class declares none of its own."""
+    delay: int = 0
+    """Iterations between the forward and the backward pass of one of the ``blocks``, for each block after it. Workers
+    have whole ones then."""
 
     def over_rows(self) -> CostProfile:
         """The profile where workers share the rows: the forms that need all rows on one worker are left out."""

@@ -156,7 +156,7 @@ class Layers:
         states = self.work(index).states
         labels = LABEL_BYTES * self.rows if index == len(self) - 1 else 0
         outputs = states.outputs * in_flight * self.batch_share
-        return labels + FLOAT_BYTES * self._values(states._replace(outputs=outputs), index)
+        return labels + FLOAT_BYTES * self._values(states._replace(outputs=outputs).plus(self._waiting(index)), index)
 
     def scratch_bytes(self, index: int) -> float:
         """Temporary memory while the layer is updated."""
@@ -164,6 +164,20 @@ class Layers:
         gathered = share if self.batch_size and index == 0 else 0.0
         scratch = scratch._replace(inputs=scratch.inputs * share + gathered, outputs=scratch.outputs * share)
         return FLOAT_BYTES * self._values(scratch, index)
+
+    def _waiting(self, index: int) -> Arrays:
+        """What waits for the delayed gradient of the layer's block: outputs, and weights but the first layer's.
+
+        A method that goes forward before it goes backward has buffers for one more pass. At the end of a block there is
+        the gradient too.
+        """
+        units = Block.even(len(self), self.profile.blocks or 1) if self.profile.delay else []
+        after = sum(index < unit.start for unit in units)
+        if not after:
+            return Arrays()
+        delay, forward_first = self.profile.delay * after, self.profile.parallelism == "forward-locked"
+        buffered = forward_first or any(index == unit.stop - 1 for unit in units)
+        return Arrays(outputs=delay - (not buffered), weights=delay + forward_first if index > 0 else 0)
 
     def _values(self, arrays: Arrays, index: int) -> float:
         return arrays.values(self.widths[index], self.widths[index + 1], self.rows)
@@ -338,4 +352,39 @@ def _sequential(layers: Layers, blocks: Sequence[Block], machine: Machine, messa
     return _Times(workers, sum(map(sum, workers)), 2 * sum(transfers))
 
 
-_TIMES = {"overlap": _overlap, "pipeline": _pipeline, "sequential": _sequential}
+def _delayed(layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], _: int) -> _Times:
+    """FDG. Outputs travel during the next backward passes, gradients until the next iteration begins.
+
+    A gradient leaves after the backward pass of a worker's first layers, and an output at the end of the iteration, so
+    what a transfer takes longer than two thirds of an iteration, or than the rest of the backward passes, is exposed.
+    """
+    transfers = [machine.transfer_s(size) for size in messages]
+    computes = [sum(layers.seconds(index, machine) for index in block) for block in blocks]
+    workers = []
+    for g, (block, compute) in enumerate(zip(blocks, computes, strict=True)):
+        activation = max(0.0, transfers[g - 1] - BACKWARD_SHARE * compute) if g > 0 else 0.0
+        rest = compute - layers.seconds(block.start, machine)
+        gradient = max(0.0, transfers[g] - rest) if g < len(blocks) - 1 else 0.0
+        workers.append((compute, max(activation, gradient)))
+    slowest = max(workers, key=sum)
+    return _Times(workers, sum(slowest), slowest[1])
+
+
+def _forward_locked(
+    layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], _: int
+) -> _Times:
+    """DDG: T_F + max T_B. The forward passes, and the outputs between them, come one after the other."""
+    transfers = sum(machine.transfer_s(size) for size in messages)
+    computes = [sum(layers.seconds(index, machine) for index in block) for block in blocks]
+    forward = (1 - BACKWARD_SHARE) * sum(computes) + transfers
+    backward = BACKWARD_SHARE * max(computes)
+    workers = [(compute, forward - (1 - BACKWARD_SHARE) * compute) for compute in computes]
+    return _Times(workers, forward + backward, transfers)
+
+
+BACKWARD_SHARE = 2 / 3
+"""The part of an iteration of backpropagation that is its backward pass: two of three products."""
+_TIMES = {
+    "overlap": _overlap, "pipeline": _pipeline, "sequential": _sequential,
+    "delayed": _delayed, "forward-locked": _forward_locked,
+}  # fmt: skip

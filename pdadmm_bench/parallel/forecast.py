@@ -8,9 +8,8 @@ use this forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 
-from pdadmm_bench.core.block import Block, even_sizes
+from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import DataSpec, RunSpec
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import split_counts
@@ -18,7 +17,7 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.optim.cost import CostProfile
 from pdadmm_bench.parallel.cost import Machine, Prediction, for_shard, layer_costs, microbatches_for, predict_iteration
-from pdadmm_bench.parallel.partition import partition
+from pdadmm_bench.parallel.partition import partition, partition_of_blocks
 
 ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
 """Bytes per second and latency of a link between workers that was not measured, because a measurement starts two
@@ -58,12 +57,11 @@ def planned_blocks(
     """
     profile, rows = for_shard(profile, rows, row_workers)
     costs = layer_costs(profile, widths, rows)
-    if text != "auto" or profile.blocks is None or not workers <= profile.blocks < len(costs):
-        return partition(text if workers > 1 else "even", costs, workers)
-    stops = [0, *accumulate(even_sizes(len(costs), profile.blocks))]
-    grouped = [sum(costs[start:stop]) for start, stop in pairwise(stops)]
-    groups = partition("auto", grouped, workers)
-    return [Block(stops[group.start], stops[group.stop], len(costs)) for group in groups]
+    if profile.blocks is not None and workers > 1:
+        units = Block.even(len(costs), profile.blocks)
+        if profile.delay or (text == "auto" and workers <= len(units)):
+            return partition_of_blocks(text, costs, workers, units)
+    return partition(text if workers > 1 else "even", costs, workers)
 
 
 def forecast(

@@ -38,6 +38,29 @@ def partition(text: str, costs: Sequence[float], workers: int) -> list[Block]:
     return [Block(stop - size, stop, layers) for size, stop in zip(sizes, stops, strict=True)]
 
 
+def partition_of_blocks(text: str, costs: Sequence[float], workers: int, units: Sequence[Block]) -> list[Block]:
+    """As :func:`partition`, where a worker has whole ``units``: the blocks of a method, which cover the layers.
+
+    Raises :class:`UserError` also for a partition that splits one of them.
+    """
+    if workers > len(units):
+        raise UserError(
+            f"{workers} workers cannot share the {len(units)} blocks of the method: give at most {len(units)} workers, "
+            f"or more blocks (--set blocks={workers})"
+        )
+    if text in ("auto", "even"):
+        found = partition(text, [sum(costs[index] for index in unit) for unit in units], workers)
+        return [Block(units[block.start].start, units[block.stop - 1].stop, len(costs)) for block in found]
+    blocks, stops = partition(text, costs, workers), {unit.stop for unit in units}
+    if any(block.stop not in stops for block in blocks):
+        sizes = ",".join(str(len(unit)) for unit in units)
+        raise UserError(
+            f"partition {text!r} splits a block of the method, whose blocks have {sizes} layers: give each worker "
+            "whole blocks, or auto"
+        )
+    return blocks
+
+
 def _given(text: str, layers: int, workers: int) -> list[int]:
     example = ",".join(str(size) for size in even_sizes(layers, workers))
     right = f"give auto, even, or {workers} numbers that add up to {layers}, such as {example}"

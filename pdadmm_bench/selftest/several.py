@@ -52,6 +52,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "pdadmm-q of 1000 levels": {"optimizer": "pdadmm-q", "set": {"levels": 1000}},
     "pdadmm-c": {"optimizer": "pdadmm-c"},
     "dladmm": {"optimizer": "dladmm"},
+    "ddg": {"optimizer": "ddg"},
+    "fdg": {"optimizer": "fdg"},
     "adam gpipe": {"optimizer": "adam", "schedule": "gpipe"},
     "adam 1f1b": {"optimizer": "adam", "schedule": "1f1b"},
 }

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.compiled import missing_compiler
-from pdadmm_bench.parallel.forecast import planned_rows
+from pdadmm_bench.parallel.forecast import planned_blocks, planned_rows
 from pdadmm_bench.parallel.layout import check_rows
-from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.training.setup import check_batch_size, check_device, resolve
 
 
@@ -29,7 +28,7 @@ def check(specs: Sequence[RunSpec]) -> None:
         stages, rows = axes
         if rows > 1:
             check_rows(rows, planned_rows(spec.data)["train"])
-        partition(spec.partition, [1.0] * spec.model.layers, stages)
+        planned_blocks(resolved.optimizer.cost_profile, spec.partition, [1] * (spec.model.layers + 1), 1, stages)
         pipelined = stages > 1 and resolved.pipelined
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or stages) < stages:
             raise UserError(

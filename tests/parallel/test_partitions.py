@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from cases import CONTINUED, EQUAL, EVERY, LAYERS, OTHERS, REAL, SCHEDULED, name_of
+from cases import CONTINUED, DELAYED, EQUAL, EVERY, LAYERS, OTHERS, REAL, SCHEDULED, name_of
 from crew import STOPPED_AT, Case, Findings, Pair, steps_of
 from toy import toy_problem
 
@@ -30,7 +30,7 @@ def assert_identical(pair: Pair, case: Case) -> None:
     assert pair.many.row["weights_sha256"] != pair.many.row["weights_initial_sha256"]
 
 
-@pytest.mark.parametrize("case", [*EVERY, *OTHERS], ids=name_of)
+@pytest.mark.parametrize("case", [*EVERY, *OTHERS, *DELAYED], ids=name_of)
 def test_identical(findings: Findings, case: Case) -> None:
     assert_identical(findings.pairs[f"toy {name_of(case)}"], case)
 
@@ -62,6 +62,8 @@ def test_the_schedule_of_the_penalties_was_used(findings: Findings) -> None:
         ("pdadmm auto 3,4", 4),
         ("pdadmm auto 1,2,3,1", 4),
         ("pdadmm bf16 2,2,1,2", 2),
+        ("ddg auto 2,5 blocks=4 lr=0.01", 4),
+        ("fdg auto 4,2,1 blocks=4 lr=0.01", 4),
         ("pdadmm-q auto 1,1,1,4", 1),
         ("pdadmm-q auto 5,1,1 levels=1000 low=-2 high=2", 2),
     ],

@@ -55,6 +55,13 @@ OTHERS = [
     admm("dladmm", (3, 4), 5, set={"step": "row-unit", "bias": "projected"}),
     admm("dladmm", (2, 3, 2), 5, set={"step": "exact", "bias": "projected"}),
 ]
+# With delayed gradients: a worker has whole blocks of the method.
+DELAYED = [
+    admm("ddg", (2, 5), 8, init="he", set={"blocks": 4, "lr": 0.01}),
+    admm("ddg", (1, 1, 1, 4), 10, "bf16", init="he", set={"blocks": 7, "inner": "sgd", "momentum": 0.5, "lr": 0.1}),
+    admm("fdg", (4, 2, 1), 8, init="he", set={"blocks": 4, "lr": 0.01}),
+    admm("fdg", (2, 1, 1, 3), 12, "bf16", init="he", set={"blocks": 7, "lr": 0.01}, warm_start="2:3"),
+]
 REAL = [
     admm("pdadmm", (3, 4), 50, eval_every=10),
     admm("pdadmm", (1, 2, 1, 3), 50, eval_every=10),
@@ -108,12 +115,13 @@ def name_of_gradient(case: Case) -> str:
 # Stopped on the way, and continued from a checkpoint by a run of their own.
 CONTINUED = {
     **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[2], *OTHERS[4:6], OTHERS[9], *OTHERS[-4:])},
+    **{f"toy {name_of(case)}": case for case in DELAYED},
     **{name_of_gradient(case): case for case in GRADIENT[1:3]},
 }
 
 # All exchanges of a worker in one lane, as if NCCL were initialised eagerly.
 IN_ONE_LANE = {
-    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[1], OTHERS[9], OTHERS[-4])},
+    **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[1], OTHERS[9], OTHERS[-4], *DELAYED[1:])},
     **{name_of_gradient(case): case for case in GRADIENT[-1:]},
 }
 
@@ -126,7 +134,7 @@ REFUSED = {
 }
 
 ALL = {
-    **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *REAL, EQUAL)},
+    **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *DELAYED, *REAL, EQUAL)},
     "batched": BATCHED,
     **{name_of_gradient(case): case for case in GRADIENT},
 }

@@ -28,7 +28,9 @@ class Adagrad(GradientOptimizer):
     capturable: ClassVar[bool] = True
 
     def steady(self) -> bool:
-        return bool(self.hyperparameters.lr_decay == 0)  # torch computes the decayed rate on the host
+        return super().steady() and bool(
+            self.hyperparameters.lr_decay == 0
+        )  # torch computes the decayed rate on the host
 
     @property
     def cost_profile(self) -> CostProfile:
