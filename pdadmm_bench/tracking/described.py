@@ -9,14 +9,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pdadmm_bench.core.names import run_name
 from pdadmm_bench.core.rows import Row, status_of
+from pdadmm_bench.report.figures.style import colour_of
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
 
-#: The columns of a row about the placement of its run; the last two only for several workers.
-_PLACEMENT_ALONE = ("dist_workers", "dist_device", "dist_threads")
-_PLACEMENT = (*_PLACEMENT_ALONE, "dist_partition", "dist_wire")
+#: The columns of a row about the placement of its run; those of _PLACEMENT mean something for several workers only.
+_MACHINE = ("dist_workers", "dist_device", "dist_threads")
+_PLACEMENT = ("dist_partition", "dist_wire")
+
+#: Settings that are params of every run.
+_ALWAYS = ("dataset", "optimizer", "layers", "hidden", "seed", "gpus", "iterations")
+_NO_HYPERPARAMETERS = ("optimizer_name", "optimizer_preset", "optimizer_precision")
+
+#: The tag with the colour in which the UI draws a run.
+COLOUR = "mlflow.runColor"
 
 #: Columns of rows of suites, and the tags that are made of them.
 _SUITE_TAGS = {
@@ -119,21 +128,37 @@ def run_of_row(row: Row) -> TrainingRun:
 def description(
     spec: RunSpec, facts: Mapping[str, Any], environment: Mapping[str, Any], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Name, params, tags, dataset and texts of a run; for the arguments see :func:`training_run`."""
-    settings = {key: value for key, value in spec.flat().items() if key != "set"}  # resolved in optimizer_*
+    """Name, params, tags, dataset and texts of a run; for the arguments see :func:`training_run`.
+
+    A setting is a param if it is not at its default, or is one of :data:`_ALWAYS`; a hyperparameter, if it was set. So
+    a comparison of runs begins with what somebody chose. All of them are in ``config.json``, and the hyperparameters
+    in the tag of that name.
+    """
+    flat = spec.flat()
+    chosen = flat.pop("set")
+    defaults = type(spec)().flat()
     workers = facts.get("dist_workers") or spec.gpus
-    placement = _PLACEMENT if workers > 1 else _PLACEMENT_ALONE
-    resolved = {key: facts[key] for key in facts if key.startswith("optimizer_") or key in placement}
-    twice = ("optimizer_name", "optimizer_preset")
+    placement = _PLACEMENT if workers > 1 else ()
+    resolved = {key: facts[key] for key in facts if key.startswith("optimizer_") or key in (*_PLACEMENT, *_MACHINE)}
+    params = {key: value for key, value in flat.items() if key in _ALWAYS or value != defaults[key]}
+    params |= {key: value for key, value in resolved.items() if key in placement}
+    params |= {f"optimizer_{key}": resolved.get(f"optimizer_{key}", value) for key, value in chosen.items()}
+    hyperparameters = {
+        key.removeprefix("optimizer_"): value
+        for key, value in resolved.items()
+        if key.startswith("optimizer_") and key not in _NO_HYPERPARAMETERS and value is not None
+    }
     own = {
         "dataset": spec.data.dataset,
         "optimizer": spec.optimizer,
         "device": facts.get("dist_device", spec.device),
         "workers": str(workers),
+        "hyperparameters": " ".join(f"{key}={value}" for key, value in hyperparameters.items()),
+        COLOUR: colour_of(spec.optimizer),
     }
     return {
-        "name": f"{spec.optimizer} {spec.data.dataset} seed {spec.seed}",
-        "params": {k: str(v) for k, v in (settings | resolved).items() if v is not None and k not in twice},
+        "name": run_name(spec, workers),
+        "params": {key: str(value) for key, value in params.items() if value is not None},
         "tags": {**own, **code_tags(environment), **tags},
         "dataset": {key: facts[key] for key in facts if key.startswith("dataset_")},
         "texts": {

@@ -15,8 +15,12 @@ from pdadmm_bench.tracking.upload import PARENT, find_run
 
 ARTIFACT = "row.json"
 
-#: The metrics of a step that pictures are drawn from.
-DRAWN = ("train_seconds", "acc_val", "objective", "primal_residual", "loss_train", "loss")
+#: The metrics of a step that pictures are drawn from, and what the step calls them. Earlier versions named the seconds
+#: as the step does.
+DRAWN = {
+    "train_seconds": "train_seconds", "time_train_s": "train_seconds",
+    **{key: key for key in ("acc_val", "objective", "primal_residual", "loss_train", "loss")},
+}  # fmt: skip
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _PAGE = 1000
@@ -84,7 +88,7 @@ def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str,
             steps: dict[int, dict[str, float]] = {}
             for key in sorted(set(run.data.metrics).intersection(DRAWN)) if run else ():
                 for point in client.get_metric_history(there, key):
-                    steps.setdefault(point.step, {"iteration": point.step})[key] = point.value
+                    steps.setdefault(point.step, {"iteration": point.step})[DRAWN[key]] = point.value
             if steps:
                 found[run_id] = [steps[step] for step in sorted(steps)]
     return found

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pdadmm_bench.core.errors import TrackingError, UserError, unknown
+from pdadmm_bench.tracking import view
 from pdadmm_bench.tracking.sqlite_file import make_whole, schema
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -261,7 +262,8 @@ def create_experiment(client: Any, name: str, file: Path | None) -> str:
     if found is None:
         location = None if file is None else str(file.absolute().parent / "mlruns")
         try:
-            return str(client.create_experiment(name, artifact_location=location, tags=_KIND))
+            tags = {**_KIND, **view.experiment_tags()}
+            return str(client.create_experiment(name, artifact_location=location, tags=tags))
         except MlflowException:
             # On a server another process may have created it since; if not, the first error is the one to report.
             found = client.get_experiment_by_name(name)

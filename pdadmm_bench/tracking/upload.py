@@ -27,13 +27,17 @@ from pdadmm_bench.tracking.values import (
     dataset_input,
     fit,
     metrics_of,
+    series,
 )  # fmt: skip
+from pdadmm_bench.tracking.view import PROTOCOL_METRIC
 
-#: Columns of a finished row that become metrics, for MLflow's comparison table and parallel coordinates.
+#: Columns of a finished row that become metrics under the same names; the protocol's comes first.
 SUMMARY = (
-    "acc_test_final", "acc_test_at_best_val", "acc_val_best", "time_iteration_median_s", "time_train_s",
-    "time_to_target_s", "memory_peak_bytes",
+    PROTOCOL_METRIC, "acc_val_best", "acc_test_final", "time_iteration_median_s", "time_train_s", "time_warm_start_s",
+    "time_to_near_best_s", "time_to_target_s", "memory_peak_bytes",
 )  # fmt: skip
+#: Those of them that are metrics of every step; the last step has the value of the row.
+_OF_STEPS = (PROTOCOL_METRIC, "time_train_s")
 
 #: Tags of training runs that their parent lists.
 COLLECTED = ("dataset", "optimizer", "device", "workers")
@@ -126,9 +130,10 @@ class Upload:
         ids = {"mlflow_run_id": run.run_id, "mlflow_parent_run_id": run.parent_run_id}
         row = run.row | ids
         at = run.at(row.get("time_train_s") or 0.0)
+        columns = [key for key in SUMMARY if row.get(key) is not None and not (run.steps and key in _OF_STEPS)]
         self.client.log_batch(
             run.run_id,
-            metrics=[Metric(key, row[key], at, 0) for key in SUMMARY if row.get(key) is not None],
+            metrics=[Metric(key, row[key], at, 0) for key in columns],
             tags=[RunTag(key, fit(row[key], TAG_LENGTH)) for key in ("status", "status_reason") if row.get(key)],
         )
         for name, text in {"row.json": dump(row), **run.logs}.items():
@@ -225,10 +230,10 @@ def _batches(run: TrainingRun, arrived: Collection[int]) -> Iterator[tuple[set[i
     """Batches of the metrics that have not ``arrived``, as large as MLflow takes; no iteration is split."""
     iterations: set[int] = set()
     metrics: list[Any] = []
-    for step in run.steps:
-        if (iteration := int(step["iteration"])) in arrived:
+    for iteration, seconds, values in series(run.steps):
+        if iteration in arrived:
             continue
-        more = metrics_of(step, run.at(step.get(EVERY_STEP) or 0.0))
+        more = metrics_of(values, iteration, run.at(seconds))
         if metrics and len(metrics) + len(more) > MOST_METRICS:
             yield iterations, metrics
             iterations, metrics = set(), []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from pdadmm_bench.tracking.view import PROTOCOL_METRIC, SECONDS
 
 #: What MLflow takes in one call. It refuses more.
 MOST_METRICS, MOST_PARAMS = 1000, 100
@@ -14,19 +16,39 @@ PARAM_LENGTH, TAG_LENGTH, _DIGEST_LENGTH = 6000, 8000, 36
 
 #: The tag that MLflow's UI shows as the description of a run.
 NOTE = "mlflow.note.content"
-#: A key that every step has; it shows which iterations the store has.
-EVERY_STEP = "train_seconds"
+#: Values of a step whose metric is named as the row names the value of the whole run.
+_NAMES = {"iteration_seconds": "time_iteration_s", "train_seconds": SECONDS}
+#: A metric that every step has; it shows which iterations the store has.
+EVERY_STEP = SECONDS
 
 
-def metrics_of(step: Mapping[str, float], at: int) -> list[Any]:
-    """The metrics of a step at the time ``at``: accuracy first, since MLflow's UI shows them in order of arrival."""
+def series(steps: Iterable[Mapping[str, float]]) -> Iterator[tuple[int, float, dict[str, float]]]:
+    """Iteration, training seconds and metrics of every step.
+
+    The test accuracy of a step is not a metric, since no result may be chosen by it. In its place is
+    ``acc_test_at_best_val``: what the protocol would report if training ended here.
+    """
+    best, chosen = -math.inf, None
+    for step in steps:
+        if step["iteration"] > 0 and step.get("acc_val", -math.inf) > best:
+            best, chosen = step["acc_val"], step.get("acc_test")
+        metrics = {
+            _NAMES.get(key, key): value
+            for key, value in step.items()
+            if key not in ("iteration", "acc_test") and value is not None
+        }
+        if chosen is not None:
+            metrics[PROTOCOL_METRIC] = chosen
+        yield int(step["iteration"]), step.get("train_seconds") or 0.0, metrics
+
+
+def metrics_of(values: Mapping[str, float], iteration: int, at: int) -> list[Any]:
+    """The metrics of one iteration at the time ``at``: accuracy first, since the UI shows them in order of arrival."""
     from mlflow.entities import Metric
 
     # MLflow stores infinity as the largest double, which ruins the axis of every chart.
     return [
-        Metric(key, value if math.isfinite(value) else math.nan, at, int(step["iteration"]))
-        for key, value in sorted(step.items())
-        if key != "iteration" and value is not None
+        Metric(key, value if math.isfinite(value) else math.nan, at, iteration) for key, value in sorted(values.items())
     ]
 
 

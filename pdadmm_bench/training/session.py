@@ -17,6 +17,7 @@ import torch
 from pdadmm_bench.core import history as histories
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
+from pdadmm_bench.core.names import command_name
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, write_rows
 from pdadmm_bench.core.spec import RunSpec, run_spec
@@ -203,9 +204,8 @@ def _session(
     problem = problem or load_problem(
         specs[0].data, data_root=output.data_root, cache=output.cache, offline=output.offline, report=view.report
     )
-    name = f"{problem.name} {specs[0].model.layers}×{specs[0].model.hidden}"
     config = {"runs": [spec.flat() for spec in specs], **output.model_dump(mode="json")}
-    opened = tracking.open(name, config, output, view)
+    opened = tracking.open(command_name(specs), config, output, view)
     with view, opened as tracker:
         session = Session(view, tracker, output)
         if output.json_file:  # only now, so that a run that cannot start deletes no earlier rows

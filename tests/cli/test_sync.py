@@ -56,8 +56,8 @@ def check(rows: list[dict[str, Any]], steps: list[int]) -> Store:
         )  # fmt: skip
         assert (run.info.status, run.data.tags["status"]) == ("FINISHED", "ok")
         assert (run.data.params["optimizer"], run.data.tags["dataset"]) == (row["optimizer_name"], DATASET)
-        hyperparameter = "optimizer_rho" if "admm" in row["optimizer_name"] else "optimizer_lr"
-        assert run.data.params[hyperparameter] == str(row[hyperparameter])
+        hyperparameter = "rho" if "admm" in row["optimizer_name"] else "lr"
+        assert f"{hyperparameter}={row[f'optimizer_{hyperparameter}']}" in run.data.tags["hyperparameters"].split()
         assert run.data.metrics["acc_test_at_best_val"] == row["acc_test_at_best_val"]
         assert run.inputs.dataset_inputs[0].dataset.name == DATASET
         assert found.steps(run) == steps

@@ -1,4 +1,4 @@
-"""The MLflow UI on our store, in a real browser: the page that compares the runs of one invocation."""
+"""The MLflow UI on our store, in a real browser: the views of the runs, and the page that compares some of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import waiting
 from shell import DATA, Cli
+
+from pdadmm_bench.tracking import ui, view
 
 MISSING = [program for program in ("chromium", "chromedriver") if shutil.which(program) is None]
 
@@ -26,8 +29,19 @@ def test_the_ui_compares_the_runs_of_one_invocation(
     assert answer.code == 0, answer.err
     path, names = screenshots.compare_page(store)
     assert len(names) == 2
-    with screenshots.ui(store) as address, screenshots.browser(1720, 2600) as window:
+    pages = ui.pages(f"sqlite:///{store}")
+    assert pages is not None
+    assert pages.charts is not None
+    with screenshots.ui(store) as address, screenshots.browser(2200, 2600) as window:
+        window.go(address + pages.runs)
+        columns = [name.partition("`")[2].rstrip("`") for name in view.COLUMNS]
+        listed = window.wait_for("You're viewing a shared view", "2 matching runs", *names, *columns, seconds=90)
+        window.go("about:blank")
+        window.go(address + pages.charts)
+        window.wait_for("Validation accuracy", "Accuracy and time", "Objective and residual", *names, seconds=90)
+        drawn = "return document.querySelectorAll('.js-plotly-plot').length"
+        waiting.wait_until(lambda: window.run(drawn) >= 4)
         window.go(address + path)
-        text = window.wait_for("Comparing 2 Runs", *names, "acc_test_at_best_val", "optimizer_lr", seconds=90)
-    assert "pdadmm sbm" in text
-    assert "adam sbm" in text
+        window.wait_for("Comparing 2 Runs", *names, "acc_test_at_best_val", seconds=90)
+    assert "sbm 2×8 · 2 optimizers · 1 seed" not in listed, "the parent is no training run"
+    assert {"pdadmm sbm 2×8 seed 0", "adam sbm 2×8 seed 0"} == set(names)

@@ -134,6 +134,7 @@ def ui(store: Path) -> Iterator[str]:
     """Run ``pdadmm-bench ui`` on a SQLite store; gives its address, and ends with the block."""
     port = free_port()
     command = [sys.executable, "-m", "pdadmm_bench", "ui", "--tracking-uri", f"sqlite:///{store}", "--port", str(port)]
+    command.append("--no-open")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(command, start_new_session=True, **quiet)  # so that all of it gets the Ctrl-C below
     try:

@@ -2,13 +2,15 @@
 
 Figures are made as :class:`matplotlib.figure.Figure`, without pyplot, which would choose a window system and keep every
 figure in memory. The colours are those of Okabe and Ito, which people with any common colour blindness can tell apart.
-More than seven curves repeat the colours with another line style.
+An optimizer has one colour in all pictures; its curves in one picture differ in their line style. Curves of no
+optimizer take the colours in turn.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,17 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK = (
 CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 STYLES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
+_BROWN, _TEAL = "#8B5E3C", "#44AA99"  # black and dark colours would be lost on a dark page
+_OPTIMIZERS = {
+    "pdadmm": BLUE, "adam": VERMILION, "sgd": GREEN, "adagrad": ORANGE, "dladmm": PURPLE, "pdadmm-q": SKY,
+    "adadelta": _BROWN, "pdadmm-c": _TEAL, "pdadmm-reference": GREY,
+}  # fmt: skip
+_OTHERS = ("#AA4499", "#999933", "#6699CC", "#882255")
+
+
+def colour_of(optimizer: str) -> str:
+    """The colour of an optimizer, the same in every picture; one that is not ours gets one by its name."""
+    return _OPTIMIZERS.get(optimizer) or _OTHERS[zlib.crc32(optimizer.encode()) % len(_OTHERS)]
 
 
 def panels(
