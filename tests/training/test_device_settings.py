@@ -135,9 +135,9 @@ def test_batches_and_compiling_ask_the_device(monkeypatch: pytest.MonkeyPatch) -
     assert compiling_pays(spec.model_copy(update={"iterations": 20_000}), 1000, cuda)
 
     layers = [SimpleNamespace(z=torch.empty(1000, 256, device="meta"), wire=Wire(), u=None) for _ in range(9)]
-    assert batch_size(layers) == 4
+    assert batch_size(layers, len(layers[0].z)) == 4
     layers = [SimpleNamespace(z=torch.empty(1000, 256), wire=Wire(), u=None) for _ in range(9)]
-    assert batch_size(layers) == 1
+    assert batch_size(layers, len(layers[0].z)) == 1
 
 
 @pytest.mark.parametrize("name", ["adam", "adadelta"])

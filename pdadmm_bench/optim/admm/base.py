@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
+from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.mlp import Layer
@@ -18,6 +19,7 @@ from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.products import Products, full_precision
 from pdadmm_bench.optim.admm.weights import ADMMLayer, SampleSpaceWeights, Weights, layer_weights
 from pdadmm_bench.optim.base import Links, Optimizer
+from pdadmm_bench.optim.reduction import Reduction
 
 
 class ADMMState(Protocol):
@@ -53,10 +55,18 @@ class ADMMOptimizer(Optimizer[ADMMStateT]):
 
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32", "bf16")
 
-    def descent(self) -> Descent:
+    def descent(self, reduce: Reduction) -> Descent:
         """How the steps of p and W are taken."""
         settings, products = self.hyperparameters, Products(self.precision, self.compile and self.compiles)
-        return Descent(self.step_size, products, settings.step, settings.bias == "projected")
+        return Descent(self.step_size, products, settings.step, settings.bias == "projected", reduce)
+
+    def supports(self, spec: RunSpec) -> str | None:
+        if spec.splits_rows and getattr(self.hyperparameters, "first_layer", "auto") == "samples":
+            return (
+                f"first_layer=samples needs the products of all training rows, and mesh {spec.mesh} splits the rows: "
+                "use first_layer=features, or mesh layers"
+            )
+        return super().supports(spec)
 
     def step_size(self, tau: Tensor) -> Tensor:
         """The step for a subproblem of curvature τ."""

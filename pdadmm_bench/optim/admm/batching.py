@@ -15,10 +15,14 @@ from pdadmm_bench.optim.device_constants import constants_of
 from pdadmm_bench.optim.wire import Wire
 
 
-def batch_size(layers: Sequence[PdADMMLayer]) -> int:
-    """The number of layers of a block that are updated together; 1 where they are too large or not alike."""
+def batch_size(layers: Sequence[PdADMMLayer], rows: int) -> int:
+    """The number of layers of a block that are updated together; 1 where they are too large or not alike.
+
+    Args:
+        rows: N, or those of the worker that has most, so that all which share them find the same number.
+    """
     z = layers[0].z
-    size = constants_of(z.device).batch_values // z.numel()
+    size = constants_of(z.device).batch_values // (rows * z.shape[1])
     alike = all(type(layer.wire) is Wire and layer.u is None for layer in layers)
     return size if alike and size > 1 and len(layers) > 3 else 1
 

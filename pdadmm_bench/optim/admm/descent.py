@@ -11,7 +11,7 @@ each unit of W from the same products (``row-unit``), or be the minimiser itself
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
@@ -20,6 +20,8 @@ from torch import Tensor
 from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.row_sums import RowSums
+from pdadmm_bench.optim.reduction import AllRows, Reduction
 
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
@@ -52,6 +54,13 @@ class Descent:
     kind: Step = "layer"
     projected: bool = False
     """Whether a step of W takes b along."""
+    reduce: Reduction = field(default_factory=AllRows)
+    """The workers with the other rows."""
+    rows: RowSums = field(init=False)
+    """Sums over all rows."""
+
+    def __post_init__(self) -> None:
+        self.rows = RowSums(self.reduce, self.products.scratch)
 
     def descend_p(
         self, p: Tensor, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float, seen: Tensor | None = None
@@ -70,14 +79,15 @@ class Descent:
     def step_of_p(self, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float) -> Move:
         """The step that :meth:`descend_p` takes, for the gradient g = ν r W + ρ·gap; valid until the next step."""
         if self.kind == "exact":
-            return Move(*exact.step_of_p(self.products, gap, r, W, nu, rho))
+            return Move(*exact.step_of_p(self.products, self.rows, gap, r, W, nu, rho))
         W = self.products.factor("kept", W)
         gradient = self.products.direction(gap, r, W, beta=rho, alpha=nu)
         image = self.products.image(gradient, W.mT)
         if self.kind == "row-unit":
             tau = sub.curvature_from(sub.row_norms(gradient), sub.row_norms(image), nu, rho)
         else:
-            tau = sub.curvature(gradient, image, nu, rho)
+            gradient_norm, image_norm = self.rows.norms(gradient, image)
+            tau = sub.curvature_from(gradient_norm, image_norm, nu, rho)
         return Move(gradient, image, self.rule(tau))
 
     def move_W(self, W: Tensor, gradient: Tensor, r: Tensor, image: Tensor, b: Tensor, nu: float, mu: float) -> None:
@@ -89,11 +99,12 @@ class Descent:
         """
         mean = self.centre(image)
         if self.kind == "row-unit":
-            theta = sub.curvature_from(sub.row_norms(gradient), sub.column_norms(image).mT, nu, mu)
+            theta = sub.curvature_from(sub.row_norms(gradient), self.rows.column_norms(image).mT, nu, mu)
             step = self.rule(theta)
             step_of_r = step.mT
         else:
-            step = step_of_r = self.rule(sub.curvature(gradient, image, nu, mu))
+            (image_norm,) = self.rows.norms(image)
+            step = step_of_r = self.rule(sub.curvature_from(sub.norm(gradient), image_norm, nu, mu))
         self.products.move(W, gradient, step)
         self.take_along(r, image, step_of_r, b, mean)
 
@@ -106,7 +117,7 @@ class Descent:
     def minimise_b(self, b: Tensor, r: Tensor, seen: Tensor | None) -> None:
         """Where b is projected out: its exact minimiser before a step of W, so that the gradient is that of both."""
         if self.projected:
-            shift = sub.column_mean(r if seen is None else seen, self.products.scratch)
+            shift = self.rows.column_mean(r if seen is None else seen)
             b.sub_(shift)
             r.sub_(shift)
             if seen is not None and seen is not r:
@@ -116,6 +127,6 @@ class Descent:
         """Where b is projected out: subtract from ``image`` the mean of its rows, and return that mean."""
         if not self.projected:
             return None
-        mean = sub.column_mean(image, self.products.scratch)
+        mean = self.rows.column_mean(image)
         image.sub_(mean)
         return mean

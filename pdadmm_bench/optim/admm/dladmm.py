@@ -78,6 +78,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
 
     summary: ClassVar[str] = "sequential gradient-free ADMM with backward-forward sweeps (KDD 2019)"
     Hyperparameters: ClassVar[type[Typed]] = DlADMMHyperparameters
+    splits_rows: ClassVar[bool] = True
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -100,7 +101,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> DlADMMState:
         """Feed-forward start with u = 0 and every residual zero."""
         states: list[DlADMMLayer] = []
-        descent = self.descent()
+        descent = self.descent(links.reduce)
         for start in self.feed_forward_start(problem, layers, block, links, descent):
             r = torch.zeros_like(start.z)
             layer = DlADMMLayer(start.weights, start.b, start.p, start.z, r, a=start.output)
@@ -168,7 +169,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
     def update_b(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """b ← its exact minimiser, and the residual with it."""
         with self.part("b"):
-            mean = sub.column_mean(self.residual(layer, state), state.scratch)
+            mean = state.descent.rows.column_mean(self.residual(layer, state))
             layer.b -= mean
             layer.r -= mean
 
@@ -193,12 +194,13 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         objective, primal, loss = (per_layer(len(state.layers), state.y.device) for _ in range(3))
         for i, layer in enumerate(state.layers):
             objective[i] = self.penalty(layer) / 2 * square(layer.r)
-            objective[i] += self.hyperparameters.mu / 2 * layer.weights.decayed()
+            if state.links.reduce.index == 0:
+                objective[i] += self.hyperparameters.mu / 2 * layer.weights.decayed()
             if layer.activation is not None:
                 objective[i] += self.hyperparameters.nu / 2 * square(layer.p - layer.activation)
             if layer.u is not None:
                 risk = loss_sum(layer.z, state.y)
                 primal[i] = square(layer.r)
                 objective[i] += risk - inner(layer.u, layer.r)
-                loss[i] = risk / len(state.y)
+                loss[i] = risk / state.links.reduce.total(len(state.y))
         return {"objective": objective, "primal_residual": primal, "loss": loss}

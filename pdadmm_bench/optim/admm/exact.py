@@ -20,9 +20,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.products import Products, full_precision
+from pdadmm_bench.optim.admm.row_sums import RowSums
 from pdadmm_bench.optim.cost import dual_for_p, dual_for_W
+from pdadmm_bench.optim.reduction import AllRows
 
 ROUNDING = 4
 """The proximal term is so many units of rounding of ν·trace(Gram matrix), which bounds its largest eigenvalue."""
@@ -104,13 +105,19 @@ class Solution(NamedTuple):
     gradient: Tensor
     """The gradient in the type of the state."""
 
-    def length(self, products: Products, image: Tensor, weight: float, ridge: float) -> Tensor:
-        """The step along the direction: 1, or with narrow products the minimum along what they made of it."""
+    def length(
+        self, products: Products, image: Tensor, weight: float, ridge: float, rows: RowSums, own: RowSums
+    ) -> Tensor:
+        """The step along the direction: 1, or with narrow products the minimum along what they made of it.
+
+        Args:
+            rows: sums over the rows of the image; own: over those of the direction, which W has no other worker's of.
+        """
         if not products.narrow:
             return one(self.exact)
-        slope = (self.gradient * self.exact).sum((-2, -1), keepdim=True)
-        curvature = weight * sub.norm(image).square() + ridge * sub.norm(self.exact).square()
-        return torch.where(curvature > 0, slope.view_as(curvature) / curvature, 0.0)
+        (image_norm,), (norm,) = rows.norms(image), own.norms(self.exact)
+        curvature = weight * image_norm.square() + ridge * norm.square()
+        return torch.where(curvature > 0, own.inner(self.gradient, self.exact) / curvature, 0.0)
 
 
 def one(like: Tensor) -> Tensor:
@@ -129,7 +136,7 @@ def solution(products: Products, gradient: Tensor, inverse: Inverse) -> Solution
 
 
 def step_of_p(
-    products: Products, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float
+    products: Products, rows: RowSums, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Direction D, image D Wᵀ and step of the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖².
 
@@ -147,7 +154,7 @@ def step_of_p(
     kept = products.factor("kept", W)
     found = solution(products, products.direction(gap, r, kept, beta=rho, alpha=nu), inverse)
     image = products.image(found.direction, kept.mT)
-    return found.direction, image, found.length(products, image, nu, rho)
+    return found.direction, image, found.length(products, image, nu, rho, rows, rows)
 
 
 class StepOfW(NamedTuple):
@@ -170,12 +177,13 @@ class DirectionOfW(NamedTuple):
 
 
 def direction_of_W(
-    products: Products, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
+    products: Products, rows: RowSums, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
     *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None, damping: float = 0.0,
 ) -> DirectionOfW:  # fmt: skip
     """The way from W to the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W − T‖² over W, or over W and b.
 
     Args:
+        rows: sums over rows; where this worker has not all of them, there is no dual form.
         offset: W − T (…, n_l, n_{l-1}), overwritten.
         p: (…, N, n_{l-1}); r: (…, N, n_l), with columns of mean 0 where b is minimised too.
         kept: holds the inverse of a layer whose input never changes.
@@ -183,7 +191,7 @@ def direction_of_W(
         damping: a proximal term on W, in units of ν times the mean eigenvalue of pᵀp (without a mean taken off, so that
             inputs which hardly differ from row to row give no long steps).
     """
-    dual = dual_for_W(*p.shape[-2:])
+    dual = rows.alone and dual_for_W(*p.shape[-2:])
     scratch, plain = products.scratch, products.plain
 
     def compute() -> Inverse:
@@ -191,15 +199,19 @@ def direction_of_W(
         if dual and centre:
             x = scratch.like("centred", p).copy_(p)
             centre(x)
-        gram = gram_of(x if dual else x.mT, plain)
+        gram = rows.reduce.sum(gram_of(x if dual else x.mT, plain))
         trace = trace_of(gram)
         if centre and not dual:
-            mean = sub.column_mean(p, scratch).view(*p.shape[:-2], 1, -1)
-            gram.addcmul_(mean.mT, mean, value=-p.shape[-2])
+            mean = rows.column_mean(p).view(*p.shape[:-2], 1, -1)
+            gram.addcmul_(mean.mT, mean, value=-rows.reduce.total(p.shape[-2]))
         if damping:
-            return inverse_of(gram, nu, mu + damping * nu / p.shape[-1] * sub.norm(p).square(), trace)
+            (norm,) = rows.norms(p)
+            return inverse_of(gram, nu, mu + damping * nu / p.shape[-1] * norm.square(), trace)
         return inverse_of(gram, nu, mu, trace, in_range=dual and mu == 0)
 
+    if not dual:  # on its way over the rows while the moments are computed
+        factor = products.factor("kept", p)
+        gradient = rows.gradient_of_W(products, offset, factor, r, nu, mu)
     inverse = kept.get(compute, nu, mu) if kept else compute()
     if dual:
         share = mu / inverse.ridge
@@ -210,19 +222,22 @@ def direction_of_W(
         coefficients = torch.matmul(inverse.matrix, target, out=scratch.like("coefficients", r))
         # Where b is minimised too, the columns of the coefficients have mean 0, so that p need not be centred.
         return DirectionOfW(plain.add(offset.mul_(share), coefficients.mT, p, beta=1, alpha=nu), None, p)
-    factor = products.factor("kept", p)
-    found = solution(products, products.direction(offset, r.mT, factor, beta=mu, alpha=nu), inverse)
+    found = solution(products, gradient.wait(), inverse)
     return DirectionOfW(found.direction, found, factor)
 
 
 def step_of_W(
-    products: Products, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
+    products: Products, rows: RowSums, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
     *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None,
 ) -> StepOfW:  # fmt: skip
     """The step along :func:`direction_of_W`, with the same arguments, and its image."""
-    direction, found, factor = direction_of_W(products, offset, p, r, nu, mu, kept=kept, centre=centre)
+    direction, found, factor = direction_of_W(products, rows, offset, p, r, nu, mu, kept=kept, centre=centre)
     by = products.plain if found is None else products
     image = by.image(factor, direction.mT)
     mean = centre(image) if centre else None
-    step = one(direction) if found is None else found.length(products, image, nu, mu)
+    step = (
+        one(direction)
+        if found is None
+        else found.length(products, image, nu, mu, rows, RowSums(AllRows(), products.scratch))
+    )
     return StepOfW(direction, image, step, mean)

@@ -38,6 +38,7 @@ from pdadmm_bench.optim.admm.weights import Decay, FirstLayerForm, spread
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.compiled import compile_elementwise
 from pdadmm_bench.optim.cost import PDADMM, CostProfile, on_device, with_steps
+from pdadmm_bench.optim.reduction import Reduction
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 REFRESH = {"bf16": 25, "tf32": 25}
@@ -85,6 +86,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
     summary: ClassVar[str] = "layer-parallel, gradient-free ADMM (ICDM 2020; TNNLS 2022)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMHyperparameters
     compiles: ClassVar[bool] = True
+    splits_rows: ClassVar[bool] = True
 
     def cautions(self) -> list[str]:
         rho, nu = self.hyperparameters.rho, self.hyperparameters.nu
@@ -118,17 +120,18 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         """Feed-forward start: p_{l+1} = q_l = f(z_l), u = 0 and every residual zero."""
         settings = self.hyperparameters
         states: list[PdADMMLayer] = []
-        descent = self.descent()
+        descent = self.descent(links.reduce)
         for start in self.feed_forward_start(problem, layers, block, links, descent):
             layer = PdADMMLayer(
-                start.weights, start.b, start.p, start.z, torch.zeros_like(start.z), mu=self.mu_of(start.index, start.p)
-            )
+                start.weights, start.b, start.p, start.z, torch.zeros_like(start.z),
+                mu=self.mu_of(start.index, start.p, links.reduce),
+            )  # fmt: skip
             layer.moved = layer.moved.to(start.z.device)
             if start.index > 0:
-                layer.wire = links.wire.fitted(start.p)
+                layer.wire = links.wire.fitted(links.reduce.largest(start.p.max()))
             if start.output is not None:
                 layer.q = start.output.clone()
-                layer.wire_right = links.wire.fitted(layer.q)
+                layer.wire_right = links.wire.fitted(links.reduce.largest(layer.q.max()))
             states.append(layer)
         if links.left:
             links.left.wire = states[0].wire
@@ -142,12 +145,12 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             descent=descent, compiled=passes,
         )  # fmt: skip
 
-    def mu_of(self, index: int, p: Tensor) -> float:
+    def mu_of(self, index: int, p: Tensor, reduce: Reduction) -> float:
         """μ of layer ``index``, whose input is p (N, n)."""
         settings = self.hyperparameters
         if settings.mu_per == "layer":
             return float(settings.mu)
-        return float(settings.mu * (spread(p) if settings.mu_per == "spread" and index == 0 else p.shape[1]))
+        return float(settings.mu * (spread(p, reduce) if settings.mu_per == "spread" and index == 0 else p.shape[1]))
 
     def step(self, state: PdADMMState) -> None:
         left, right, layers = state.links.left, state.links.right, state.layers
@@ -162,7 +165,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             with self.part("exchange"):
                 first.v = left.receive()
         if not state.batches:
-            state.batches = in_batches(layers, 1 if self.deterministic else batch_size(layers))
+            rows = state.links.reduce.longest(len(first.z))
+            state.batches = in_batches(layers, 1 if self.deterministic else batch_size(layers, rows))
         # Boundary layers come first, so that their tensors travel while the inner layers are updated.
         self.update_p_W(first, [], state)
         if last is not first:
@@ -224,7 +228,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
     def update_b(self, layer: PdADMMLayer, state: PdADMMState) -> Tensor:
         """Update b; return its change, which the next pass over r subtracts from every row."""
         with self.part("b"):
-            shift = sub.column_mean(layer.r, state.scratch)
+            shift = state.descent.rows.column_mean(layer.r)
             layer.b -= shift
         return shift
 
@@ -292,11 +296,13 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         following: list[tuple[Tensor | None, Wire]] = [(layer.p, layer.wire) for layer in state.layers[1:]]
         following.append((state.p_right, Wire()))
         for i, (layer, (p_next, wire)) in enumerate(zip(state.layers, following, strict=True)):
-            objective[i] = state.nu / 2 * square(layer.r) + layer.mu / 2 * layer.weights.decayed()
+            objective[i] = state.nu / 2 * square(layer.r)
+            if state.links.reduce.index == 0:
+                objective[i] += layer.mu / 2 * layer.weights.decayed()
             if layer.q is None:
                 risk = loss_sum(layer.z, state.y)
                 objective[i] += risk
-                loss[i] = risk / len(state.y)
+                loss[i] = risk / state.links.reduce.total(len(state.y))
             elif p_next is not None:
                 dual[i] = state.rho**2 * layer.moved
                 for p, q, z, *stored in row_blocks(p_next, *layer.variables()):

@@ -38,6 +38,7 @@ from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, Weights, layer_weights
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer
 from pdadmm_bench.optim.cost import MINIMISING, Arrays, CostProfile, LayerWork
+from pdadmm_bench.optim.reduction import Reduction
 
 
 class PdADMMCHyperparameters(Typed):
@@ -109,6 +110,7 @@ class PdADMMC(ADMMOptimizer[CostateState]):
     summary: ClassVar[str] = "exact steps of W on backpropagation's forces, in blocks at once; not gradient-free (FOOF)"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMCHyperparameters
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "tf32")
+    splits_rows: ClassVar[bool] = True
 
     @property
     def cost_profile(self) -> CostProfile:
@@ -127,11 +129,11 @@ class PdADMMC(ADMMOptimizer[CostateState]):
             blocks=None if blocks == 1 else blocks,
         )
 
-    def descent(self) -> Descent:
-        return Descent(sub.exact_step, Products(self.precision), "exact", projected=True)
+    def descent(self, reduce: Reduction) -> Descent:
+        return Descent(sub.exact_step, Products(self.precision), "exact", projected=True, reduce=reduce)
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> CostateState:
-        settings, x, descent = self.hyperparameters, problem.train.x, self.descent()
+        settings, x, descent = self.hyperparameters, problem.train.x, self.descent(links.reduce)
         ends = set(accumulate(even_sizes(block.total, min(settings.blocks, block.total))))
         states: list[CostateLayer] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
@@ -253,14 +255,14 @@ class PdADMMC(ADMMOptimizer[CostateState]):
         """The step of W and b; ``force`` (N, n_l) is overwritten."""
         settings, products = self.hyperparameters, state.descent.products
         residual = force.div_(settings.nu)
-        shift = sub.column_mean(residual, products.scratch).clone()
+        shift = state.descent.rows.column_mean(residual).clone()
         residual.sub_(shift)
         found = exact.direction_of_W(
-            products, layer.weights.offset(products), layer.p, residual, settings.nu, settings.mu,
+            products, state.descent.rows, layer.weights.offset(products), layer.p, residual, settings.nu, settings.mu,
             kept=layer.weights.kept, centre=state.descent.centre, damping=settings.damping,
         )  # fmt: skip
         step = found.direction
-        shift -= step @ sub.column_mean(layer.p, products.scratch)
+        shift -= step @ state.descent.rows.column_mean(layer.p)
         if layer.last_W is not None and layer.last_b is not None:
             step = layer.last_W.mul_(settings.momentum).add_(step)
             shift = layer.last_b.mul_(settings.momentum).add_(shift)
@@ -275,7 +277,7 @@ class PdADMMC(ADMMOptimizer[CostateState]):
     def report(self, state: CostateState) -> Report:
         """The training loss before the last step; the objective is the loss."""
         loss = per_layer(len(state.layers), state.y.device)
-        loss[-1] = state.loss / len(state.output)  # labels are with the last block alone
+        loss[-1] = state.loss / state.links.reduce.total(len(state.output))  # labels are with the last block alone
         return {"loss": loss, "objective": loss}
 
 

@@ -21,6 +21,7 @@ from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
 from pdadmm_bench.optim.base import square
 from pdadmm_bench.optim.cost import in_sample_space
+from pdadmm_bench.optim.reduction import AllRows, Reduction
 
 Decay = Annotated[
     Literal["zero", "identity"],
@@ -55,12 +56,12 @@ class Weights:
         residual = r if seen is None else seen
         if by.kind == "exact":
             centre = by.centre if by.projected else None
-            found = exact.step_of_W(by.products, offset, p, residual, nu, mu, kept=self.kept, centre=centre)
+            found = exact.step_of_W(by.products, by.rows, offset, p, residual, nu, mu, kept=self.kept, centre=centre)
             by.products.move(self.W, found.direction, found.step)
             by.take_along(r, found.image, found.step, b, found.mean)
             return
         p = by.products.factor("kept", p)
-        gradient = by.products.direction(offset, residual.mT, p, beta=mu, alpha=nu)
+        gradient = by.rows.gradient_of_W(by.products, offset, p, residual, nu, mu).wait()
         by.move_W(self.W, gradient, r, by.products.image(p, gradient.mT), b, nu, mu)
 
     def offset(self, products: Products) -> Tensor:
@@ -113,10 +114,12 @@ def layer_weights(
 def first_layer(W: Tensor, x: Tensor, form: FirstLayerForm, descent: Descent) -> Weights | SampleSpaceWeights:
     """The weights of the layer whose input x (N, d) is fixed, starting from ``W``, which is not modified.
 
-    ``auto`` is ``samples`` where :func:`~pdadmm_bench.optim.cost.in_sample_space` says that it costs less.
+    ``auto`` is ``samples`` where :func:`~pdadmm_bench.optim.cost.in_sample_space` says that it costs less, and where
+    this worker has all rows.
     """
     if form == "auto":
-        form = "samples" if in_sample_space(len(x), x.shape[1]) else "features"
+        form = "samples" if descent.rows.alone and in_sample_space(len(x), x.shape[1]) else "features"
+    assert form == "features" or descent.rows.alone
     if form == "samples":
         return SampleSpaceWeights.of(W, x, per_unit=descent.kind == "row-unit", projected=descent.projected)
     return Weights(W.clone(), kept=Kept() if descent.kind == "exact" else None)
@@ -126,14 +129,21 @@ SPREAD_STEPS = 20
 """Power iterations. The error of σ₁² is (σ₂/σ₁)⁴⁰ times the difference of the two."""
 
 
-def spread(x: Tensor) -> float:
+def spread(x: Tensor, reduce: Reduction | None = None) -> float:
     """(‖x‖² − σ₁²)/N of rows x (N, d): the mean square of the rows without their strongest common direction.
+
+    ``reduce`` is given where other workers have other rows.
 
     Non-negative features have a mean far from zero that says little about a node (four fifths of ‖x‖² in Amazon Photo).
     A decay in proportion to the spread weakens the directions that tell nodes apart equally on every graph.
     """
+    reduce = reduce or AllRows()
     norms = torch.linalg.vector_norm(x, dim=1)
-    direction = x[norms.argmax()]
+    longest = norms.argmax()
+    largest = reduce.largest(norms[longest])
+    # The longest row of all; where several workers have one as long, the sum of them does as well.
+    direction = reduce.sum(x[longest] * (norms[longest] == largest) if reduce.size > 1 else x[longest])
     for _ in range(SPREAD_STEPS):
-        direction = functional.normalize(x.T @ (x @ direction), dim=0)
-    return float((square(norms) - square(x @ direction)).clamp(min=0) / len(x))
+        direction = functional.normalize(reduce.sum(x.T @ (x @ direction)), dim=0)
+    rest = reduce.sum(square(norms) - square(x @ direction))
+    return float(rest.clamp(min=0) / reduce.total(len(x)))
