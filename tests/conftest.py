@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import os
@@ -12,14 +13,15 @@ from types import ModuleType
 
 import hypothesis
 import pytest
-from fake_optimizers import HOLD_VARIABLE, Hold
+from hold import HOLD_VARIABLE, Hold
 from sharing import made_once
 from third_party import write_package
 
 from pdadmm_bench.tracking import store
 
-# A shared machine may take any time for an example, and speed belongs to benchmarks.
-hypothesis.settings.register_profile("patient", deadline=None)
+# A shared machine may take any time for an example, and speed belongs to benchmarks. Each run draws other examples, so
+# that few of them in many runs find what many would.
+hypothesis.settings.register_profile("patient", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("patient")
 
 SUPPORT = Path(__file__).resolve().parent / "support"
@@ -108,3 +110,9 @@ def tool() -> Callable[[str], ModuleType]:
     """``tool(name)`` is the program of that name in ``tools/docs`` or ``tools/studies``, as a module."""
     sys.path += [str(TOOLS / "docs"), str(TOOLS / "studies")]  # those of one folder import each other, as when run
     return importlib.import_module
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later garbage collection: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from fake_optimizers import Hold
 from fresh_python import run_in_fresh_python
+from hold import Hold
 from shell import Cli, finish, rows_of, start
 
 SHAPE = ("--rows", "60", "--features", "12", "--classes", "4", "--layers", "3", "--hidden", "16", "--threads", "1")

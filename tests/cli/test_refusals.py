@@ -78,6 +78,7 @@ def test_the_bad_value_is_in_the_one_line(arguments: str, cli: Cli) -> None:
     assert sorted(Path().iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("files")
 def test_refused_before_torch_and_mlflow_are_imported() -> None:
     """All in one process, one after the other: what one of them imports, it is named for."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_optimizers import Hold
+from hold import Hold
 from shell import DATA, DATASET, TINY, Answer, Cli, finish, rows_of, start
 from waiting import wait_until
 
@@ -97,10 +97,31 @@ def test_two_commands_share_a_fresh_folder(two_at_once: tuple[Path, Answer, Answ
     assert {row["mlflow_run_id"] for row in written} < {run.info.run_id for run in runs}
 
 
+HELD = (*TINY, "--iterations", "800", "--optimizer", "held", "--threads", "1", "--json", "rows.json")
+KEPT = ("--checkpoint", "kept")
+
+
+def goes_on(cli: Cli, hold: Hold) -> int:
+    """Make the stopped run again, with its checkpoint and without, which gives the same bits; where it went on."""
+    hold.release()
+    again = cli(*HELD, *KEPT)
+    assert again.code == 0, again.err
+    (row,) = rows_of(Path("rows.json"))
+    done = row["env_continued_from"]
+    assert f"going on after iteration {done} of 800 of 2 layers, from the checkpoint in kept/held-sbm-" in again.err
+    assert list(Path("kept").iterdir()) == []
+    assert cli(*HELD).code == 0
+    (whole,) = rows_of(Path("rows.json"))
+    assert row["weights_sha256"] == whole["weights_sha256"]
+    return done
+
+
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path, hold: Hold) -> None:
-    options = ("--iterations", "800", "--optimizer", "held", "--optimizer", "sgd", "--json", "rows.json")
-    process = start(*TINY, *options, cwd=with_store, cache=shared_cache)
+def test_ctrl_c_keeps_what_there_was_and_a_checkpoint(
+    with_store: Path, shared_cache: Path, hold: Hold, cli: Cli
+) -> None:
+    """The run ends its iteration, makes a checkpoint and says so."""
+    process = start(*HELD, *KEPT, "--optimizer", "sgd", cwd=with_store, cache=shared_cache)
     hold.wait(process)
     process.send_signal(signal.SIGINT)
     answer = finish(process)
@@ -111,6 +132,7 @@ def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path, hold:
     assert (row["status"], row["optimizer_name"]) == ("interrupted", "held")
     assert 2 <= row["iterations"] < 800
     assert row["acc_test_final"] is not None
+    assert f"stopped by the user; iteration {row['iterations']} is kept in kept/held-sbm-" in answer.err
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{with_store}/mlflow.db")
@@ -118,36 +140,18 @@ def test_ctrl_c_keeps_what_there_was(with_store: Path, shared_cache: Path, hold:
         assert client.get_run(run_id).info.status == "KILLED"
     written = len(client.get_metric_history(row["mlflow_run_id"], "acc_val"))
     assert 0 <= row["iterations"] + 1 - written <= 1  # the last step may have been on its way
+    assert goes_on(cli, hold) == row["iterations"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.slow
-def test_a_run_with_checkpoints_goes_on(
-    with_store: Path, shared_cache: Path, hold: Hold, cli: Cli, number: signal.Signals
+def test_a_killed_run_goes_on_from_its_last_checkpoint(
+    with_store: Path, shared_cache: Path, hold: Hold, cli: Cli
 ) -> None:
-    """Asked to stop, it ends its iteration, makes a checkpoint and says so. Killed, it goes on from the last one."""
-    run = (*TINY, "--iterations", "800", "--optimizer", "held", "--threads", "1", "--json", "rows.json")
-    command = (*run, "--checkpoint", "kept")
-    process = start(*command, "--checkpoint-every", "1e-9", cwd=with_store, cache=shared_cache)
+    process = start(*HELD, *KEPT, "--checkpoint-every", "1e-9", cwd=with_store, cache=shared_cache)
     hold.wait(process)
-    process.send_signal(number)
-    answer = finish(process)
-    hold.release()
-    if number is not signal.SIGKILL:
-        assert answer.code == 130, answer.err
-        (row,) = rows_of(with_store / "rows.json")
-        assert row["status"] == "interrupted"
-        assert f"stopped by the user; iteration {row['iterations']} is kept in kept/held-sbm-" in answer.err
-    again = cli(*command)
-    assert again.code == 0, again.err
-    (row,) = rows_of(with_store / "rows.json")
-    done = row["env_continued_from"]
-    assert 2 <= done < 800
-    assert f"going on after iteration {done} of 800 of 2 layers, from the checkpoint in kept/held-sbm-" in again.err
-    assert list((with_store / "kept").iterdir()) == []
-    assert cli(*run).code == 0
-    (whole,) = rows_of(with_store / "rows.json")
-    assert row["weights_sha256"] == whole["weights_sha256"]
+    process.kill()
+    finish(process)
+    assert 2 <= goes_on(cli, hold) < 800
 
 
 @pytest.mark.slow

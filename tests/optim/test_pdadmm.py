@@ -56,11 +56,11 @@ RULES = [
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("decay", ["zero", pytest.param("identity", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("layers", [2, *(pytest.param(layers, marks=pytest.mark.slow) for layers in (5, 9))])
+@pytest.mark.parametrize("layers", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_lagrangian_never_rises_inside_the_theorem_region(layers, decay, rule):
     optimizer, state = start("pdadmm", layers=layers, rho=0.05, nu=0.01, mu=1e-3, decay=decay, **rule)
     values = []
-    for _ in range(200):
+    for _ in range(100):
         optimizer.step(state)
         values.append(optimizer.report(state)["objective"].sum().item())
     rises = [after - before for before, after in pairwise(values)]
@@ -74,7 +74,7 @@ def test_lagrangian_never_rises_inside_the_theorem_region(layers, decay, rule):
 def test_carried_residual_equals_the_recomputed_one(form, step, bias):
     for name in ("pdadmm", "pdadmm-q", "dladmm"):
         optimizer, state = start(name, rho=0.05, nu=0.01, mu=1e-2, first_layer=form, step=step, bias=bias)
-        for _ in range(30):
+        for _ in range(10):
             optimizer.step(state)
         for layer in state.layers:
             torch.testing.assert_close(layer.r, layer.p @ layer.W.T + layer.b - layer.z)

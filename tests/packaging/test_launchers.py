@@ -132,6 +132,7 @@ def test_torchrun_understands_what_it_is_given(kubernetes: dict[str, Any]) -> No
         understood(asked.training_script_args)
 
 
+@pytest.mark.slow
 def test_the_command_understands_what_launchers_and_containers_give_it() -> None:
     page = ROOT / "docs/machines.md"
     calls = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -85,12 +86,18 @@ def overwritten(func: Any, args: Sequence[Any]) -> list[Any]:
 
 
 def started(name: str, widths: Sequence[int] = WIDTHS, **values: Any) -> tuple[Optimizer, Any]:
+    """An optimizer in its steady state, shared by the tests: a step more makes no difference to what they count."""
+    return _started(name, tuple(widths), tuple(values.items()))
+
+
+@cache
+def _started(name: str, widths: tuple[int, ...], values: tuple[tuple[str, Any], ...]) -> tuple[Optimizer, Any]:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(ROWS, widths[0], generator=generator), torch.arange(ROWS) % widths[-1]
     rows = Rows(x=x, y=y)
     problem = Problem(name="t", split="t", num_classes=widths[-1], train=rows, val=rows, test=rows, sha256="")
     block = Block.whole(len(widths) - 1)
-    optimizer = registry.get(name).create(values, name)
+    optimizer = registry.get(name).create(dict(values), name)
     optimizer.deterministic = True  # the counter does not know batched products
     layers = mlp.initial_layers(ModelSpec(layers=len(block), hidden=widths[1], init="he"), list(widths), 0, block)
     state = optimizer.init(problem, layers, block, Links(wire=optimizer.wire("auto")))

@@ -44,6 +44,11 @@ class Case:
     problem: str = "toy"
     """``toy``, or the name of one that was given to the crew."""
 
+    @property
+    def single(self) -> tuple[str, str]:
+        """What the run of one worker depends on."""
+        return self.problem, of_one_worker(self.spec).model_dump_json()
+
 
 @dataclass
 class Outcome:
@@ -115,13 +120,14 @@ def _work(work: Work, problems: dict[str, Problem], out: Path) -> None:
         many = {
             name: together(case.spec, problems[case.problem], groups, everyone) for name, case in work.cases.items()
         }
-        # The runs of one worker are shared out among the crew.
+        # Cases that differ in their partition only have one run of one worker; these are shared out among the crew.
+        singles = {case.single: case for case in work.cases.values()}
         mine = {
-            name: alone(case.spec, problems[case.problem])
-            for i, (name, case) in enumerate(work.cases.items())
+            key: alone(case.spec, problems[case.problem])
+            for i, (key, case) in enumerate(singles.items())
             if i % SIZE == everyone.rank
         }
-        one = {name: outcome for worker in everyone.gather(mine) for name, outcome in worker.items()}
+        one = {key: outcome for worker in everyone.gather(mine) for key, outcome in worker.items()}
         continued = {
             name: stopped_and_continued(case.spec, problems[case.problem], groups, everyone, out.parent / "checkpoints")
             for name, case in work.to_continue.items()
@@ -144,7 +150,7 @@ def _work(work: Work, problems: dict[str, Problem], out: Path) -> None:
             with mistakes.MISTAKES[name]():
                 refused[name] = together(case.spec, problems[case.problem], fresh, everyone)
     if everyone.rank == 0:
-        pairs = {name: Pair(outcome, one[name]) for name, outcome in many.items()}
+        pairs = {name: Pair(outcome, one[work.cases[name].single]) for name, outcome in many.items()}
         found = Findings(pairs, examples, counterexample, continued, in_one_lane, timed, refused)
         out.write_bytes(pickle.dumps(found))
 
@@ -189,11 +195,14 @@ def together(
     return Outcome(row, history, [layer for _, _, layers in found[::rows] for layer in layers])
 
 
-def alone(spec: RunSpec, problem: Problem) -> Outcome:
+def of_one_worker(spec: RunSpec) -> RunSpec:
     """The same run by one worker."""
-    result = run(
-        spec.model_copy(update={"gpus": 1, "mesh": "layers", "partition": "auto", "microbatches": None}), problem
-    )
+    return spec.model_copy(update={"gpus": 1, "mesh": "layers", "partition": "auto", "microbatches": None})
+
+
+def alone(spec: RunSpec, problem: Problem) -> Outcome:
+    """The outcome of the same run by one worker."""
+    result = run(of_one_worker(spec), problem)
     return Outcome(result.row, result.history, result.layers)
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from waiting import wait_until
+from hold import HOLD_VARIABLE
 
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.admm.pdadmm import PdADMM
 from pdadmm_bench.optim.gradient.adam import Adam
 
-HOLD_VARIABLE = "PDADMM_BENCH_TEST_HOLD"
 HELD_STEP = 5
 """The first call of ``step`` that is slow: the third iteration, after two to warm up."""
 HELD_STEP_S = 0.5
@@ -64,18 +61,3 @@ class Held(PdADMM):
             hold.with_suffix(".reached").touch()
             time.sleep(HELD_STEP_S)
         super().step(state)
-
-
-@dataclass(frozen=True)
-class Hold:
-    """The test's side of :class:`Held`. A run of 800 iterations cannot end within six minutes while it is held."""
-
-    file: Path
-
-    def wait(self, process: subprocess.Popen[str]) -> None:
-        """Return when a run of ``process`` is held: it has made two iterations and is in its third."""
-        wait_until(self.file.with_suffix(".reached").exists, process)
-
-    def release(self) -> None:
-        """Let every run be as fast as it can, now and from now on."""
-        self.file.unlink()
