@@ -21,7 +21,7 @@ from pdadmm_bench.gate import measure as gate
 from pdadmm_bench.gate.benchmark_process import BenchmarkProcess
 from pdadmm_bench.gate.checkout import HEAD, CannotCompare
 
-SUITE = tiny_suite('[[entry]]\noptimizer = "sgd"\nseeds = 2\n')
+SUITE = tiny_suite('[[entry]]\noptimizer = "pdadmm"\nseeds = 2\n')
 MINE = ("--suite", "mine.toml")
 
 
@@ -39,7 +39,7 @@ def test_no_baseline_passes_and_says_so(cli: Cli, suite: Path) -> None:
     answer = cli("regress", *MINE, "--quick", "--markdown", "gate.md", "--junit", "gate.xml")
     assert answer.code == 0
     assert "no baseline yet, so this passes and nothing was run" in answer.out
-    assert re.search(r"^new +sgd 2×8 sbm +no baseline yet", answer.out, re.MULTILINE)
+    assert re.search(r"^new +pdadmm 2×8 sbm +no baseline yet", answer.out, re.MULTILINE)
     assert "machine class: " in answer.err
     assert "no baseline yet" in (suite / "gate.md").read_text()
     assert ElementTree.parse(suite / "gate.xml").find("testsuite").get("skipped") == "1"  # type: ignore[union-attr]
@@ -55,7 +55,7 @@ def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: 
     assert path.parent.name in answer.err and str(path.relative_to(suite)) in answer.out
     assert "1 benchmarks, recorded" in cli("baseline", "show").out
     shown = cli("baseline", "show", *MINE).out
-    assert "sgd 2×8 sbm" in shown and path.parent.name in shown
+    assert "pdadmm 2×8 sbm" in shown and path.parent.name in shown
 
     answer = cli("regress", *MINE, "--json", "gate.json")
     assert answer.code == 0, answer
@@ -64,8 +64,8 @@ def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: 
     client = MlflowClient(f"sqlite:///{suite / 'mlflow.db'}")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.run_name == "regress mine"
-    assert run.data.params["verdict/sgd 2x8 sbm"] == "ok"
-    assert run.data.metrics["sgd 2x8 sbm/accuracy/effect"] == 0
+    assert run.data.params["verdict/pdadmm 2x8 sbm"] == "ok"
+    assert run.data.metrics["pdadmm 2x8 sbm/accuracy/effect"] == 0
     assert run.data.tags["regress_exit_code"] == "0"
 
     other = suite / "reports/baselines/somewhere/mine.json"

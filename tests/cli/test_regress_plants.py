@@ -1,4 +1,6 @@
-"""What the gate is for: faults planted in a copy of the package are caught, and the copy as it is passes.
+"""What the gate is for: faults planted in a copy of the package are caught, and what they do not touch passes.
+
+That the same code passes: test_regress.py.
 
 The gate runs in this process where it can; the benchmarks always run in processes of their own, from the copy.
 """
@@ -22,7 +24,9 @@ from pdadmm_bench.gate import run as gating
 from pdadmm_bench.gate.checkout import Checkout
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = tiny_suite('[[entry]]\noptimizer = ["pdadmm", "sgd"]\nseeds = 3\n', layers=4, iterations=10, init="he")
+SUITE = tiny_suite('[[entry]]\noptimizer = ["pdadmm", "sgd"]\nseeds = 2\n', layers=4, iterations=10, init="he")
+TIMED = SUITE.replace("sgd", "dladmm")
+"""Of methods whose processes start quickly: without what torch's optimizers import."""
 WORKERS = SUITE.replace("[[entry]]", "[[entry]]\ngpus = 2").replace('["pdadmm", "sgd"]', '"pdadmm"')
 
 SIGN = (
@@ -64,7 +68,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pdadmm_bench", "datasets", "runners"):
         shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
     (folder / ".gitignore").write_text("__pycache__/\n")
-    (folder / "mine.toml").write_text(SUITE)
+    (folder / "mine.toml").write_text(TIMED)
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "as it is"]):
         subprocess.run(["git", *arguments], cwd=folder, check=True, env={**os.environ, **AUTHOR})
     return folder
@@ -115,8 +119,6 @@ def verdict(answer: Answer, name: str) -> str:
 @pytest.mark.slow
 def test_a_sign_error_in_the_q_update(cli: Cli, head: None, plant: Plant) -> None:
     recorded(cli, SUITE)
-    unchanged = cli("regress", "--suite", "mine.toml", "--quick")
-    assert unchanged.code == 0 and "2 ok" in unchanged.out, unchanged
     plant(SIGN)
     answer = cli("regress", "--suite", "mine.toml", "--quick")
     assert answer.code == 1, answer
@@ -155,6 +157,6 @@ def test_a_slowdown_of_15_percent(copy: Path, plant: Plant, shared_cache: Path, 
     assert answer.code == 1, answer
     line = verdict(answer, "pdadmm 4×8 sbm")
     assert line.startswith("worse") and "time +" in line and "in turn" in line, answer
-    assert verdict(answer, "sgd 4×8 sbm").startswith("ok"), answer
+    assert verdict(answer, "dladmm 4×8 sbm").startswith("ok"), answer
     assert "**worse** `pdadmm 4×8 sbm`" in (copy / "gate.md").read_text()
     assert 'failures="1"' in (copy / "gate.xml").read_text()
