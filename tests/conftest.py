@@ -14,6 +14,7 @@ from types import ModuleType
 import hypothesis
 import pytest
 from hold import HOLD_VARIABLE, Hold
+from pictures import draw_blank
 from sharing import made_once
 from third_party import write_package
 
@@ -97,12 +98,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pictures of runs are blank: drawing one takes longer than a tiny run. tests/report draws them."""
-    from matplotlib.figure import Figure
-
-    from pdadmm_bench.report.figures import draw
-
-    monkeypatch.setattr(draw, "figure", lambda picture: Figure(figsize=(1, 1)))
+    """The pictures of runs are blank."""
+    draw_blank(monkeypatch)
 
 
 @pytest.fixture(scope="session")

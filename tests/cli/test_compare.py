@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import DATA, Answer, Cli, finish, rows_of, start
+from shell import DATA, Answer, Cli, rows_of
 
 pytestmark = pytest.mark.slow  # every test looks at runs that were made for it
 
@@ -17,15 +18,10 @@ OPTIMIZERS = ("--optimizer", "adam", "--optimizer", "sgd")
 
 
 @pytest.fixture(scope="session")
-def measured(
-    tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, migrated: Path
-) -> tuple[Path, list[dict[str, Any]]]:
+def measured(prepared: Callable[..., Path]) -> tuple[Path, list[dict[str, Any]]]:
     """A folder with the rows and the MLflow store of 7 seeds of Adam and SGD, and the rows."""
-    folder = tmp_path_factory.mktemp("measured")
-    shutil.copy(migrated, folder / "mlflow.db")
     options = (*OPTIMIZERS, "--set", "adam.lr=0.05", "--target", "0.99", "--seeds", "7", "--json", "rows.json")
-    answer = finish(start(*RUN, *options, cwd=folder, cache=shared_cache))
-    assert answer.code == 0, answer.err
+    folder = prepared(*RUN, *options)
     return folder, rows_of(folder / "rows.json")
 
 
@@ -49,16 +45,15 @@ def told(answer: Answer) -> str:
     return answer.out
 
 
-def test_a_process_compares_two_optimizers(measured: tuple[Path, list[dict[str, Any]]], shared_cache: Path) -> None:
+def test_two_optimizers_are_compared(cli: Cli, here: list[dict[str, Any]]) -> None:
     """Every printed number is computed here a second time from the rows."""
-    folder, rows = measured
     sides = ("compare", "rows.json", "rows.json", "--a", "optimizer=sgd", "--b", "optimizer=adam")
-    out = told(finish(start(*sides, "--json", "table.json", cwd=folder, cache=shared_cache)))
+    out = told(cli(*sides, "--json", "table.json"))
     assert "compared: optimizer sgd → adam" in out
     assert "0 of 7 reached" in out
-    table = json.loads((folder / "table.json").read_text())
+    table = json.loads(Path("table.json").read_text())
     accuracy, seconds, target = table["lines"]
-    by_optimizer = {name: [row for row in rows if row["optimizer_name"] == name] for name in ("sgd", "adam")}
+    by_optimizer = {name: [row for row in here if row["optimizer_name"] == name] for name in ("sgd", "adam")}
     differences = [
         b["acc_test_at_best_val"] - a["acc_test_at_best_val"]
         for a, b in zip(by_optimizer["sgd"], by_optimizer["adam"], strict=True)

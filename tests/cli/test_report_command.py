@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from shell import DATA, Cli, finish, rows_of, start
+from shell import DATA, Cli, rows_of
 
 from pdadmm_bench.core import history
 
@@ -22,13 +22,9 @@ BOTH = ("--optimizer", "adam", "--optimizer", "pdadmm", "--target", "0.2")
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, migrated: Path) -> Path:
+def once(prepared: Callable[..., Path]) -> Path:
     """Four runs with their store, made once."""
-    folder = tmp_path_factory.mktemp("once")
-    shutil.copy(migrated, folder / "mlflow.db")
-    answer = finish(start(*SMALL, *BOTH, "--json", "rows.json", cwd=folder, cache=shared_cache))
-    assert answer.code == 0, answer.err
-    return folder
+    return prepared(*SMALL, *BOTH, "--json", "rows.json")
 
 
 @pytest.fixture

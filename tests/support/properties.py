@@ -18,7 +18,7 @@ from toy import toy_problem
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.parallel.group import Workers
 
-EXAMPLES = 8
+EXAMPLES = 6
 """Of each optimizer."""
 
 penalties = st.sampled_from([1e-4, 1e-2, 0.3])
