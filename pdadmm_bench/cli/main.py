@@ -15,6 +15,7 @@ import typer
 from pdadmm_bench import __version__
 from pdadmm_bench.cli.command import ModelCommand, VerbGroup
 from pdadmm_bench.cli.verbs.baseline import baseline
+from pdadmm_bench.cli.verbs.card import card
 from pdadmm_bench.cli.verbs.clean import clean
 from pdadmm_bench.cli.verbs.compare import compare
 from pdadmm_bench.cli.verbs.doctor import doctor
@@ -48,6 +49,7 @@ for name, verb in VERBS.items():
 for verb in (scale, predict, compare, profile, report, sync, selftest):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
+app.add_typer(card, name="card")
 
 
 def _version(wanted: bool) -> None:

@@ -24,10 +24,16 @@ def roots() -> list[Path]:
     own = next((root for root in (package / "share", package.parent) if (root / "datasets").is_dir()), None)
     if own is None:
         raise UserError(f"the data files of pdadmm-bench are missing beside {package}; reinstall the package")
-    overlay = os.environ.get(VARIABLE)
-    if overlay and not Path(overlay).is_dir():
-        raise UserError(f"the overlay {overlay} (--share or {VARIABLE}) is not a folder")
-    return [Path(overlay), own] if overlay else [own]
+    users = overlay()
+    return [users, own] if users else [own]
+
+
+def overlay() -> Path | None:
+    """The user's folder, if there is one; raises :class:`UserError` where it is not a folder."""
+    named = os.environ.get(VARIABLE)
+    if named and not Path(named).is_dir():
+        raise UserError(f"the overlay {named} (--share or {VARIABLE}) is not a folder")
+    return Path(named) if named else None
 
 
 def find(relative: str) -> Path | None:

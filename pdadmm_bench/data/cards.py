@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pdadmm_bench.core.spec import RECORDED_SPLITS
 from pdadmm_bench.core.typed import Typed
@@ -60,6 +60,9 @@ class DepthParameters(Typed):
         return 0.0
 
 
+READ_WITHOUT_PICKLE = ("CitationFull", "WikiCS")
+"""Classes of PyG that read their files as arrays or JSON and unpickle nothing, whatever is in them."""
+
 GENERATED: dict[str, type[SbmParameters | DepthParameters]] = {"sbm": SbmParameters, "depth": DepthParameters}
 """The parameters of each kind of generated graph."""
 
@@ -67,8 +70,12 @@ GENERATED: dict[str, type[SbmParameters | DepthParameters]] = {"sbm": SbmParamet
 class Loader(Typed):
     """Which library reads the files, and the name it knows the dataset by."""
 
-    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "pyg", "sbm", "depth"]
+    model_config = ConfigDict(populate_by_name=True)
+
+    kind: Literal["planetoid", "amazon", "coauthor", "heterophilous", "flickr", "ogb", "pyg", "file", "sbm", "depth"]
     name: str = ""
+    dataset_class: str = Field("", alias="class", description="of torch_geometric.datasets, for the kind pyg")
+    arguments: dict[str, str | bool | int | float] = Field({}, description="of that class, apart from root")
     parameters: SbmParameters | DepthParameters = SbmParameters()
 
     @model_validator(mode="before")
@@ -79,6 +86,24 @@ class Loader(Typed):
             given = values.get("parameters", {})
             return {**values, "parameters": DepthParameters(**given) if isinstance(given, dict) else given}
         return values
+
+    @model_validator(mode="after")
+    def _class_of_pyg(self) -> Loader:
+        if (self.kind == "pyg") != bool(self.dataset_class):
+            raise ValueError('the kind "pyg", and no other, has a class of torch_geometric.datasets, as in "WikiCS"')
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides which graph the files become."""
+        return self.model_dump(exclude=None if self.kind == "pyg" else {"dataset_class", "arguments"})
+
+    @property
+    def unpickles(self) -> bool:
+        """Whether reading the files may run code that is in them, so that every file needs a checksum."""
+        if self.kind == "pyg":
+            return self.dataset_class not in READ_WITHOUT_PICKLE
+        return self.kind in ("planetoid", "file")
 
 
 class RawFile(Typed):
@@ -201,8 +226,8 @@ class Card(Typed):
     @model_validator(mode="after")
     def _pickles_are_known(self) -> Card:
         known = all(UNKNOWN not in (file.sha256, file.upstream_sha256) for file in self.files)
-        if self.loader.kind == "planetoid" and not known:
-            raise ValueError("planetoid files are pickles: every one needs its sha256")
+        if self.loader.unpickles and not known:
+            raise ValueError(f"{self.loader.kind} files are pickles, or may be: every one needs its sha256")
         return self
 
     @property

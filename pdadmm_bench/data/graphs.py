@@ -17,7 +17,9 @@ from torch import Tensor
 
 from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.data.cards import Card, DepthParameters, SbmParameters
+from pdadmm_bench.data.graph_file import pyg_types_are_safe, read_graph
 from pdadmm_bench.data.problem import PARTS
+from pdadmm_bench.data.pyg_dataset import open_dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ def load_graph(card: Card, root: Path) -> Graph:
     from torch_geometric.utils import to_undirected
 
     try:
-        with _quiet():
+        with quiet():
             data, splits = LOADERS[card.loader.kind](card, root)
     except (MemoryError, UserError):
         raise
@@ -127,17 +129,10 @@ def _flickr(card: Card, root: Path) -> Loaded:
 
 
 def _ogb(card: Card, root: Path) -> Loaded:
-    from torch_geometric.data import Data
-    from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
-    from torch_geometric.data.storage import GlobalStorage
-
     # pandas gives OGB read-only arrays. OGB saves and loads them again before anything could write to them.
     warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-    # OGB calls torch.load without weights_only on a file it has just written; the file holds these four types only.
-    # Types that PyG has already allowed are left out: at its end, the context would remove them for PyG, too.
-    allowed = torch.serialization.get_safe_globals()
-    types = [kind for kind in (Data, DataEdgeAttr, DataTensorAttr, GlobalStorage) if kind not in allowed]
-    with torch.serialization.safe_globals(types):
+    # OGB calls torch.load without weights_only on a file it has just written; the file holds PyG's own types only.
+    with pyg_types_are_safe():
         dataset = _ogb_module().PygNodePropPredDataset(card.loader.name, str(root))
         split = dataset.get_idx_split()
     return dataset[0], [{"train": split["train"], "val": split["valid"], "test": split["test"]}]
@@ -155,6 +150,22 @@ def _ogb_module() -> Any:
         finally:
             del sys.modules["outdated"]
     return importlib.import_module("ogb.nodeproppred")
+
+
+def _pyg(card: Card, root: Path) -> Loaded:
+    return _with_masks(open_dataset(card.loader, root))
+
+
+def _file(card: Card, root: Path) -> Loaded:
+    data = read_graph(root / card.files[0].path)
+    data.unlabelled = (data.y.view(-1) < 0).nonzero().view(-1)
+    data.y = data.y.clamp(min=0)
+    return _with_masks(data)
+
+
+def _with_masks(data: Any) -> Loaded:
+    """The data with the splits of its masks, if it has all three."""
+    return masked(data) if all(getattr(data, f"{part}_mask", None) is not None for part in PARTS) else (data, ())
 
 
 def _sbm(card: Card, root: Path) -> Loaded:
@@ -188,13 +199,15 @@ LOADERS: dict[str, Callable[[Card, Path], Loaded]] = {
     "heterophilous": _heterophilous,
     "flickr": _flickr,
     "ogb": _ogb,
+    "pyg": _pyg,
+    "file": _file,
     "sbm": _sbm,
     "depth": _depth,
 }
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drop what the loaders print ("Processing...", progress bars), but no warning."""
     swallow = io.StringIO()
     with (

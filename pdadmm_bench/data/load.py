@@ -153,7 +153,7 @@ def _choice(card: Card, spec: DataSpec) -> dict[str, Any]:
 
 
 def _features_path(cache: Path, card: Card, choice: dict[str, Any], digests: dict[str, str]) -> Path:
-    made_of: dict[str, Any] = {"version": FEATURES_VERSION, "card": card.name, "loader": card.loader.model_dump()}
+    made_of: dict[str, Any] = {"version": FEATURES_VERSION, "card": card.name, "loader": card.loader.identity}
     made_of |= {"files": digests, "sizes": card.sizes.model_dump(), "choice": choice}
     if card.generated:
         made_of["split"] = card.split.model_dump(exclude={"masks"} if card.split.masks is None else None)

@@ -153,7 +153,7 @@ def _card(graph: Graph, name: str) -> Card:
         split = {"kind": "given", "masks": len(graph.splits), **counts}
     values = {
         "name": name, "summary": CUSTOM, "version": CUSTOM, "licence": "unknown", "citation": "none",
-        "source": CUSTOM, "loader": {"kind": "pyg", "name": "Data"}, "split": split,
+        "source": CUSTOM, "loader": {"kind": "file"}, "split": split,
         "sizes": {**sizes, "classes": int(graph.y.max()) + 1},
         "unlabelled": 0 if graph.unlabelled is None else len(graph.unlabelled),
     }  # fmt: skip

@@ -170,7 +170,34 @@ def _heterophilous(card, root: Path) -> Tiny:
     return Tiny(card.name, root, x, y, edges, parts)
 
 
+def _pyg(card, root: Path) -> Tiny:
+    if card.loader.dataset_class == "CitationFull":
+        return _npz(card, root)
+    x, y, edges = _graph(60, 7, 3)
+    rng = np.random.default_rng(5)
+    parts = {"train": 20, "val": 10, "stopping": 10}
+    masks = {f"{part}_masks": np.zeros((20, 60), int) for part in parts}
+    for index in range(20):
+        for part, nodes in zip(parts, np.split(rng.permutation(40), [20, 30]), strict=True):
+            masks[f"{part}_masks"][index, nodes] = 1
+    links: list[list[int]] = [[] for _ in range(60)]
+    for low, high in edges.tolist():
+        links[low].append(high)
+    content = {
+        "features": x.tolist(),
+        "labels": y.tolist(),
+        "links": links,
+        "test_mask": [node >= 40 for node in range(60)],
+    }
+    path = root / card.files[0].path
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content | {name: mask.tolist() for name, mask in masks.items()}))
+    first = {part: np.flatnonzero(masks[f"{part}_masks"][0]) for part in ("train", "val")}
+    return Tiny(card.name, root, x, y, edges, {**first, "test": np.arange(40, 60)})
+
+
 WRITERS = {
+    "pyg": _pyg,
     "heterophilous": _heterophilous,
     "planetoid": _planetoid,
     "amazon": _npz,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.data.catalog import card_names, load_card
 from pdadmm_bench.data.graphs import LOADERS
+from pdadmm_bench.data.pyg_dataset import raw_files
 
 REQUIRED = {
     "cora", "citeseer", "pubmed", "computers", "photo", "cs", "physics", "ogbn-arxiv", "ogbn-products", "flickr",
-    "roman-empire", "sbm", "depth",
+    "roman-empire", "amazon-ratings", "minesweeper", "tolokers", "questions", "dblp", "cora-full", "cora-ml", "wikics",
+    "sbm", "depth",
 }  # fmt: skip
 
 
@@ -53,6 +56,9 @@ def test_files_are_those_the_loader_reads(name):
     if card.loader.kind == "ogb":
         folder = card.loader.name.replace("-", "_")
         assert {f"{folder}/RELEASE_v1.txt", f"{folder}/raw/edge.csv.gz", f"{folder}/raw/node-feat.csv.gz"} <= paths
+        return
+    if card.loader.kind == "pyg":
+        assert paths == {path.as_posix() for path in raw_files(card.loader, Path("/nowhere"))}
         return
     kinds = {"heterophilous": "HeterophilousGraphDataset"}
     loader = getattr(pyg, kinds.get(card.loader.kind, card.loader.kind.capitalize()))

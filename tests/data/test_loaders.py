@@ -15,7 +15,18 @@ from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.load import load_problem
 
 ALL = ["cora", "citeseer", "pubmed", "computers", "photo", "cs", "physics", "ogbn-arxiv", "ogbn-products", "flickr"]
-ALL += ["roman-empire"]
+NEW = [
+    "dblp",
+    "cora-full",
+    "cora-ml",
+    "wikics",
+    "roman-empire",
+    "amazon-ratings",
+    "minesweeper",
+    "tolokers",
+    "questions",
+]
+ALL += NEW
 SMALL = {"train_per_class": 2, "num_val": 7, "num_test": 5}
 
 
@@ -54,7 +65,7 @@ def test_every_card_loads_its_raw_format(name, tiny, monkeypatch, capfd):
             np.testing.assert_allclose(rows.x, expected[made.parts[part]], rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(rows.y, made.y[made.parts[part]])
     unknown = [line for line in lines if "no checksum is known" in line]
-    assert bool(unknown) == (name in ("computers", "physics", "ogbn-arxiv", "ogbn-products", "flickr", "roman-empire"))
+    assert bool(unknown) == (name in ("computers", "physics", "ogbn-arxiv", "ogbn-products", "flickr", *NEW))
     assert capfd.readouterr() == ("", "")
     assert not list(made.root.rglob("processed")), "the data root was written to"
 

@@ -34,7 +34,8 @@ def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or 
 def _card(card: Card) -> Iterator[tuple[str, str]]:
     yield "dataset", card.name
     yield "summary", card.summary
-    yield "loader", f"{card.loader.kind} {card.loader.name}".strip()
+    arguments = ", ".join(f"{name}={value}" for name, value in card.loader.arguments.items())
+    yield "loader", " ".join(filter(None, [card.loader.kind, card.loader.name, card.loader.dataset_class, arguments]))
     if card.generated:
         yield from _fields(type(card.loader.parameters), dict(card.loader.parameters))
     else:
