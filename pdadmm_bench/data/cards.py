@@ -227,7 +227,7 @@ class Card(Typed):
     def _pickles_are_known(self) -> Card:
         known = all(UNKNOWN not in (file.sha256, file.upstream_sha256) for file in self.files)
         if self.loader.unpickles and not known:
-            raise ValueError(f"{self.loader.kind} files are pickles, or may be: every one needs its sha256")
+            raise ValueError(f"{self.loader.kind} files are or may be pickles: every one needs its sha256")
         return self
 
     @property
