@@ -81,8 +81,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def main() -> None:
     """Run the command line in ``sys.argv``."""
-    if "RANK" not in os.environ:  # torchrun ends its workers itself
-        signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a parent process set it to be ignored
         signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -101,7 +100,7 @@ def main() -> None:
         elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever was given as a path
             text, code = f"the file name {short(str(error.filename))} is too long", UserError.exit_code
         elif isinstance(error, Unreachable):
-            text, code = f"lost another worker ({error})", 1
+            text, code = f"lost a worker ({error})", 1
         else:
             what = f"{type(error).__name__}: {error}".rstrip(": ")
             text, code = f"{what} (not expected; pdadmm-bench --debug shows where)", 1

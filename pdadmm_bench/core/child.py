@@ -242,11 +242,6 @@ def parent() -> Connection:
     return _parent
 
 
-def is_child() -> bool:
-    """Whether this process is the :class:`Child` of another."""
-    return _parent is not None
-
-
 def report_failure(error: Exception) -> None:
     """Tell the parent now that this child fails with ``error``, because its end may take long, or hide the reason.
 

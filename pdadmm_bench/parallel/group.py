@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,11 +20,10 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.distributed_c10d import _abort_process_group as abort_process_group
 
-from pdadmm_bench.core.child import is_child, report_failure
+from pdadmm_bench.core.child import report_failure
 from pdadmm_bench.core.errors import Unreachable, UserError
 from pdadmm_bench.core.signals import STOPS, handlers_kept
 
-_PRECEDENCE_S = 0.5
 _START_S = 900.0
 """Seconds that workers wait for each other at the start, since one of them may have to fetch and prepare data."""
 _WATCHDOG = timedelta(minutes=1)
@@ -178,8 +176,6 @@ def _as_unreachable(error: BaseException) -> BaseException:
     """``error``, or :class:`Unreachable` if it is the failure of an exchange."""
     if not isinstance(error, RuntimeError) or not (isinstance(error, Unreachable) or _of_exchange(error)):
         return error
-    if not is_child():
-        time.sleep(_PRECEDENCE_S)  # torchrun reports the worker that ends first, and this one is not the cause
     if isinstance(error, Unreachable):
         return error
     reason = Unreachable(_sentence(error))

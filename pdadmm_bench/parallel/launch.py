@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -59,87 +60,127 @@ def launch(
     from torch.distributed import TCPStore
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    crew = _Crew(workers, patience)
-
-    def stop(number: int, frame: object) -> None:
-        if crew.stopped:
-            raise KeyboardInterrupt
-        crew.stop()
-
-    with _handled(stop):
-        try:
-            crew.start(store.port, function, *arguments)
-            crew.wait(on_event)
-        finally:
-            crew.end()
-    if crew.stopped or any(failure.signal == signal.SIGINT for failure in crew.failures.values()):
-        raise Interrupted
-    if crew.failures:
-        rank, reason = failed_worker(crew.failures, workers)
-        raise WorkerFailure(rank, reason, crew.logs[rank] or reason)
-    return crew.returned[0]
+    environments = {rank: _environment(rank, workers, store.port) for rank in range(workers)}
+    return Crew(environments, workers, patience, Outcomes()).run(function, *arguments, on_event=on_event)
 
 
-class _Crew:
-    """The workers of one launch."""
+class Outcomes:
+    """How the workers of a launch ended, where this process starts all of them."""
 
-    def __init__(self, size: int, patience: float | None):
-        self.size, self._life = size, patience
-        self.returned: dict[int, Any] = {}
+    def __init__(self) -> None:
         self.failures: dict[int, Failure] = {}
         """By rank, in the order in which they were reported."""
-        self.logs: list[str] = []
-        """What every worker printed; empty until all have ended."""
-        self.stopped = False
-        self._children: list[Child] = []
+
+    def returned(self, rank: int) -> None:
+        """The worker ``rank`` of this process has returned."""
+
+    def failed(self, rank: int, failure: Failure) -> None:
+        """The worker ``rank`` of this process has failed."""
+        self.failures[rank] = failure
+
+    def complete(self) -> bool:
+        """Whether every worker that another process started has returned or failed too."""
+        return True
+
+
+class Crew:
+    """The workers of one launch that this process starts.
+
+    Args:
+        environments: the variables of each worker, by rank.
+        size: how many workers there are, also those that another process starts.
+        patience: as for :func:`launch`.
+        outcomes: is told how the workers of this process ended, and tells how all did.
+    """
+
+    def __init__(
+        self, environments: Mapping[int, Mapping[str, str]], size: int, patience: float | None, outcomes: Outcomes
+    ):
+        self._environments, self._size, self._life, self._outcomes = environments, size, patience, outcomes
+        self._returned: dict[int, Any] = {}
+        self._failed: set[int] = set()
+        """The workers of this process that have failed."""
+        self._stopped = False
+        self._children: dict[int, Child] = {}
         self._interrupted: set[int] = set()
         self._patience: threading.Timer | None = None
 
-    def start(self, port: int, function: Callable[..., Any], *arguments: Any) -> None:
-        for rank in range(self.size):
-            if self.stopped:
-                raise Interrupted
-            environment = _environment(rank, self.size, port)
-            child = Child(function, *arguments, environment=environment, terminal=rank == 0, patience=self._life)
-            self._children.append(child)
+    def run(
+        self, function: Callable[..., Any], *arguments: Any, on_event: Callable[[str, Any], None] | None = None
+    ) -> Any:
+        """Start the workers, wait for them, and return what worker 0 returned; raises as :func:`launch` does."""
 
-    def stop(self) -> None:
+        def stop(number: int, frame: object) -> None:
+            if self._stopped:
+                raise KeyboardInterrupt
+            self._stop()
+
+        logs: Mapping[int, str] = {}
+        with _handled(stop):
+            try:
+                self._start(function, *arguments)
+                self._wait(on_event)
+            finally:
+                logs = self._end()
+        failures = dict(self._outcomes.failures)
+        if self._stopped or any(failure.signal == signal.SIGINT for failure in failures.values()):
+            raise Interrupted
+        if failures:
+            rank, reason = failed_worker(failures, self._size)
+            trace = failures[rank].trace if rank in failures else ""
+            raise WorkerFailure(rank, reason, logs.get(rank) or trace or reason)
+        return self._returned.get(0)
+
+    def _start(self, function: Callable[..., Any], *arguments: Any) -> None:
+        for rank, environment in self._environments.items():
+            if self._stopped:
+                raise Interrupted
+            child = Child(function, *arguments, environment=environment, terminal=rank == 0, patience=self._life)
+            self._children[rank] = child
+
+    def _stop(self) -> None:
         """Interrupt every worker once. A timer kills those that are left soon after, whatever this process does."""
-        self.stopped = True
+        self._stopped = True
         if self._patience is None:
             self._patience = threading.Timer(GRACE_S, self._kill, [[]])
             self._patience.start()
-        for rank in set(range(len(self._children))) - self._interrupted:
+        for rank in self._children.keys() - self._interrupted:
             self._interrupted.add(rank)
             self._children[rank].interrupt()
 
-    def wait(self, on_event: Callable[[str, Any], None] | None) -> None:
+    def _wait(self, on_event: Callable[[str, Any], None] | None) -> None:
         """Wait until every worker has returned or failed, but only for a limited time after a failure.
 
         The time of ``on_event`` does not count towards that limit.
         """
-        if self.stopped:
-            self.stop()  # for a worker that was starting at that moment
-        deadline = None
-        while self._pending():
+        if self._stopped:
+            self._stop()  # for a worker that was starting at that moment
+        deadline, known = 0.0, 0
+        while self._pending() or not self._outcomes.complete():
             for rank in self._ready():
                 began = time.monotonic()
                 message = self._children[rank].receive()
                 if isinstance(message, Returned):
-                    self.returned[rank] = message.value
+                    self._returned[rank] = message.value
+                    self._outcomes.returned(rank)
                 elif isinstance(message, Failure):
-                    self.failures[rank] = message
-                    deadline = time.monotonic() + GRACE_S  # workers that lost this one need time to report it
+                    self._failed.add(rank)
+                    # Not an error for other processes either, whatever killed it at last.
+                    message = replace(message, signal=signal.SIGINT) if self._stopped else message
+                    self._outcomes.failed(rank, message)
                 else:
                     if on_event:
                         on_event(*message)
                     self._children[rank].send(None)
-                    deadline = deadline and deadline + time.monotonic() - began
-            if deadline and time.monotonic() > deadline:
+                    deadline += time.monotonic() - began
+            if len(self._outcomes.failures) > known:
+                known = len(self._outcomes.failures)
+                deadline = time.monotonic() + GRACE_S  # workers that lost this one need time to report it
+            if known and time.monotonic() > deadline:
                 return
 
     def _pending(self) -> list[int]:
-        return [rank for rank in range(self.size) if rank not in self.returned and rank not in self.failures]
+        return [rank for rank in self._children if rank not in self._returned and rank not in self._failed]
 
     def _ready(self) -> list[int]:
         """The workers that have sent something, or have ended."""
@@ -150,21 +191,22 @@ class _Crew:
         return sorted({rank for connection, rank in pending.items() if connection in ready} | set(ended))
 
     def _kill(self, spared: Collection[int]) -> None:
-        for rank, child in enumerate(self._children):
+        for rank, child in self._children.items():
             if rank not in spared:
                 child.kill()
 
-    def end(self) -> None:
-        """End every worker: wait for those that have returned, and kill the others."""
-        self._kill(self.returned)
-        for rank, child in enumerate(self._children):
-            if rank in self.returned:
+    def _end(self) -> Mapping[int, str]:
+        """End every worker: wait for those that have returned, and kill the others; return what each printed."""
+        self._kill(self._returned)
+        for rank, child in self._children.items():
+            if rank in self._returned:
                 child.join(_EXIT_S)
         if self._patience:
             self._patience.cancel()
-        self.logs = [child.printed() for child in self._children]
-        for child in self._children:
+        logs = {rank: child.printed() for rank, child in self._children.items()}
+        for child in self._children.values():
             child.end()
+        return logs
 
 
 def failed_worker(failures: Mapping[int, Failure], workers: int) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pdadmm_bench.core.child import KILLED, parent
+from pdadmm_bench.core.errors import Unreachable
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import RunSpec
@@ -22,6 +23,7 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.stored import read
 from pdadmm_bench.parallel.group import Group, joined
 from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
+from pdadmm_bench.parallel.supervisor import Supervisor
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.observer import Observer
@@ -33,7 +35,7 @@ from pdadmm_bench.training.setup import resolve
 
 def run_in_workers(
     specs: Sequence[RunSpec], output: Output, observers: Callable[[], list[Observer]], keep: Callable[[Row], None],
-    device: torch.device | None = None, problem: Path | None = None,
+    device: torch.device | None = None, problem: Path | None = None, supervisor: Supervisor | None = None,
 ) -> None:  # fmt: skip
     """Train every spec over ``gpus`` workers; a failed run becomes a row, and new workers train the rest.
 
@@ -42,16 +44,20 @@ def run_in_workers(
         keep: called with every row as soon as it is complete.
         device: where that was decided before, for the whole command.
         problem: the file of a problem (:mod:`pdadmm_bench.data.stored`) that is not loaded by its name.
+        supervisor: of worker 0, where a launcher started this process; a failed run is then the last.
     """
     device = device or resolve(specs[0]).device
     pending = list(specs)
     while pending:
         runs = _Runs(pending, observers, keep)
         try:
-            launch(
-                pending[0].gpus, _work, pending, output, device, problem,
-                on_event=runs.handle, patience=output.dist_timeout,
-            )  # fmt: skip
+            if supervisor:
+                supervisor.launch(_work, pending, output, device, problem, on_event=runs.handle)
+            else:
+                launch(
+                    pending[0].gpus, _work, pending, output, device, problem,
+                    on_event=runs.handle, patience=output.dist_timeout,
+                )  # fmt: skip
         except WorkerFailure as failure:
             reason = failure.reason.removeprefix(f"{MemoryError.__name__}: ")
             status = "oom" if reason != failure.reason else failed_with(reason)
@@ -62,9 +68,22 @@ def run_in_workers(
         except Interrupted:
             runs.fail("interrupted", "stopped by the user")
             return
-        if runs.stopped:
+        if runs.stopped or supervisor:
             return
         pending = pending[len(runs.rows) :]
+
+
+def work_along(specs: Sequence[RunSpec], output: Output, device: torch.device, supervisor: Supervisor) -> None:
+    """Train every spec as one of the other workers, whose ``supervisor`` is this process.
+
+    Raises :class:`Unreachable` when a worker failed, and ``KeyboardInterrupt`` when the user stopped the workers.
+    """
+    try:
+        supervisor.launch(_work, specs, output, device, None)
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    except WorkerFailure as failure:
+        raise Unreachable(str(failure)) from failure
 
 
 def checkpoints_of(output: Output) -> Checkpoints | None:

@@ -25,9 +25,10 @@ from pdadmm_bench.data.cache import cache_folder, scratch
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.data.stored import write
-from pdadmm_bench.parallel.group import Group, check_world, joined, launched
+from pdadmm_bench.parallel.group import check_world, launched
+from pdadmm_bench.parallel.supervisor import supervising
 from pdadmm_bench.training.checkpoint import Checkpoints
-from pdadmm_bench.training.in_workers import InStep, checkpoints_of, run_in_workers
+from pdadmm_bench.training.in_workers import checkpoints_of, run_in_workers, work_along
 from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.preflight import cautions, check
 from pdadmm_bench.training.run import run
@@ -101,7 +102,7 @@ def train_specs(
     """Train every spec; returns the rows, of which a worker under torchrun that is not the first has none.
 
     One worker trains in this process, several in processes of their own; under a launcher such as torchrun this process
-    is one of the workers. Errors that can be known before the first run are raised as :class:`UserError`.
+    supervises one of them. Errors that can be known before the first run are raised as :class:`UserError`.
 
     Args:
         problem: what all specs train on; default: it is loaded as their ``data`` say.
@@ -111,24 +112,18 @@ def train_specs(
         specs = [run_spec({**spec.flat(), "gpus": world}) for spec in specs]
     check(specs)
     device = resolve(specs[0]).device
-    checkpoints = checkpoints_of(output)
-    if world and os.environ["RANK"] != "0":
-        with joined(device.type, output.dist_timeout) as group:
-            _train_all(specs, None, None, group, device, checkpoints)
-        return []
-    given = problem
-    with _session(specs, output, view, tracking, given) as (session, problem):
-        if world:
-            with joined(device.type, output.dist_timeout) as group:
-                _train_all(specs, problem, session, group, device, checkpoints)
-        elif specs[0].gpus == 1:
-            _train_all(specs, problem, session, Group(), device, checkpoints)
-        elif given is None:
-            del problem
-            run_in_workers(specs, output, session.observers, session.keep, device)
-        else:
-            with _stored(given, output) as path:
-                run_in_workers(specs, output, session.observers, session.keep, device, path)
+    with supervising(output.dist_timeout) if world else contextlib.nullcontext() as supervisor:
+        if supervisor and supervisor.rank > 0:
+            work_along(specs, output, device, supervisor)
+            return []
+        given = problem
+        with _session(specs, output, view, tracking, given) as (session, problem):
+            if specs[0].gpus == 1 and not supervisor:
+                _train_all(specs, problem, session, device, checkpoints_of(output))
+            else:
+                del problem
+                with _stored(given, output) if given else contextlib.nullcontext() as path:
+                    run_in_workers(specs, output, session.observers, session.keep, device, path, supervisor)
     return list(session.rows.values())
 
 
@@ -142,18 +137,15 @@ def _stored(problem: Problem, output: Output) -> Iterator[Path]:
 
 
 def _train_all(
-    specs: Sequence[RunSpec], problem: Problem | None, session: Session | None, group: Group, device: torch.device,
-    checkpoints: Checkpoints | None,
-) -> None:  # fmt: skip
+    specs: Sequence[RunSpec], problem: Problem, session: Session, device: torch.device, checkpoints: Checkpoints | None
+) -> None:
+    """Train every spec in this process; a failed run does not stop the next one."""
     for spec in specs:
-        observer = InStep(session.observers() if session else (), group)
-        result = run(spec, problem, [observer], group=group, checkpoints=checkpoints, device=device)
-        if session:
-            session.keep(result.row)
+        result = run(spec, problem, session.observers(), checkpoints=checkpoints, device=device)
+        session.keep(result.row)
         if result.row["status"] == "interrupted":
             return
-        # Alone, a failed run does not stop the next one; a group whose members disagree cannot go on.
-        if result.error is not None and (group.size > 1 or os.environ.get("PDADMM_BENCH_DEBUG")):
+        if result.error is not None and os.environ.get("PDADMM_BENCH_DEBUG"):
             raise result.error
 
 

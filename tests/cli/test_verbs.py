@@ -141,7 +141,7 @@ def test_debug_may_stand_anywhere(cli: Cli) -> None:
 def test_of_several_workers_each_names_itself(
     cli: Cli, install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As torchrun starts them. A worker that lost another says so: its own end is only a consequence."""
+    """As torchrun starts them. One that lost a worker says so: its own end is only a consequence."""
     monkeypatch.setenv("RANK", "3")
     assert cli("info", "nothing").error.startswith("error: worker 3: ")
     folder = install("pdadmm_bench.optimizers", lonely="lonely_package:Optimizer")
@@ -149,7 +149,7 @@ def test_of_several_workers_each_names_itself(
         "from pdadmm_bench.core.errors import Unreachable\nraise Unreachable('Connection closed by peer')\n"
     )
     answer = cli("info", "lonely")
-    assert (answer.code, answer.err) == (1, "error: worker 3: lost another worker (Connection closed by peer)\n")
+    assert (answer.code, answer.err) == (1, "error: worker 3: lost a worker (Connection closed by peer)\n")
 
 
 SWALLOWS = """
