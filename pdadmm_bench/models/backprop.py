@@ -87,10 +87,14 @@ class Backprop:
         free = self.kept[len(x)]
         inside = free.pop() if free else [x.new_empty(len(x), width) for width in widths]
         activations = [x]
-        for index, layer, out in zip(self.block, self.factors, [*inside, None], strict=True):
-            z = torch.addmm(layer.bias, activations[-1], layer.weight.T, out=out)
+        for i, (index, out) in enumerate(zip(self.block, [*inside, None], strict=True)):
+            z = self.product(i, activations[-1], out)
             activations.append(z.relu_() if index < self.block.total - 1 else z)
         return activations
+
+    def product(self, i: int, x: Tensor, out: Tensor | None) -> Tensor:
+        """x Wᵀ + b of layer ``i`` of the block, in ``out`` where it is given."""
+        return torch.addmm(self.factors[i].bias, x, self.factors[i].weight.T, out=out)
 
     def backward(
         self, gradient: Tensor, activations: list[Tensor], wanted: bool, weights: Sequence[Tensor] | None = None
@@ -108,16 +112,16 @@ class Backprop:
         *inputs, output = activations
         if not self.block.is_last:
             gradient = relu_backward(gradient, output, 0)
-        self._add(len(self.layers) - 1, gradient, inputs[-1])
+        self.add(len(self.layers) - 1, gradient, inputs[-1])
         for i in range(len(inputs) - 1, 0, -1):
             before_relu = torch.mm(gradient, weights[i], out=self._spare(inputs[i]))
             gradient = relu_backward.grad_input(before_relu, inputs[i], 0, grad_input=inputs[i])
-            self._add(i - 1, gradient, inputs[i - 1])
+            self.add(i - 1, gradient, inputs[i - 1])
         self.kept[len(output)].append(inputs[1:])
         self.fresh, self.passes = False, self.passes - 1
         return gradient @ weights[0] if wanted else None
 
-    def _add(self, i: int, gradient: Tensor, x: Tensor) -> None:
+    def add(self, i: int, gradient: Tensor, x: Tensor) -> None:
         """The gradients of layer ``i`` of the block from that of its product and its input ``x``."""
         layer = self.layers[i]
         weight, bias = layer.weight.grad, layer.bias.grad

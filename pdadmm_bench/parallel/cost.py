@@ -11,7 +11,7 @@ prediction. It ignores evaluation, kernel launches, the encoding of messages, an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pdadmm_bench.core.block import Block
@@ -119,7 +119,8 @@ class Layers:
         """The work of the optimizer on layer ``index``, counted from 0."""
         if index == 0:
             sampled = self.profile.sampled
-            return sampled if sampled and in_sample_space(self.rows, self.widths[0]) else self.profile.first
+            fits = not self.batch_size and in_sample_space(self.rows, self.widths[0])
+            return sampled if sampled and fits else self.profile.first
         return self.profile.last if index == len(self) - 1 else self.profile.hidden
 
     def flops(self, index: int, work: LayerWork | None = None) -> int:
@@ -221,7 +222,7 @@ def predict_iteration(
         batch_size: rows of a mini-batch of a gradient method on one worker; 0 for all rows.
         row_workers: how many workers share the rows of a block; the one with most rows is predicted.
     """
-    profile, rows = for_shard(profile, rows, row_workers)
+    profile, rows = for_shard(profile, rows, row_workers, len(blocks))
     if profile.parallelism == "pipeline" and len(blocks) > 1:
         rows = -(-rows // microbatches) * microbatches
     else:
@@ -252,8 +253,13 @@ def predict_iteration(
     )
 
 
-def for_shard(profile: CostProfile, rows: int, row_workers: int) -> tuple[CostProfile, int]:
-    """The profile and the rows of the worker that has most, where so many workers share ``rows``."""
+def for_shard(profile: CostProfile, rows: int, row_workers: int, columns: int) -> tuple[CostProfile, int]:
+    """The profile and the rows of the worker that has most, where so many workers share ``rows``.
+
+    A pipeline over several ``columns`` does not have the first layer in sample space.
+    """
+    if columns > 1 and profile.parallelism == "pipeline":
+        profile = replace(profile, sampled=None)
     return (profile, rows) if row_workers == 1 else (profile.over_rows(), Shard(0, row_workers, rows).longest)
 
 

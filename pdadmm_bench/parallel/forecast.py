@@ -55,7 +55,7 @@ def planned_blocks(
         workers: along the layers.
         row_workers: workers that share the ``rows`` of a block.
     """
-    profile, rows = for_shard(profile, rows, row_workers)
+    profile, rows = for_shard(profile, rows, row_workers, workers)
     costs = layer_costs(profile, widths, rows)
     if profile.blocks is not None and workers > 1:
         units = Block.even(len(costs), profile.blocks)

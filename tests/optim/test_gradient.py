@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+from toy import toy_problem, toy_spec
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import ModelSpec, run_spec
@@ -13,6 +15,7 @@ from pdadmm_bench.data.problem import Problem, Rows
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.create import create_optimizer
 from pdadmm_bench.optim.gradient.base import GradientOptimizer
 from pdadmm_bench.training.run import run
 
@@ -109,3 +112,68 @@ def test_bf16_training_follows_fp32(name: str) -> None:
     for part in ("train", "val", "test"):
         assert low.row[f"acc_{part}_final"] == pytest.approx(exact.row[f"acc_{part}_final"], abs=0.015)
     assert all(t.dtype == torch.float32 for layer in low.layers for t in layer)
+
+
+WIDE = toy_problem(rows=20, features=50)
+
+
+def sgd_on(problem: Problem, **values: Any) -> tuple[GradientOptimizer, Any]:
+    optimizer = registry.get("sgd").create({"lr": 0.05, **values}, "sgd")
+    assert isinstance(optimizer, GradientOptimizer)
+    sizes = [problem.num_features, 10, 10, 3]
+    start = mlp.initial_layers(ModelSpec(layers=3, hidden=10, init="he"), sizes, 0, Block.whole(3))
+    return optimizer, optimizer.init(problem, start, Block.whole(3), Links())
+
+
+@pytest.mark.parametrize("values", [{}, {"momentum": 0.9, "weight_decay": 1e-2}, {"weight_decay": 0.1}])
+@pytest.mark.parametrize("problem", [WIDE, toy_problem(rows=60, features=12)], ids=["wide", "narrow"])
+def test_both_forms_of_the_first_layer_take_the_same_steps(problem: Problem, values: dict[str, Any]) -> None:
+    (sampled, inner), (plain, outer) = (sgd_on(problem, first_layer=form, **values) for form in ("samples", "features"))
+    assert inner.sampled is not None and outer.sampled is None
+    for _ in range(40):
+        sampled.step(inner)
+        plain.step(outer)
+        assert sampled.report(inner)["loss"][-1].item() == pytest.approx(
+            plain.report(outer)["loss"][-1].item(), rel=1e-4
+        )
+    for ours, theirs in zip(sampled.layers(inner), plain.layers(outer), strict=True):
+        torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours.bias, theirs.bias, rtol=1e-4, atol=1e-5)
+    for rows in problem.parts().values():
+        images = (one.predict(state, rows.x, Block.whole(3)) for one, state in ((sampled, inner), (plain, outer)))
+        torch.testing.assert_close(*images, rtol=1e-3, atol=1e-4)
+
+
+def test_the_first_layer_is_in_sample_space_where_there_are_fewer_rows_than_features() -> None:
+    assert sgd_on(WIDE)[1].sampled is not None
+    assert sgd_on(toy_problem(rows=60, features=12))[1].sampled is None
+    optimizer = registry.get("sgd").create({}, "sgd")
+    assert optimizer.cost_profile.sampled is not None
+    optimizer.precision = "bf16"
+    assert optimizer.cost_profile.sampled is None
+
+
+def test_a_sampled_first_layer_goes_on_to_the_same_bits() -> None:
+    values = {"momentum": 0.9, "weight_decay": 1e-2}
+    optimizer, state = sgd_on(WIDE, **values)
+    for _ in range(3):
+        optimizer.step(state)
+    saved = copy.deepcopy(optimizer.snapshot(state))
+    other, resumed = sgd_on(WIDE, **values)
+    other.restore(resumed, saved)
+    for _ in range(3):
+        optimizer.step(state)
+        other.step(resumed)
+    assert mlp.digest(optimizer.layers(state)) == mlp.digest(other.layers(resumed))
+
+
+@pytest.mark.parametrize("values", [{"gpus": 2}, {"batch_size": 5}, {"precision": "bf16"}])
+def test_a_sampled_first_layer_that_cannot_be_is_said(values: dict[str, Any]) -> None:
+    """``auto`` then is the matrix."""
+    for form, said in (("samples", "first_layer=samples is for one worker"), ("auto", None)):
+        spec = toy_spec(optimizer="sgd", set={"first_layer": form}, **values)
+        reason = create_optimizer(spec).supports(spec)
+        assert reason is None if said is None else reason and said in reason
+    if "gpus" not in values:
+        row = run(toy_spec(optimizer="sgd", layers=3, **values), WIDE).row
+        assert row["status"] == "ok", row["status_reason"]

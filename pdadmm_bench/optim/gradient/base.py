@@ -24,6 +24,7 @@ from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
+from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
 from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, Report, per_layer
 from pdadmm_bench.optim.cost import CostProfile, gradient_profile
 from pdadmm_bench.optim.reduction import Pending, Reduction
@@ -56,6 +57,8 @@ class GradientState:
     at its own weights."""
     epoch: int = 0
     """Iterations so far."""
+    sampled: SampleSpaceWeights | None = None
+    """The first layer's weights by coefficients of the training rows, where they are in that form."""
 
 
 class GradientOptimizer(Optimizer[GradientState]):

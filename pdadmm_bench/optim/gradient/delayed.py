@@ -189,6 +189,7 @@ class DelayedGradients(Optimizer[DelayedState]):
             profile,
             hidden=replace(hidden, passes=hidden.passes.plus(KEEPING_PASSES)),
             last=replace(last, states=last.states._replace(outputs=0)),  # the logits are not kept
+            sampled=None,
             parallelism="forward-locked" if self.forward_locked else "delayed",
             blocks=self.hyperparameters.blocks,
             delay=self.delay(1),
