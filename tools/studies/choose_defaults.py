@@ -1,12 +1,15 @@
-"""Make the presets ``runners/tuning/default/*.toml`` from the rows of ``runners/tuning/search.toml``.
+"""Make the presets ``runners/tuning/default/*.toml`` from the rows of a search.
 
     pdadmm-bench suite runners/tuning/search.toml -j 2
     python tools/studies/choose_defaults.py results/search/rows.json reports/tuning/search.csv
+    pdadmm-bench suite runners/tuning/many-labels.toml -j 2
+    python tools/studies/choose_defaults.py results/many-labels/rows.json reports/tuning/many-labels.csv
 
 Of each optimizer's trials from the common starting point, the one with the highest mean of the best validation
 accuracies over the searched graphs becomes its preset for any graph; a trial that failed on a graph counts as 0 there.
 A searched graph takes its own best trial. Test accuracy is not read. The table has every trial, with the seconds that
-it took.
+it took. Rows of ``--split fraction`` make entries for that kind of split and for ``full``, after the other entries of a
+file; those stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
 from pdadmm_bench.core.rows import Row, read_rows
 
@@ -27,6 +31,28 @@ FORMS = {"pdadmm-q": ("pdadmm", {"rho": "nu"})}
 
 Trial = tuple[str, tuple[str, str], str]
 """Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
+
+
+class Labels(NamedTuple):
+    """Few or many labelled rows: how the entries of their search are written."""
+
+    network: str
+    forms: dict[str, tuple[str, dict[str, str]]]
+    head: str
+    """What comes before the entries."""
+    splits: str
+    """The line of an entry that restricts it to kinds of split."""
+
+
+FEW = Labels(
+    "10 × 500", FORMS,
+    'source = "runners/tuning/search.toml, validation accuracy, tools/studies/choose_defaults.py"\n', "",
+)  # fmt: skip
+MANY = Labels(
+    "10 × 128, 60 % of the rows", {},
+    "\n# For many labelled rows: runners/tuning/many-labels.toml, chosen in the same way.\n",
+    'splits = ["fraction", "full"]\n',
+)  # fmt: skip
 
 
 def trials(rows: list[Row]) -> dict[Trial, dict[str, Row]]:
@@ -58,25 +84,27 @@ def write_table(path: Path, found: dict[Trial, dict[str, Row]], datasets: list[s
             out.writerow([optimizer, *start, values, *accuracies, *seconds])
 
 
-def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: list[str]) -> None:
+def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: list[str], labels: Labels) -> None:
     """The best trials of every optimizer from the common start, for any depth and width."""
     by_optimizer: dict[str, dict[str, dict[str, Row]]] = defaultdict(dict)
     for (optimizer, start, values), rows in found.items():
         if start == COMMON:
             by_optimizer[optimizer][values] = rows
-    for optimizer, (other, renamed) in FORMS.items():
+    for optimizer, (other, renamed) in labels.forms.items():
         if other in by_optimizer:
             by_optimizer[optimizer] = {_form(values, renamed): rows for values, rows in by_optimizer[other].items()}
     for optimizer, tried in by_optimizer.items():
-        like = f" (of {FORMS[optimizer][0]})" if optimizer in FORMS else ""
+        like = f" (of {labels.forms[optimizer][0]})" if optimizer in labels.forms else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
-        text = 'source = "runners/tuning/search.toml, validation accuracy, tools/studies/choose_defaults.py"\n'
-        text += _entry(common, "", {name: tried[common][name] for name in datasets}, like)
+        text = _entry(common, "", {name: tried[common][name] for name in datasets}, like, labels)
         for name in datasets:
             own = max(tried, key=lambda values: accuracy(tried[values][name]))
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
-                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like)
-        (folder / f"{optimizer}.toml").write_text(text, encoding="utf-8")
+                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like, labels)
+        path = folder / f"{optimizer}.toml"
+        few, _, many = (path.read_text(encoding="utf-8") if path.exists() else FEW.head).partition(MANY.head)
+        few, many = (few, text) if labels is MANY else (FEW.head + text, many)
+        path.write_text(few + (MANY.head + many if many else ""), encoding="utf-8")
 
 
 def _form(values: str, renamed: dict[str, str]) -> str:
@@ -84,12 +112,12 @@ def _form(values: str, renamed: dict[str, str]) -> str:
     return json.dumps({name: found[renamed.get(name, name)] for name in found})
 
 
-def _entry(values: str, where: str, rows: dict[str, Row], like: str) -> str:
+def _entry(values: str, where: str, rows: dict[str, Row], like: str, labels: Labels) -> str:
     reached = ", ".join(f"{name} {100 * accuracy(row):.1f}" for name, row in rows.items())
     inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items())
     return (
-        f"\n# best validation accuracy in % at 10 × 500, seed 0: {reached}{like}\n"
-        f"[[entry]]\n{where}values = {{ {inline} }}\n"
+        f"\n# best validation accuracy in % at {labels.network}, seed 0: {reached}{like}\n"
+        f"[[entry]]\n{where}{labels.splits}values = {{ {inline} }}\n"
     )
 
 
@@ -100,7 +128,8 @@ def main(path: Path, table: Path, presets: Path = PRESETS) -> None:
     found = {trial: by_name for trial, by_name in trials(rows).items() if len(by_name) == len(datasets)}
     print(f"{len(rows)} rows, {len(found)} trials on all of {', '.join(datasets)}")
     write_table(table, found, datasets)
-    write_presets(presets, found, datasets)
+    many = all(json.loads(row["spec"])["split"] == "fraction" for row in rows)
+    write_presets(presets, found, datasets, MANY if many else FEW)
 
 
 if __name__ == "__main__":

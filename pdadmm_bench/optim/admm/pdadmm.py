@@ -56,6 +56,10 @@ class PdADMMHyperparameters(Typed):
         description="input: μ times the number of a layer's inputs, as its penalty ν‖p Wᵀ − z‖² grows with them; "
         "spread: the same, but in the first layer times the spread of the features' rows",
     )
+    nu_per: Literal["layer", "depth"] = Field(
+        "layer",
+        description="depth: ν and ρ times half the number of layers, as the layer equations are springs in series",
+    )
     decay: Decay = "zero"
     step: Step = "layer"
     bias: Bias = "update"
@@ -140,8 +144,10 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             links.right.wire = states[-1].wire_right
         functions: list[Callable[..., Any]] = [gap_of, z_q_u, output_z_in_steps]
         passes = CompiledPasses(*map(compile_elementwise, functions)) if self.compile else None
+        stiffness = block.total / 2 if settings.nu_per == "depth" else 1.0
+        rho, nu = stiffness * settings.rho, stiffness * settings.nu
         return PdADMMState(
-            states, settings.rho, settings.nu, settings.rho, settings.nu, [], 0, problem.train.y, links,
+            states, rho, nu, rho, nu, [], 0, problem.train.y, links,
             descent=descent, compiled=passes,
         )  # fmt: skip
 
