@@ -18,6 +18,7 @@ from pdadmm_bench.cli.verbs.baseline import baseline
 from pdadmm_bench.cli.verbs.card import card
 from pdadmm_bench.cli.verbs.clean import clean
 from pdadmm_bench.cli.verbs.compare import compare
+from pdadmm_bench.cli.verbs.demo import demo
 from pdadmm_bench.cli.verbs.doctor import doctor
 from pdadmm_bench.cli.verbs.info import info
 from pdadmm_bench.cli.verbs.list import list_
@@ -46,7 +47,7 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (scale, predict, compare, profile, report, sync, selftest):  # their options are no settings of a run
+for verb in (demo, scale, predict, compare, profile, report, sync, selftest):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
 app.add_typer(card, name="card")
