@@ -83,10 +83,7 @@ def summarise_iterations(
     for the slowest worker at the end; ``overlapped_s``, the part of its transfers (bytes at the measured link rate)
     that overlapped with computing; bytes sent and received. Where ``rows`` workers share the rows of a block, also the
     rows, and bytes of sums over them.
-
-    Raises ``RuntimeError`` where such workers do not hold the same weights.
     """
-    check_replicas(workers, rows)
     details = []
     for rank, worker in enumerate(workers):
         mine = [iteration[rank] for iteration in iterations] or [WorkerIteration(0.0)]
@@ -125,20 +122,21 @@ def summarise_iterations(
     }
 
 
-def check_replicas(workers: Sequence[Mapping[str, Any]], rows: int) -> None:
-    """Raise ``RuntimeError`` where the ``rows`` workers of a column of the mesh do not hold the same weights.
+def unequal_replicas(workers: Sequence[Mapping[str, Any]], rows: int) -> str | None:
+    """Why the weights of a run are of no one network: ``rows`` workers of a column of the mesh hold different ones.
 
     Each of them computes the weights from the same sums. They differ where an optimizer forgets a sum, or where the
-    machines round differently; the rows of such a run would be of no one network.
+    machines round differently. None where they are the same.
     """
-    for first in range(0, len(workers), rows):
-        for rank in range(first + 1, first + rows):
-            if workers[rank]["digests"] != workers[first]["digests"]:
-                raise RuntimeError(
-                    f"workers {first} and {rank} share the rows of layers {workers[first]['layers']} and hold "
-                    "different weights of them: an optimizer that splits rows takes every sum over rows from "
-                    "links.reduce, and all workers need the same kind of machine"
-                )
+    for rank, worker in enumerate(workers):
+        first = rank - rank % rows
+        if worker["digests"] != workers[first]["digests"]:
+            return (
+                f"workers {first} and {rank} share the rows of layers {worker['layers']} and hold different weights of "
+                "them: an optimizer that splits rows takes every sum over rows from links.reduce, and all workers need "
+                "the same kind of machine"
+            )
+    return None
 
 
 def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:

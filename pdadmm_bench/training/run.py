@@ -7,7 +7,7 @@ raises: it is the row's ``status``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,15 @@ from pdadmm_bench.parallel.group import Group, finishing_iteration
 from pdadmm_bench.training.checkpoint import Checkpoint, Checkpoints, Saved
 from pdadmm_bench.training.loop import Loop
 from pdadmm_bench.training.observer import Observer
-from pdadmm_bench.training.row import Step, Stop, failed, known_values, results_from, summarise_iterations
+from pdadmm_bench.training.row import (
+    Step,
+    Stop,
+    failed,
+    known_values,
+    results_from,
+    summarise_iterations,
+    unequal_replicas,
+)
 from pdadmm_bench.training.warm_start import Trained, first_layers, train_stages
 from pdadmm_bench.training.worker import WARMUP_ITERATIONS, Worker, join
 
@@ -93,7 +101,10 @@ def time_iterations(
             if iteration >= WARMUP_ITERATIONS:
                 measured.append(group.gather(mine))
     seconds = [max(one.seconds for one in everyone) for everyone in measured]
-    results = summarise_iterations(group.gather(worker.facts()), measured, worker.layout.rows)
+    workers = group.gather(worker.facts())
+    if unequal := unequal_replicas(workers, worker.layout.rows):
+        raise RuntimeError(unequal)
+    results = summarise_iterations(workers, measured, worker.layout.rows)
     results |= {"time_iteration_median_s": float(np.median(seconds)), "dist_partition": worker.layout.partition}
     return results if group.rank == 0 else None
 
@@ -131,9 +142,12 @@ class _Run:
             status, reason, error = "interrupted", "stopped by the user", interrupt
         except Exception as failure:
             status, reason, error = failed(failure), self._explain(failure), failure
+        workers = self._group.gather(self._worker.facts()) if error is None and self._worker.state is not None else []
+        if unequal := unequal_replicas(workers, self._worker.layout.rows):
+            status, reason, error, workers = "error", unequal, RuntimeError(unequal), []
         if error is not None:
             self._worker.forget_state(error)
-        row = make_row({**facts, **self._results(error), "status": status, "status_reason": reason})
+        row = make_row({**facts, **self._results(workers), "status": status, "status_reason": reason})
         for observer in self._observers:
             observer.finished(row, self._loop.history)
         if self._checkpoint:
@@ -200,12 +214,11 @@ class _Run:
         stage = _Run(worker, observers, checkpoint, None, layers).execute()
         return stage.row, stage.layers
 
-    def _results(self, error: BaseException | None) -> dict[str, Any]:
-        """Row values from the iterations, and without an ``error`` also from all workers."""
+    def _results(self, workers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Row values from the iterations, and from the facts of all ``workers`` where no error ended the run."""
         results = results_from(self._loop.history, self._spec.target, self._worker.clock.seconds)
-        if error is None and self._worker.state is not None:
-            facts = self._group.gather(self._worker.facts())
-            results |= summarise_iterations(facts, self._loop.iterations, self._worker.layout.rows)
+        if workers:
+            results |= summarise_iterations(workers, self._loop.iterations, self._worker.layout.rows)
             results["time_first_step_s"] = self._loop.first_step_s
             if self._spec.stages():
                 results["time_warm_start_s"] = self._warm_start_s

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.dist
 SENTENCES = {
     "dlADMM receives first": "the receive of 33×10 torch.float32 from worker 1, by worker 0, meets a receive",
     "codes of 16 bits": "NCCL has no type for the ",
+    "a worker sums something else": "meets one of 1 torch.float32 by worker 1",
+    "an optimizer forgets a sum": "workers 0 and 1 share the rows of layers 0-4 and hold different weights",
 }
 
 

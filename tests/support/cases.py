@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from crew import Case, compositions, settings
 
 SCHEDULED = {"rho": 0.05, "rho_schedule": "authors"}
@@ -111,17 +113,64 @@ def name_of_gradient(case: Case) -> str:
     return f"{spec.optimizer} {spec.schedule} {spec.gpus} workers {spec.microbatches} micro-batches {spec.precision}"
 
 
+def mesh(optimizer: str, mesh: str, iterations: int = 8, **values: Any) -> Case:
+    """A case over rows, or over layers and rows; the 33 rows of the toy problem divide among 3 workers only."""
+    spec = settings(
+        **{
+            "optimizer": optimizer, "layers": 5, "hidden": 10, "init": "he", "iterations": iterations, "eval_every": 4,
+            "gpus": MESHES[mesh], "mesh": mesh, **values,
+        }
+    )  # fmt: skip
+    return Case(spec, "pubmed" if iterations >= 50 else "toy")
+
+
+MESHES = {"rows": 2, "rows=3": 3, "layers=1,rows=4": 4, "layers=2": 2, "layers=2,rows=2": 4}
+"""Workers of the meshes that are tried."""
+TRAINED = {"set": {"lr": 0.005}}
+MESH = [
+    mesh("adam", "rows", **TRAINED),
+    mesh("adam", "layers=2,rows=2", **TRAINED, schedule="1f1b", microbatches=5),
+    mesh("sgd", "layers=1,rows=4", set={"lr": 0.1}),
+    mesh("adagrad", "rows=3", **TRAINED, precision="bf16"),
+    mesh("pdadmm", "rows"),
+    mesh("pdadmm", "layers=2,rows=2", set={"mu_per": "spread"}),
+    mesh("pdadmm", "rows=3", set=ROW_UNIT, warm_start="2:3"),
+    mesh("pdadmm", "layers=1,rows=4", set=EXACT),
+    mesh("pdadmm", "layers=2,rows=2", set={**EXACT, "bias": "update"}, wire="bf16"),
+    mesh("pdadmm", "rows", precision="bf16", set=EXACT),
+    mesh("pdadmm", "rows", layers=9, deterministic=False),
+    mesh("pdadmm-q", "layers=2,rows=2"),
+    mesh("dladmm", "rows=3"),
+    mesh("dladmm", "layers=2,rows=2", set={"step": "exact", "bias": "projected"}),
+    mesh("pdadmm-c", "layers=2,rows=2", set={"momentum": 0.5}),
+]
+REAL_MESH = [
+    mesh("adam", "rows", 50, **TRAINED),
+    mesh("pdadmm", "rows", 50),
+    mesh("pdadmm", "layers=2", 50),
+    mesh("pdadmm", "layers=2,rows=2", 50),
+]
+
+
+def name_of_mesh(case: Case) -> str:
+    spec = case.spec
+    words = (f"{key}={value}" for key, value in spec.set.items())
+    return " ".join((case.problem, spec.optimizer, spec.mesh, spec.precision, f"{spec.model.layers} layers", *words))
+
+
 # Stopped on the way, and continued from a checkpoint by a run of their own.
 CONTINUED = {
     **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[2], *OTHERS[4:6], OTHERS[9], *OTHERS[-4:])},
     **{f"toy {name_of(case)}": case for case in DELAYED},
     **{name_of_gradient(case): case for case in GRADIENT[1:3]},
+    **{name_of_mesh(case): case for case in (MESH[1], MESH[5])},
 }
 
 # All exchanges of a worker in one lane, as if NCCL were initialised eagerly.
 IN_ONE_LANE = {
     **{f"toy {name_of(case)}": case for case in (EVERY[-1], OTHERS[1], OTHERS[9], OTHERS[-4], *DELAYED[1:])},
     **{name_of_gradient(case): case for case in GRADIENT[-1:]},
+    **{name_of_mesh(case): case for case in (MESH[1], MESH[5])},
 }
 
 TIMED = {name_of(case): case for case in (EVERY[4], OTHERS[2], OTHERS[10])}
@@ -130,10 +179,13 @@ TIMED = {name_of(case): case for case in (EVERY[4], OTHERS[2], OTHERS[10])}
 REFUSED = {
     "dlADMM receives first": OTHERS[0],
     "codes of 16 bits": OTHERS[10],
+    "a worker sums something else": MESH[0],
+    "an optimizer forgets a sum": MESH[4],
 }
 
 ALL = {
     **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *DELAYED, *REAL, EQUAL)},
     "batched": BATCHED,
     **{name_of_gradient(case): case for case in GRADIENT},
+    **{name_of_mesh(case): case for case in (*MESH, *REAL_MESH)},
 }
