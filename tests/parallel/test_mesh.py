@@ -25,9 +25,8 @@ def assert_close(pair: Pair, case: Case) -> None:
     for name in {name for step in steps_of(one.history) for name in step}:
         theirs = [step[name] for step in one.history if name in step]
         ours = [step[name] for step in many.history if name in step]
-        largest = max(map(abs, theirs))
-        # An accuracy jumps where a row is near the border of two classes.
-        within = 2 / 11 if name.startswith("acc_") else tolerance * largest
+        # An accuracy jumps where a row is near the border of two classes; a loss near 0 is a difference of logits.
+        within = 2 / 11 if name.startswith("acc_") else tolerance * max(1e-2, *map(abs, theirs))
         assert ours == pytest.approx(theirs, abs=within), name
     assert apart(many, one) <= tolerance
     assert many.row["weights_sha256"] != many.row["weights_initial_sha256"]
@@ -74,8 +73,8 @@ def test_exact_steps_sum_the_moments_too_but_those_of_the_features_once(findings
     case = mesh("pdadmm", "layers=1,rows=4", set=EXACT)
     (first, *_) = json.loads(findings.pairs[name_of_mesh(case)].many.row["dist_per_worker"])
     gradients, moments = 4 * (FEATURES * HIDDEN + 3 * HIDDEN**2 + HIDDEN * CLASSES), 4 * 4 * HIDDEN**2
-    assert first["reduced_bytes"] > 3 / 2 * (gradients + moments)
-    assert first["reduced_bytes"] < 3 / 2 * (gradients + moments + 4 * FEATURES**2)
+    means = 4 * (3 * (4 * HIDDEN + CLASSES) + 4 * HIDDEN)  # of r twice, of the image, and of p after layer 1
+    assert first["reduced_bytes"] == 3 / 2 * (gradients + moments + means)
 
 
 def test_memory_of_the_features_falls_with_the_rows(findings: Findings) -> None:
@@ -83,7 +82,7 @@ def test_memory_of_the_features_falls_with_the_rows(findings: Findings) -> None:
     pair = findings.pairs[name_of_mesh(MESH[2])]
     state = [worker["state_bytes"] for worker in json.loads(pair.many.row["dist_per_worker"])]
     weights = 4 * pair.one.row["model_parameters"]
-    rows = 4 * FEATURES + 8  # x and y of a row
-    assert pair.one.row["memory_state_bytes"] - state[0] >= (ROWS - 9) * rows
-    assert state[0] - state[1] == rows  # 9 and 8 rows
+    row = 4 * FEATURES + 8 + 5 * 4 * HIDDEN  # x and y, four activations and a gradient
+    assert pair.one.row["memory_state_bytes"] - state[0] == (ROWS - 9) * row
+    assert state[0] - state[1] == row  # 9 and 8 rows
     assert state[0] >= 2 * weights

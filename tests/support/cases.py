@@ -118,7 +118,7 @@ def mesh(optimizer: str, mesh: str, iterations: int = 8, **values: Any) -> Case:
     spec = settings(
         **{
             "optimizer": optimizer, "layers": 5, "hidden": 10, "init": "he", "iterations": iterations, "eval_every": 4,
-            "gpus": MESHES[mesh], "mesh": mesh, **values,
+            "gpus": MESHES[mesh], "mesh": mesh, "warm_start": "none", **values,
         }
     )  # fmt: skip
     return Case(spec, "pubmed" if iterations >= 50 else "toy")

@@ -6,7 +6,6 @@ nothing but the strategy, and all of them learn how an example went before the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,9 +74,11 @@ meshed = {
     **{name: hyperparameters[name] for name in ("pdadmm", "dladmm", "pdadmm-c")},
 }
 """Of optimizers on meshes. Values in a finite set may jump where a worker with all rows rounds otherwise."""
-CLOSE = 2e-3
-"""Of a weight's norm: exact steps have another form where a worker has all rows, and solve with matrices of condition
-numbers of 1e4."""
+CLOSE = {"layer": 1e-3, "row-unit": 1e-3, "exact": 3e-2}
+"""Of a weight's norm. Exact steps may have another form where a worker has all rows, and they solve with matrices of
+condition numbers of 1e4."""
+MESHED_EXAMPLES = 3
+"""Of each optimizer on a mesh."""
 
 
 @st.composite
@@ -105,25 +106,27 @@ def search(groups: dict[int, Workers], everyone: Workers) -> tuple[int, str | No
     """How many examples were tried, and the first that went wrong; every worker of the crew calls it."""
     tried, wrong = 0, None
 
-    @hypothesis_settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(st.data())
-    def attempt(drawn: Callable[[str], st.SearchStrategy[Example]], optimizer: str, data: st.DataObject) -> None:
-        nonlocal tried, wrong
-        example = data.draw(drawn(optimizer))
-        if wrong is None:
-            problem = toy_problem(**example.shape)
-            many = together(example.spec, problem, groups, everyone)
-            one = alone(example.spec, problem) if everyone.rank == 0 else None
-            wrong = everyone.broadcast(one and compare(example, many, one))
-            tried += 1
+    def attempt(drawn: st.SearchStrategy[Example], count: int) -> None:
+        @hypothesis_settings(
+            max_examples=count, derandomize=True, database=None, deadline=None,
+            phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(drawn)
+        def run_and_compare(example: Example) -> None:
+            nonlocal tried, wrong
+            if wrong is None:
+                problem = toy_problem(**example.shape)
+                many = together(example.spec, problem, groups, everyone)
+                one = alone(example.spec, problem) if everyone.rank == 0 else None
+                wrong = everyone.broadcast(one and compare(example, many, one))
+                tried += 1
+
+        run_and_compare()
 
     for optimizer in hyperparameters:  # each in turn: a draw of the optimizer may leave one out
-        attempt(examples, optimizer)
+        attempt(examples(optimizer), EXAMPLES)
     for optimizer in meshed:
-        attempt(examples_on_meshes, optimizer)
+        attempt(examples_on_meshes(optimizer), MESHED_EXAMPLES)
     return tried, wrong
 
 
@@ -145,7 +148,8 @@ def compare_to_rounding(example: Example, many: Outcome, one: Outcome) -> str | 
     if many.row["status"] != one.row["status"]:
         return f"status is {many.row['status']}, not {one.row['status']} ({many.row['status_reason']}): {example}"
     far = apart(many, one)
-    return f"the weights are {far:.1e} apart: {example}" if far > CLOSE else None
+    close = CLOSE["exact" if example.spec.optimizer == "pdadmm-c" else example.spec.set.get("step", "layer")]
+    return f"the weights are {far:.1e} apart: {example}" if far > close else None
 
 
 def apart(many: Outcome, one: Outcome) -> float:
