@@ -32,7 +32,7 @@ def test_torchrun_gives_the_weights_of_one_worker(commands: Commands, kept: Path
     assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
     assert "Traceback" not in node.said()
     assert node.said().count("iteration time") == 1  # of the one table
-    runs = node.runs()
+    runs = node.runs
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert {run.info.run_id for run in runs.values()} == {row["mlflow_run_id"], row["mlflow_parent_run_id"]}
 

@@ -45,7 +45,7 @@ def failed(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 def run_of(command: Command, optimizer: str) -> Any:
     """The MLflow run of an optimizer."""
-    return next(run for run in command.runs().values() if run.data.tags.get("optimizer") == optimizer)
+    return next(run for run in command.runs.values() if run.data.tags.get("optimizer") == optimizer)
 
 
 def test_every_run_has_its_row(failed: Command) -> None:
@@ -121,7 +121,7 @@ def test_a_worker_that_is_stopped_during_the_warm_start_is_named_soon(commands: 
     assert "error: worker 0: does not answer: no sign of life for 3 s" in command.said()
     (row,) = command.rows()
     assert (row["status"], row["iterations"]) == ("error", 0)
-    assert {run.info.status for run in command.runs().values()} == {"FAILED"}
+    assert {run.info.status for run in command.runs.values()} == {"FAILED"}
 
 
 def test_stopped_from_outside(commands: Commands) -> None:
@@ -149,7 +149,7 @@ def test_stopped_from_outside(commands: Commands) -> None:
         assert command.said().count("interrupted: stopped by the user") == 1
         (row,) = command.rows()
         assert row["status"] == "interrupted"
-        assert {run.info.status for run in command.runs().values()} == {"KILLED"}
-        assert len(command.runs()) == 2
+        assert {run.info.status for run in command.runs.values()} == {"KILLED"}
+        assert len(command.runs) == 2
         assert command.left() == []
     assert training.rows()[0]["iterations"] > 0

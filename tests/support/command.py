@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Command:
         start = time.monotonic()
         while not condition():
             assert time.monotonic() - start < seconds, self.said()
-            time.sleep(0.02)
+            time.sleep(0.1)  # to look through all processes takes milliseconds
         return time.monotonic() - start
 
     def finish(self) -> int:
@@ -97,8 +98,9 @@ class Command:
         """The result rows."""
         return json.loads((self.folder / "rows.json").read_text())
 
+    @cached_property
     def runs(self) -> dict[str, Any]:
-        """The MLflow runs by name."""
+        """The MLflow runs by name, of a command that has ended."""
         from mlflow import MlflowClient
 
         client = MlflowClient(self.store)

@@ -15,11 +15,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
     """The folder ``name`` of the test run: ``make(folder)`` fills it in the process that comes first, others wait."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    done = folder.with_suffix(".done")
     with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            half = folder.with_suffix(".half")
-            shutil.rmtree(half, ignore_errors=True)  # of a process that failed
-            half.mkdir()
-            make(half)
-            half.rename(folder)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            folder.mkdir()
+            make(folder)
+            done.touch()
     return folder
