@@ -119,7 +119,7 @@ def config_file(path: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     valid = ["json" if name == "json_file" else name for name in FIELDS]
     for key, value in read_toml(path).items():
-        name = key.replace("-", "_")
+        name = {"workers": "gpus"}.get(key, key.replace("-", "_"))  # as the option, which has both names
         if name not in valid:
             raise unknown(f"key in {path}:", key, valid)
         options["json_file" if name == "json" else name] = value

@@ -47,10 +47,23 @@ def check_graphs(specs: Sequence[RunSpec]) -> None:
         )
 
 
+def remarks(specs: Sequence[RunSpec]) -> list[str]:
+    """What is to be known of the values that this program chose itself: a note below the results, no warning."""
+    return _of_hyperparameters([spec for spec in specs if _chosen_here(spec)])
+
+
+def _chosen_here(spec: RunSpec) -> bool:
+    return spec.preset == "default" and not spec.set
+
+
+def _of_hyperparameters(specs: Sequence[RunSpec]) -> list[str]:
+    return sorted({f"{spec.optimizer}: {text}" for spec in specs for text in resolve(spec).optimizer.cautions()})
+
+
 def cautions(specs: Sequence[RunSpec]) -> list[str]:
     """The cautions that a user should read before quoting a number of these runs."""
     first, device = specs[0], resolve(specs[0]).device
-    texts = {f"{spec.optimizer}: {text}" for spec in specs for text in resolve(spec).optimizer.cautions()}
+    texts = set(_of_hyperparameters([spec for spec in specs if not _chosen_here(spec)]))
     if first.gpus > 1 and first.device == "auto" and device.type == "cpu":
         texts.add(f"fewer than {first.gpus} CUDA devices: the work is split over {first.gpus} CPU workers instead")
     if first.compile and (reason := missing_compiler(device)):

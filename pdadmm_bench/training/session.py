@@ -30,7 +30,7 @@ from pdadmm_bench.parallel.supervisor import supervising
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.in_workers import checkpoints_of, run_in_workers, work_along
 from pdadmm_bench.training.observer import Observer
-from pdadmm_bench.training.preflight import cautions, check
+from pdadmm_bench.training.preflight import cautions, check, remarks
 from pdadmm_bench.training.run import run
 from pdadmm_bench.training.setup import resolve
 
@@ -205,5 +205,7 @@ def _session(
             histories.forget(output.json_file)
         yield session, problem
     view.summary(list(session.rows.values()))
+    for text in remarks(specs):
+        view.note(f"the default preset of {text}")
     if command := tracking.view_command(output):
         view.note(f"compare the runs: {command}")

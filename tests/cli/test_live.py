@@ -133,3 +133,11 @@ def test_no_runs_no_table() -> None:
     screen = Screen()
     screen.view.summary([])
     assert screen.out.getvalue() == ""
+
+
+def test_a_finished_run_says_what_was_trained_first() -> None:
+    values = {"optimizer_name": "adam", "dataset_name": "cora", "seed": 0, "model_layers": 4, "model_hidden": 64}
+    values |= {"status": "ok", "iterations": 40, "time_train_s": 0.364}
+    warm = {"model_warm_start": "2:40 function", "time_warm_start_s": 0.143}
+    assert run_line(make_row(values | warm)).endswith("warm start 2×64: 40 it, 143 ms + 4×64: 40 it, 221 ms")
+    assert run_line(make_row(values)).endswith("  40 iterations in 364 ms")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,13 +15,15 @@ from pathlib import Path
 import pytest
 from fresh_python import run_in_fresh_python
 from shell import TINY, Cli
+from typer.testing import CliRunner
 
 from pdadmm_bench import __version__
 from pdadmm_bench.cli import main
 from pdadmm_bench.cli.verbs.run import run
-from pdadmm_bench.core import resources
+from pdadmm_bench.core import presets, resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.options import FIELDS
+from pdadmm_bench.core.spec import run_spec
 
 SLOW = {"torch", "mlflow", "numpy", "matplotlib", "rich", "pydantic", "torch_geometric", "ogb", "pandas"}
 
@@ -194,3 +197,43 @@ def test_prepare_goes_on_after_a_missing_dataset(cli: Cli) -> None:
     assert answer.code == 2
     assert "dataset 'pubmed' is missing" in answer.err
     assert "dataset 'cora' is missing" in answer.err
+
+
+def test_the_help_of_run_has_groups_and_what_matters_first(cli: Cli) -> None:
+    text = cli("run", "--help").out
+    groups = ["What matters first", "Data", "Network", "Optimizer", "Layout: workers and devices", "Running", "Output"]
+    assert re.findall(r"^(\S.*):$", text, re.MULTILINE) == [*groups, "Other"]
+    first, rest = text.split("\nData:\n")
+    assert len(re.findall(r"^  --", first, re.MULTILINE)) == 10
+    assert "--workers, --gpus" in first
+    assert rest.split("\nOther:\n")[1].split() == ["--help", "Show", "this", "message", "and", "exit."]
+
+
+def test_every_verb_is_in_a_group(cli: Cli) -> None:
+    text = cli("--help").out
+    assert "Start here:" in text and "More:" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("run --dataset wiki", {"wikics"}),
+        ("run --optimizer pdadmm-", {"pdadmm-q", "pdadmm-c", "pdadmm-reference"}),
+        ("suite sm", {"smoke"}),
+        ("info cora-", {"cora-full", "cora-ml"}),
+        ("prepare cora cite", {"citeseer"}),
+    ],
+)
+def test_a_shell_completes_names(words: str, offered: set[str]) -> None:
+    variables = {"_PDADMM_BENCH_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": f"pdadmm-bench {words}"}
+    out = CliRunner(env=variables).invoke(main.app, prog_name="pdadmm-bench").output
+    assert set(re.findall(r'"([\w-]+)"', out)) == offered
+
+
+def test_info_shows_the_values_of_a_run_preset_by_preset(cli: Cli) -> None:
+    out = cli("info", "adam", "--dataset", "cora", "--layers", "2", "--hidden", "500").out
+    (line,) = [line for line in out.splitlines() if line.startswith("│ lr ")]
+    spec = run_spec({"dataset": "cora", "optimizer": "adam", "layers": 2, "hidden": 500})
+    default = presets.resolve("default", "adam", spec.data, spec.model)["lr"]
+    assert line.split()[3] == f"{default:g}" and line.split()[-2] == "0.001"
+    assert "is no optimizer" in cli("info", "cora", "--dataset", "cora").error

@@ -10,8 +10,10 @@ from toy import Recorder, toy_problem, toy_spec
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import FIXED
+from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.optim.gradient.adam import Adam
 from pdadmm_bench.parallel.group import Group
+from pdadmm_bench.training.preflight import cautions, remarks
 from pdadmm_bench.training.row import failed, failed_with, results_from
 from pdadmm_bench.training.run import WARMUP_ITERATIONS, run
 from pdadmm_bench.training.worker import join
@@ -191,3 +193,12 @@ def test_the_peak_of_a_device_is_reset_and_told_with_its_size(monkeypatch):
     worker.reset_peak()
     assert calls == ["reset"]
     assert worker.memory_text() == "1,234 allocated at most on a H200 of 99,999"
+
+
+def test_the_default_preset_is_remarked_upon_below_and_what_a_user_chose_is_warned_about():
+    outside = {"optimizer": "pdadmm", "dataset": "cora", "set": {"rho": 1e-3, "nu": 1e-3}}
+    assert "outside the convergence theorem" in cautions([run_spec(outside)])[0]
+    assert remarks([run_spec(outside)]) == []
+    ours = run_spec({"optimizer": "pdadmm-q", "dataset": "cora"})
+    assert cautions([ours]) == []
+    assert "outside the convergence theorem" in remarks([ours])[0]

@@ -7,14 +7,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.cli import complete
+from pdadmm_bench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.typed import Typed
     from pdadmm_bench.data.cards import Card
+    from pdadmm_bench.report.table import Table
 
 
-def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or pubmed-sbm, or an optimizer")]) -> None:
+def info(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="a dataset, such as pubmed or pubmed-sbm, or an optimizer",
+            autocompletion=complete.datasets_and_optimizers,
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="of an optimizer: the values of a run on this dataset", autocompletion=complete.datasets),
+    ] = None,
+    layers: Annotated[int, typer.Option(min=2, help="of that run")] = 10,
+    hidden: Annotated[int, typer.Option(min=1, help="of that run")] = 256,
+) -> None:
     """Show a dataset's card or an optimizer's hyperparameters."""
     from pdadmm_bench.cli.views.console import show
     from pdadmm_bench.data.catalog import TWIN, card_names, load_card
@@ -22,6 +38,11 @@ def info(name: Annotated[str, typer.Argument(help="a dataset, such as pubmed or 
     from pdadmm_bench.report.tables.listing import facts_table
 
     base = name.partition("[")[0].strip()
+    if dataset is not None and base not in registry.names():
+        raise UserError(f"--dataset {dataset}: it says on what an optimizer runs; {name!r} is no optimizer")
+    if dataset is not None:
+        show(_presets(base, dataset, layers, hidden))
+        return
     if base in registry.names():
         lines = _optimizer(registry.get(base))
     elif base in card_names() or base.endswith(TWIN):
@@ -74,6 +95,34 @@ def _origins(card: Card) -> Iterator[tuple[str, str]]:
 def _optimizer(optimizer: Any) -> Iterator[tuple[str, str]]:
     yield "summary", optimizer.summary
     yield from _fields(optimizer.Hyperparameters, {})
+
+
+def _presets(optimizer: str, dataset: str, layers: int, hidden: int) -> Table:
+    """What every hyperparameter is in a run on ``dataset``, preset by preset."""
+    from pdadmm_bench.core import presets
+    from pdadmm_bench.core.spec import ModelSpec, run_spec
+    from pdadmm_bench.core.typed import build
+    from pdadmm_bench.data.catalog import load_card
+    from pdadmm_bench.optim import registry
+    from pdadmm_bench.report.table import NOTHING, table_of_words
+
+    load_card(dataset)
+    model = build(ModelSpec, {"layers": layers, "hidden": hidden}, "option")
+    data = run_spec({"dataset": dataset}).data
+    own = {name: field.default for name, field in registry.get(optimizer).Hyperparameters.model_fields.items()}
+    values: dict[str, dict[str, Any] | None] = {}
+    for preset in presets.NAMES:
+        try:
+            values[preset] = own | presets.resolve(preset, optimizer, data, model)
+        except UserError:  # nothing is published for this network
+            values[preset] = None
+    lines = [[name, *(NOTHING if each is None else _short(each[name]) for each in values.values())] for name in own]
+    title = f"{optimizer} on {dataset}, {layers} layers × {hidden}: values by preset; a run takes default"
+    return table_of_words("presets", title, ["hyperparameter", *values], lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _fields(model: type[Typed], values: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
+
 
 def predict(
     workers: Annotated[str, typer.Option(help="numbers of workers")] = "1,2,4,8,16",
@@ -15,7 +17,9 @@ def predict(
     rows: Annotated[int, typer.Option(help="training rows (default: ogbn-arxiv's)")] = 90941,
     features: Annotated[int, typer.Option(help="input features, hops included")] = 640,
     classes: Annotated[int, typer.Option(help="classes")] = 40,
-    optimizer: Annotated[list[str] | None, typer.Option(help="repeatable [default: pdadmm]")] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="repeatable [default: pdadmm]", autocompletion=complete.optimizers)
+    ] = None,
     partition: Annotated[str, typer.Option(help="auto, even, or layers as in 4,4,4,4")] = "auto",
     wire: Annotated[str, typer.Option(help="auto, fp32, bf16 or uint8, for every optimizer")] = "auto",
     schedule: Annotated[

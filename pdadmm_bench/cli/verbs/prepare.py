@@ -8,11 +8,15 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
 from pdadmm_bench.core.errors import DataError
 
 
 def prepare(
-    datasets: Annotated[list[str], typer.Argument(help="cards, twins (pubmed-sbm) or sbm[nodes=2000,...]")],
+    datasets: Annotated[
+        list[str],
+        typer.Argument(help="cards, twins (pubmed-sbm) or sbm[nodes=2000,...]", autocompletion=complete.datasets),
+    ],
     hops: int | None = None,
     normalize: bool | None = None,
     feature_scale: str | None = None,

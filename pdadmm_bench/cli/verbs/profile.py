@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
 from pdadmm_bench.core.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -20,14 +21,18 @@ SHAPE = ("dataset", "rows", "features", "classes", "layers", "hidden", "init", "
 
 def profile(
     file: Annotated[str | None, typer.Argument(help="a speed file, such as runners/speed.toml")] = None,
-    dataset: Annotated[str | None, typer.Option(help="train on this dataset's rows")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="train on this dataset's rows", autocompletion=complete.datasets)
+    ] = None,
     rows: Annotated[int | None, typer.Option(help="or on generated data: training rows")] = None,
     features: Annotated[int | None, typer.Option(help="generated data: input features [default: 640]")] = None,
     classes: Annotated[int | None, typer.Option(help="generated data: classes [default: 40]")] = None,
     layers: Annotated[int | None, typer.Option(help="linear layers [default: 10]")] = None,
     hidden: Annotated[int | None, typer.Option(help="units per hidden layer [default: 256]")] = None,
     init: Annotated[str | None, typer.Option(help="normal, he or identity [default: he]")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="what is profiled [default: pdadmm]")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="what is profiled [default: pdadmm]", autocompletion=complete.optimizers)
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="its hyperparameters: default, published or none")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="hyperparameter rho=1e-3; repeatable")] = None,
     precision: Annotated[str | None, typer.Option(help="of matrix products: fp32, tf32 or bf16")] = None,

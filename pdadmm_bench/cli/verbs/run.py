@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
+
 
 def run(
-    dataset: str | None = None,
-    optimizer: list[str] | None = None,
+    dataset: Annotated[str | None, typer.Option(autocompletion=complete.datasets)] = None,
+    optimizer: Annotated[list[str] | None, typer.Option(autocompletion=complete.optimizers)] = None,
     layers: int | None = None,
     hidden: int | None = None,
     init: str | None = None,
@@ -40,7 +42,7 @@ def run(
         list[str] | None, typer.Option("--set", help="hyperparameter rho=1e-3, or adam.lr=1e-3; repeatable")
     ] = None,
     device: str | None = None,
-    gpus: int | None = None,
+    gpus: Annotated[int | None, typer.Option("--workers", "--gpus")] = None,
     mesh: str | None = None,
     partition: str | None = None,
     wire: str | None = None,

@@ -8,15 +8,20 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
 from pdadmm_bench.core.errors import UserError
 
 
 def scale(
     workers: Annotated[str, typer.Option(help="numbers of workers")] = "1,2",
     layers: Annotated[str, typer.Option(help="numbers of linear layers")] = "8",
-    optimizer: Annotated[list[str] | None, typer.Option(help="repeatable [default: pdadmm, adam]")] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="repeatable [default: pdadmm, adam]", autocompletion=complete.optimizers)
+    ] = None,
     schedule: Annotated[str, typer.Option(help="pipelines of the gradient methods")] = "gpipe,1f1b",
-    dataset: Annotated[str | None, typer.Option(help="train on this dataset's rows")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="train on this dataset's rows", autocompletion=complete.datasets)
+    ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="or on generated data: training rows")] = None,
     features: Annotated[int, typer.Option(min=1, help="generated data: input features")] = 640,
     classes: Annotated[int, typer.Option(min=2, help="generated data: classes")] = 40,

@@ -7,9 +7,16 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
+
 
 def suite(
-    file: Annotated[str, typer.Argument(help="a suite file, or the name of a shipped one", metavar="FILE|NAME")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="a suite file, or the name of a shipped one", metavar="FILE|NAME", autocompletion=complete.suites
+        ),
+    ],
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="runs made side by side")] = 1,
     force: Annotated[bool, typer.Option("--force", help="make finished runs again")] = False,
     failed_only: Annotated[bool, typer.Option("--failed-only", help="make only the runs that failed before")] = False,

@@ -7,6 +7,7 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Prediction
 from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, forecast, planned_rows, planned_widths
+from pdadmm_bench.report.table import NOTHING
 from pdadmm_bench.report.tables.run_plan import (
     NetworkPlan,
     RunPlanLine,
@@ -35,7 +36,7 @@ def show_plan(specs: list[RunSpec]) -> None:
         planned.append(
             RunPlanLine(
                 spec.optimizer, spec.seed, spec.model.layers, spec.model.hidden, parameters, spec.gpus,
-                spec.iterations, f"skip: {reason}" if reason else words,
+                _warm_start(spec), spec.iterations, f"skip: {reason}" if reason else words,
             )
         )  # fmt: skip
     tables = [run_plan_table(title, planned)]
@@ -44,6 +45,11 @@ def show_plan(specs: list[RunSpec]) -> None:
         title = f"workers; predicted: by the cost model, this machine's rates and links of {link}"
         tables.append(worker_plan_table(title, (_workers(spec, _predict(spec)) for spec in distinct.values())))
     show(*tables)
+
+
+def _warm_start(spec: RunSpec) -> str:
+    """``2 layers: 40``: layers and iterations of every stage."""
+    return ", ".join(f"{layers} layers: {iterations}" for layers, iterations in spec.stages()) or NOTHING
 
 
 def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:

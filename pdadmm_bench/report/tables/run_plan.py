@@ -18,6 +18,8 @@ class RunPlanLine:
     hidden: int
     parameters: int
     workers: int
+    warm_start: str
+    """The shallower networks that are trained first, or nothing."""
     iterations: int
     hyperparameters: str
     """As words, or the reason why the run would be skipped."""
@@ -51,12 +53,12 @@ def run_plan_table(title: str, runs: Iterable[RunPlanLine]) -> Table:
     """A line per run."""
     heads = [
         Column("optimizer"), Column("seed"), Column("layers × units"), Column("parameters", "count"),
-        Column("workers", "count"), Column("iterations", "count"), Column("hyperparameters"),
+        Column("workers", "count"), Column("warm start"), Column("iterations", "count"), Column("hyperparameters"),
     ]  # fmt: skip
     lines = [
         [
             Cell(run.optimizer), Cell(str(run.seed)), Cell(f"{run.layers} × {run.hidden}"), Cell(run.parameters),
-            Cell(run.workers), Cell(run.iterations), Cell(run.hyperparameters),
+            Cell(run.workers), Cell(run.warm_start), Cell(run.iterations), Cell(run.hyperparameters),
         ]
         for run in runs
     ]  # fmt: skip

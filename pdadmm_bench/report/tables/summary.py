@@ -12,13 +12,17 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import STATUSES, Row, shared, status_of
 from pdadmm_bench.report.table import Cell, Column, Table, cell
+from pdadmm_bench.report.tables.accuracy import best_lines
+from pdadmm_bench.report.tables.settings import SettingRows, gather
 from pdadmm_bench.stats.estimate import Estimate, aggregate
+from pdadmm_bench.stats.paired import ALPHA, least_pairs
+from pdadmm_bench.stats.pairing import repetition
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
 
 #: The columns that tell two lines apart where rows have no specification.
@@ -28,14 +32,6 @@ SETTING = (
 
 #: Shown in place of a time where all runs were made side by side with others.
 NOT_TIMED = "not timed"
-
-COLUMNS = [
-    Column("optimizer"),
-    Column("test accuracy", "accuracy"),
-    Column("iteration time", "seconds"),
-    Column("time to target", "seconds"),
-    Column("runs"),
-]
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,8 @@ class SummaryLine:
     statuses: dict[str, int]
     timed: bool = True
     """Whether any of the runs had the machine alone; if not, no time is shown."""
+    rows: list[Row] = field(default_factory=list)
+    """The runs of the line."""
 
 
 def summarise(rows: Iterable[Row]) -> list[SummaryLine]:
@@ -66,29 +64,119 @@ def summarise(rows: Iterable[Row]) -> list[SummaryLine]:
 
 
 def summary_table(rows: Iterable[Row]) -> Table:
-    """The summary: test accuracy is the mean over seeds with its 95 % interval, from five seeds on."""
+    """The summary: test accuracy is the mean over seeds with its 95 % interval, from five seeds on.
+
+    Lines of one problem are also compared: with the gradient method of the highest mean accuracy, seed by seed, and
+    with the iteration time of Adam. A column that would be empty is left out.
+    """
     rows = list(rows)
+    lines = summarise(rows)
+    best = {id(row) for found in _shown_best(rows) for row in found.rows}
+    reference, adam = _references(lines)
+    columns: list[tuple[Column, list[Cell]]] = [
+        (Column("optimizer"), [Cell(line.label) for line in lines]),
+        (Column("test accuracy", "accuracy"), [cell(line.accuracy, best=id(line.rows[0]) in best) for line in lines]),
+        (Column("iteration time", "seconds"), [_iteration(line) for line in lines]),
+    ]
+    if reference:
+        head = Column(f"points to {reference.label},\nthe best gradient method", "points")
+        columns.insert(2, (head, [_difference(line, reference) for line in lines]))
+    if adam:
+        columns.append((Column("× adam", "ratio"), [_ratio(line, adam) for line in lines]))
+    columns += [
+        (Column("time to 99 %\nof its best", "seconds"), [_median(line, "time_to_near_best_s") for line in lines]),
+        (Column("warm start\n(of that time)", "seconds"), [_median(line, "time_warm_start_s") for line in lines]),
+        (Column("time to target", "seconds"), [_target(line) for line in lines]),
+        (Column("runs"), [_statuses(line) for line in lines]),
+    ]
+    kept = [each for place, each in enumerate(columns) if place < 2 or any(cell_ != Cell() for cell_ in each[1])]
     return Table(
         "summary",
         "test accuracy: mean [95 % bootstrap interval] over seeds, from five on",
-        COLUMNS,
-        [_cells(line) for line in summarise(rows)],
-        [protocol_note([row.get("env_protocol") for row in rows])],
+        [head for head, _ in kept],
+        [list(line) for line in zip(*(cells for _, cells in kept), strict=True)],
+        [*_verdict(lines, best), protocol_note([row.get("env_protocol") for row in rows])],
     )
 
 
-def _cells(line: SummaryLine) -> list[Cell]:
-    complete = all(STATUSES[status].complete for status in line.statuses)
-    return [
-        Cell(line.label),
-        cell(line.accuracy),
-        (cell(line.iteration_s) if line.iteration_s else Cell()) if line.timed else Cell(NOT_TIMED),
-        _target(line),
-        Cell(
-            ", ".join(f"{count} {status}" for status, count in line.statuses.items()),
-            tone="" if complete else "warning",
-        ),
+def _shown_best(rows: Sequence[Row]) -> list[SettingRows]:
+    lines = gather(rows)
+    best = best_lines(lines)
+    return [line for line in lines if id(line) in best]
+
+
+def _verdict(lines: Sequence[SummaryLine], best: set[int]) -> list[str]:
+    """Which line is shown to be the best, or why none is; nothing for a single line, or for several problems."""
+    if len(lines) < 2 or not _one_problem(lines):
+        return []
+    winners = [line.label for line in lines if id(line.rows[0]) in best]
+    if winners:
+        return [f"{winners[0]} is the most accurate: better than every other by the paired test over seeds"]
+    fewest = min(len(line.rows) for line in lines)
+    needed = least_pairs(ALPHA / (len(lines) - 1))  # Holm's first step is the hardest: one test with every other line
+    if fewest < needed:
+        return [f"too few seeds for a verdict on accuracy: {fewest}; the paired tests need {needed} (--seeds {needed})"]
+    return ["none is shown to be the most accurate: no line is better than every other by the paired test over seeds"]
+
+
+def _one_problem(lines: Sequence[SummaryLine]) -> bool:
+    names = ("dataset_name", "dataset_split", "model_layers", "model_hidden", "dist_workers")
+    return len({tuple(line.rows[0].get(name) for name in names) for line in lines}) == 1
+
+
+def _references(lines: Sequence[SummaryLine]) -> tuple[SummaryLine | None, SummaryLine | None]:
+    """The gradient method of the highest mean accuracy, and Adam; None where there is nothing to compare with it."""
+    if len(lines) < 2 or not _one_problem(lines):
+        return None, None
+    gradient = [
+        line for line in lines if line.accuracy.value is not None and any("optimizer_lr" in row for row in line.rows)
     ]
+    best = max(gradient, key=lambda line: line.accuracy.value or 0.0, default=None)
+    adam = next((line for line in lines if line.label == "adam" and line.iteration_s and line.timed), None)
+    return best, adam
+
+
+def _difference(line: SummaryLine, reference: SummaryLine) -> Cell:
+    """Mean difference of the accuracies of the same seeds and splits, with its interval."""
+    if line is reference:
+        return Cell("reference")
+    mine, other = (_accuracies(each) for each in (line, reference))
+    return cell(aggregate((mine[seed] - other[seed] for seed in mine if seed in other), "mean"))
+
+
+def _accuracies(line: SummaryLine) -> dict[Any, float]:
+    complete = [row for row in line.rows if status_of(row).complete and row["acc_test_at_best_val"] is not None]
+    return {repetition(row): row["acc_test_at_best_val"] for row in complete}
+
+
+def _iteration(line: SummaryLine) -> Cell:
+    if not line.timed:
+        return Cell(NOT_TIMED)
+    return cell(line.iteration_s) if line.iteration_s else Cell()
+
+
+def _ratio(line: SummaryLine, adam: SummaryLine) -> Cell:
+    if line is adam:
+        return Cell("reference")
+    if not (line.timed and line.iteration_s and adam.iteration_s):
+        return Cell()
+    if line.iteration_s.value is None or not adam.iteration_s.value:
+        return Cell()
+    return Cell(line.iteration_s.value / adam.iteration_s.value)
+
+
+def _median(line: SummaryLine, name: str) -> Cell:
+    """Median seconds over the complete runs that had the machine alone."""
+    found = [
+        row[name] for row in line.rows if status_of(row).complete and not shared(row) and row.get(name) is not None
+    ]
+    return Cell(statistics.median(found)) if found else Cell()
+
+
+def _statuses(line: SummaryLine) -> Cell:
+    complete = all(STATUSES[status].complete for status in line.statuses)
+    words = ", ".join(f"{count} {status}" for status, count in line.statuses.items())
+    return Cell(words, tone="" if complete else "warning")
 
 
 def _target(line: SummaryLine) -> Cell:
@@ -136,6 +224,7 @@ def _line(rows: Sequence[Row], label: str) -> SummaryLine:
         target=_target_of(rows, alone),
         statuses=dict(Counter(row["status"] for row in rows)),
         timed=bool(alone),
+        rows=list(rows),
     )
 
 
