@@ -237,7 +237,7 @@ def test_warnings_show_when_quiet(with_store: Path, cli: Cli) -> None:
 
 
 NAMES = {
-    ("--dataset", "pubmedd"): "unknown dataset 'pubmedd': did you mean pubmed? valid: citeseer,",
+    ("--dataset", "pubmedd"): "unknown dataset 'pubmedd': did you mean pubmed? valid: amazon-ratings,",
     ("--dataset", "cora-smb"): "did you mean cora",
     ("--dataset", "sbm[nods=20]"): "did you mean nodes?",
     ("--optimizer", "padmm"): "unknown optimizer 'padmm': did you mean pdadmm",
