@@ -33,6 +33,9 @@ Trial = tuple[str, tuple[str, str], str]
 """Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
 
 
+SOURCE = 'source = "runners/tuning/{}.toml, validation accuracy, tools/studies/choose_defaults.py"\n'
+
+
 class Labels(NamedTuple):
     """Few or many labelled rows: how the entries of their search are written."""
 
@@ -46,7 +49,7 @@ class Labels(NamedTuple):
 
 FEW = Labels(
     "10 × 500", FORMS,
-    'source = "runners/tuning/search.toml, validation accuracy, tools/studies/choose_defaults.py"\n', "",
+    SOURCE.format("search"), "",
 )  # fmt: skip
 MANY = Labels(
     "10 × 128, 60 % of the rows", {},
@@ -102,7 +105,9 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
                 text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like, labels)
         path = folder / f"{optimizer}.toml"
-        few, _, many = (path.read_text(encoding="utf-8") if path.exists() else FEW.head).partition(MANY.head)
+        few, _, many = (path.read_text(encoding="utf-8") if path.exists() else SOURCE.format("many-labels")).partition(
+            MANY.head
+        )
         few, many = (few, text) if labels is MANY else (FEW.head + text, many)
         path.write_text(few + (MANY.head + many if many else ""), encoding="utf-8")
 
