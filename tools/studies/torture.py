@@ -4,10 +4,11 @@
     python tools/studies/torture.py FOLDER --area inputs --most 50
 
 Areas: ``inputs`` (malformed arguments and files), ``checkpoints`` (damaged, cut, foreign), ``workers`` (killed and
-stopped in each phase), ``suites`` (killed at random moments, two at once, a full disk), ``tracking`` (stores that are
-locked, damaged or gone). The cases follow from ``--seed``. ``FOLDER/found.jsonl`` has a line for each case that was
-tried, so the same command goes on where it was stopped; ``--again`` tries those anew that did not hold. The table at
-the end has for each area the number of cases tried, held and lost, and the command of the first that was lost.
+stopped in each phase, also under torchrun), ``suites`` (killed at random moments, two at once, a full disk, the clock
+set back), ``tracking`` (stores that are locked, damaged or gone, servers that are killed). The cases follow from
+``--seed``. ``FOLDER/found.jsonl`` has a line for each case that was tried, so the same command goes on where it was
+stopped; ``--again`` tries those anew that did not hold. The table at the end has for each area the number of cases
+tried, held and lost, and the command of the first that was lost.
 """
 
 from __future__ import annotations
@@ -55,23 +56,29 @@ def cases(area: str, seed: int) -> list[Case]:
         from torture_inputs import cases as of_area
     elif area == "checkpoints":
         from torture_checkpoints import cases as of_area
+    elif area == "workers":
+        from torture_processes import workers as of_area
+    elif area == "suites":
+        from torture_suites import suites as of_area
     else:
-        from torture_processes import CASES
-
-        of_area = CASES[area]
+        from torture_stores import tracking as of_area
     found = list(of_area(seed))
     random.Random(seed).shuffle(found)
     return found
 
 
-def torture(folder: Path, areas: list[str], seed: int, most: int | None = None, again: bool = False) -> list[Found]:
-    """Try the first ``most`` cases of each area that ``folder`` has no result of; return all results."""
+def torture(
+    folder: Path, areas: list[str], seed: int, most: int | None = None, again: bool = False, only: str = ""
+) -> list[Found]:
+    """Try the first ``most`` cases of each area, of those whose name has ``only`` in it, that ``folder`` has no result
+    of; return all results.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "found.jsonl"
     lines = record.read_text().splitlines() if record.exists() else []
     found = {(one.area, one.name): one for one in (Found(**json.loads(line)) for line in lines)}
     for area in areas:
-        for case in cases(area, seed)[:most]:
+        for case in [case for case in cases(area, seed) if only in case.name][:most]:
             before = found.get((area, case.name))
             if before is not None and not (again and before.lost):
                 continue
@@ -107,9 +114,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--area", action="append", choices=AREAS, help="repeatable [default: all]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=int, help="at most so many cases of each area")
+    parser.add_argument("--only", default="", help="only cases with this in their name")
     parser.add_argument("--again", action="store_true", help="try those again that were lost")
     given = parser.parse_args(arguments)
-    found = torture(given.folder.absolute(), given.area or list(AREAS), given.seed, given.most, given.again)
+    found = torture(given.folder.absolute(), given.area or list(AREAS), given.seed, given.most, given.again, given.only)
     print(table(found))
     return int(any(one.lost for one in found))
 
