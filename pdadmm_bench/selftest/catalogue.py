@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pdadmm_bench.optim import registry
+from pdadmm_bench.optim import REFERENCE, registry
 from pdadmm_bench.selftest import one_device, several
 from pdadmm_bench.selftest.check import Check
-from pdadmm_bench.timing.profile import REFERENCE
 
 PRECISIONS = {"cuda": ("fp32", "tf32", "bf16"), "cpu": ("fp32", "bf16")}
 MODES = {"cuda": ("eager", "compiled", "graph"), "cpu": ("eager",)}

@@ -25,6 +25,7 @@ from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 from pdadmm_bench.data.catalog import card_names, load_card
 from pdadmm_bench.optim import contenders, registry
+from pdadmm_bench.optim.hyperparameters import check as check_hyperparameters
 from pdadmm_bench.suite.identity import configuration, effective
 from pdadmm_bench.suite.search import Search, draw
 
@@ -43,6 +44,8 @@ SETTINGS = tuple(
 COUNTED = {"seeds": "seed", "split_seeds": "split_seed"}
 #: Keys of an entry that are axes.
 AXES = (*(name for name in SETTINGS if name not in COUNTED.values()), *COUNTED)
+#: What the hyperparameters of a run follow from.
+CHOOSING = ("optimizer", "set", "preset", "dataset", "layers", "hidden")
 #: The axes that change slowest. So runs on the same data follow each other, and every setting has its first seed early.
 OUTER = ("dataset", "split_seed", "seed")
 
@@ -103,11 +106,14 @@ def _of_profile(tables: Mapping[str, Any]) -> bool:
 def check(name: str, filters: Sequence[str] = ()) -> None:
     """Raise :class:`UserError` for every mistake in the suite ``name`` and in ``filters`` that is found without torch.
 
-    What is left for :func:`read` are hyperparameters, whose names and bounds each optimizer knows.
+    What is left for :func:`read` are the hyperparameters of optimizers of other packages.
     """
     for text in filters:
         filter_of(text)
-    _expand(find(name))
+    _, asked = _expand(find(name))
+    different = {json.dumps([spec.flat()[key] for key in CHOOSING]): (entry, spec) for entry, spec in asked}
+    for entry, spec in different.values():
+        entry.check_hyperparameters(spec)
 
 
 def filter_of(text: str) -> tuple[str, str]:
@@ -223,6 +229,11 @@ class _Entry:
         """``spec`` without the settings that have no effect in it."""
         with self._named():
             return effective(spec)
+
+    def check_hyperparameters(self, spec: RunSpec) -> None:
+        """Raise :class:`UserError` for hyperparameters of ``spec`` that are not valid."""
+        with self._named():
+            check_hyperparameters(spec)
 
     def _spec(self, values: dict[str, Any]) -> RunSpec:
         with self._named():

@@ -1,26 +1,22 @@
-"""Finds a row, makes its run again from the row alone, and compares the numbers."""
+"""Makes the run of a row again from the row alone, and compares the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.core.rows import Row, read_rows, status_of, write_rows
+from pdadmm_bench.core.rows import Row, status_of, write_rows
 from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.optim import registry
 from pdadmm_bench.report.units import seconds
-from pdadmm_bench.suite.results import RESULTS, Results
-from pdadmm_bench.tracking import store
-from pdadmm_bench.tracking.read import read_run
 from pdadmm_bench.training.code_version import code_version
 from pdadmm_bench.training.in_workers import run_in_workers
 from pdadmm_bench.training.preflight import check
@@ -31,17 +27,6 @@ from pdadmm_bench.training.run import run as train
 COMPARED = ("acc_test_at_best_val", "acc_val_best", "acc_test_final", "acc_val_final", "acc_train_final")
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RowPlaces:
-    """Where rows are looked for."""
-
-    rows: Path | None
-    """A rows file."""
-    results: Path | None
-    """The results folder of a suite. If both are None: all results folders here and the MLflow store."""
-    tracking_uri: str | None
 
 
 @dataclass(frozen=True)
@@ -56,14 +41,14 @@ class RerunView:
     """Entered while the run is made."""
 
 
-def rerun_row(run_id: str, places: RowPlaces, output: Output, view: RerunView) -> int:
-    """Make the run again and say whether its numbers agree; returns the exit code: 0, 1 where they differ, or 130.
+def rerun_row(row: Row, output: Output, view: RerunView) -> int:
+    """Make the run of ``row`` again and say whether its numbers agree; returns the exit code: 0, 1 where they differ,
+    or 130.
 
-    Raises :class:`UserError` where there is no such row, where its run cannot be made here, or where the data differ.
+    Raises :class:`UserError` where the run cannot be made here, or where the data differ.
     """
     if output.json_file:
         check_writable(output.json_file)
-    row = find_row(run_id, places)
     spec = spec_of(row)
     check([spec])
     view.say(f"{_name(row)}, run {row['run_id']} of {row.get('created') or 'unknown date'}")
@@ -79,29 +64,6 @@ def rerun_row(run_id: str, places: RowPlaces, output: Output, view: RerunView) -
     for line in lines:
         view.say(line)
     return 0 if agree else 1
-
-
-def find_row(run_id: str, places: RowPlaces) -> Row:
-    """The row whose ``run_id`` or ``mlflow_run_id`` begins with ``run_id``; raises :class:`UserError` if none does."""
-    if places.rows:
-        rows, where = read_rows(places.rows), str(places.rows)
-    elif places.results:
-        rows, where = Results(places.results).every_row(), str(places.results)
-        if not rows:
-            raise UserError(f"{places.results} is not a results folder with rows")
-    else:
-        rows = [row for path in sorted(Path(RESULTS).glob("*/")) for row in Results(path).every_row()]
-        where = f"{RESULTS}/ and the MLflow store {store.public(store.uri_or_default(places.tracking_uri))}"
-    ids = ("run_id", "mlflow_run_id")
-    found = {row["run_id"]: row for row in rows if any(str(row.get(name) or "").startswith(run_id) for name in ids)}
-    if len(found) > 1:
-        some = ", ".join(list(found)[:3])
-        raise UserError(f"{run_id!r} is the start of {len(found)} run ids ({some}, …): give more of it")
-    if found:
-        return next(iter(found.values()))
-    if not places.rows and not places.results and (tracked := read_run(run_id, places.tracking_uri)) is not None:
-        return tracked
-    raise UserError(f"no row with the run id {run_id!r} in {where}; --rows FILE or --results DIR names another place")
 
 
 def spec_of(row: Row) -> RunSpec:

@@ -22,6 +22,7 @@ from pdadmm_bench.core.clock import Clock
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem
+from pdadmm_bench.optim import REFERENCE
 from pdadmm_bench.optim.base import Optimizer, state_bytes
 from pdadmm_bench.timing.in_turn import Contender, alternate
 from pdadmm_bench.timing.matmul_floor import Floor
@@ -29,7 +30,6 @@ from pdadmm_bench.timing.samples import Samples, interval
 from pdadmm_bench.timing.stopwatch import timed, waits_for
 from pdadmm_bench.timing.subject import Subject, Unsupported
 
-REFERENCE = "pdadmm-reference"
 REFERENCE_PRODUCTS = 2
 """The reference makes at least this many times the products of pdadmm; this predicts its first iteration."""
 PENALTIES = ("rho", "nu", "mu")

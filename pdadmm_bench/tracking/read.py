@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import TrackingError, UserError, unknown
 from pdadmm_bench.core.files import parse_json
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, row_problems
 from pdadmm_bench.tracking import store
+from pdadmm_bench.tracking.sqlite_file import experiments_without
 from pdadmm_bench.tracking.upload import PARENT, find_run
 
 ARTIFACT = "row.json"
@@ -42,6 +44,7 @@ def read_rows_of(name: str, tracking_uri: str | None = None) -> TrackedRows:
     cannot read; :class:`TrackingError` for a store that cannot be used.
     """
     uri = store.uri_or_default(tracking_uri)
+    _check_name(name, store.database(uri))
     with store.existing(uri) as client:
         if client is None:
             raise TrackingError(
@@ -63,7 +66,11 @@ def read_run(run_id: str, tracking_uri: str | None = None) -> Row | None:
 
     Raises :class:`UserError` for a run without a row, :class:`TrackingError` for a store that cannot be used.
     """
-    with store.existing(store.uri_or_default(tracking_uri)) as client:
+    uri = store.uri_or_default(tracking_uri)
+    file = store.database(uri)
+    if not _RUN_ID.fullmatch(run_id) or (file and experiments_without(file, run_id) is not None):
+        return None  # before MLflow is imported
+    with store.existing(uri) as client:
         if client is None or (run := _run(client, run_id)) is None:
             return None
         if (row := _row(client, run)) is None:
@@ -92,6 +99,12 @@ def histories(rows: Sequence[Row], tracking_uri: str | None = None) -> dict[str,
             if steps:
                 found[run_id] = [steps[step] for step in sorted(steps)]
     return found
+
+
+def _check_name(name: str, file: Path | None) -> None:
+    """Raise :class:`UserError` where the store ``file`` has nothing of that name; this takes no import of MLflow."""
+    if file and (experiments := experiments_without(file, name)) is not None:
+        raise unknown("rows file, run or experiment", name, experiments)
 
 
 def _run(client: Any, name: str) -> Any | None:

@@ -42,6 +42,22 @@ def schema(file: Path) -> Schema:
     return Schema(frozenset(tables), found[0] if found else None)
 
 
+def experiments_without(file: Path, name: str) -> list[str] | None:
+    """The experiments of the store ``file`` if neither one of them nor a run is called ``name``; None if one is.
+
+    None also where the file cannot tell: then MLflow says what is wrong with it, or with the name.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            experiments = [
+                text for (text,) in database.execute("SELECT name FROM experiments WHERE lifecycle_stage = 'active'")
+            ]
+            runs = database.execute("SELECT 1 FROM runs WHERE run_uuid = ?", [name]).fetchone()
+    except sqlite3.Error:
+        return None
+    return None if runs or name in experiments else experiments
+
+
 def make_whole(file: Path) -> None:
     """Make the store ``file`` if there is none or an empty one; bring an older one to the schema of this MLflow.
 

@@ -12,6 +12,7 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.hyperparameters import model_of
 from pdadmm_bench.training.run import run
 
 NAMES = registry.names()
@@ -49,6 +50,10 @@ def test_describes_itself(name):
     assert cls.summary
     assert all(field.description for field in cls.Hyperparameters.model_fields.values())
     json.dumps(cls.Hyperparameters().model_dump())
+
+
+def test_its_hyperparameters_are_checked_without_it(name):
+    assert model_of(name) is registry.get(name).Hyperparameters
 
 
 def test_unknown_key_names_the_valid_ones(name):

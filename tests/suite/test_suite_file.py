@@ -202,7 +202,7 @@ REFUSED = {
     "[[entry]]\nseeds = 0": "seeds=0 is not valid: give at least one value",
     "[[entry]]\nseeds = [-1]": "seed=-1 is not valid",
     "[[entry]]\nseeds = 1.5": "seed=1.5 is not valid",
-    "[[entry]]\ndataset = 'coar'": "unknown dataset 'coar': did you mean cora?",
+    "[[entry]]\ndataset = 'coar'": "unknown dataset 'coar': did you mean cora",
     "[[entry]]\noptimizer = ['adm']": "unknown optimizer 'adm': did you mean adam",
     "[[entry]]\nset.roh = 3": "unknown hyperparameter of pdadmm: 'roh': did you mean rho?",
     "[[entry]]\nset.rho = [1, -1]": "rho=-1 is not valid: input should be greater than 0",

@@ -126,10 +126,13 @@ def start(
         if limit_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
+    # What it prints goes through another process, for which the limit of files does not hold.
     with (folder / "said").open("a") as said:
+        printing = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=said)
+    with printing.stdin as output:  # type: ignore[union-attr]
         process = subprocess.Popen(
             [*(program or (sys.executable,)), "-m", "pdadmm_bench", *arguments], cwd=folder, env=environment,
-            stdout=said, stderr=said, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=prepare,
+            stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=prepare,
         )  # fmt: skip
     return Command(folder, process)
 

@@ -59,8 +59,11 @@ def show(
 ) -> None:
     """List the baselines there are, or the benchmarks of one."""
     from pdadmm_bench.core.files import check_folder
+    from pdadmm_bench.suite.file import find
 
     check_folder(baselines)
+    if suite and not any(baselines.glob(f"*/{Path(suite).stem}.json")):
+        find(suite)  # raises for a name that is no suite's
 
     from pdadmm_bench.cli.views.gate import show_baseline, show_baselines
     from pdadmm_bench.gate.record import baseline_here, every_baseline

@@ -72,12 +72,10 @@ def profile(
 
     check_names(filter(None, [optimizer]), [dataset])
 
-    from pdadmm_bench.cli.views.profile import ProfileProgress, check_plot, show_profile
     from pdadmm_bench.core.files import check_writable
     from pdadmm_bench.core.options import assignments
     from pdadmm_bench.core.rows import exit_code, write_rows
-    from pdadmm_bench.timing.speed_file.file import find, read, single
-    from pdadmm_bench.timing.speed_file.run import ProblemLoader, measure_entries
+    from pdadmm_bench.timing.speed_file.file import check_here, find, read, single
 
     if file is None:
         if only:
@@ -90,10 +88,15 @@ def profile(
         entries = _chosen(read(find(file)), only or [])
     if repeats is not None:
         entries = [entry.model_copy(update={"repeats": repeats}) for entry in entries]
-    if plot:
-        check_plot(plot)
     if json_file:
         check_writable(json_file)
+
+    from pdadmm_bench.cli.views.profile import ProfileProgress, check_plot, show_profile
+    from pdadmm_bench.timing.speed_file.run import ProblemLoader, measure_entries
+
+    if plot:
+        check_plot(plot)
+    check_here(entries)
 
     def keep(so_far: Sequence[Row]) -> None:
         if json_file:

@@ -34,15 +34,14 @@ def rerun(
 
     from pdadmm_bench.cli.early import check_output
     from pdadmm_bench.core.options import output_of
-    from pdadmm_bench.core.rows import read_rows
+    from pdadmm_bench.suite.row_places import RowPlaces, find_row
 
     output = output_of(given)
     check_output(output)
-    if rows:
-        read_rows(rows)
+    row = find_row(run_id, RowPlaces(rows, results, tracking_uri))
 
     from pdadmm_bench.cli.views.live import LiveView
-    from pdadmm_bench.suite.rerun import RerunView, RowPlaces, rerun_row
+    from pdadmm_bench.suite.rerun import RerunView, rerun_row
 
     view = RerunView(say=typer.echo, report=partial(typer.echo, err=True), live=LiveView(quiet=output.quiet))
-    raise typer.Exit(rerun_row(run_id, RowPlaces(rows, results, tracking_uri), output, view))
+    raise typer.Exit(rerun_row(row, output, view))

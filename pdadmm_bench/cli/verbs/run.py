@@ -79,7 +79,7 @@ def run(
 
     from pdadmm_bench.cli.early import check_names, check_output
     from pdadmm_bench.core.options import assignments, config_file, overlay
-    from pdadmm_bench.core.presets import check as check_preset
+    from pdadmm_bench.optim.hyperparameters import check as check_hyperparameters
     from pdadmm_bench.training.planned import plan
 
     options = {**(config_file(config) if config else {}), **given}
@@ -88,8 +88,8 @@ def run(
     if not output.dry_run:
         check_output(output)
     check_names(datasets=[specs[0].data.dataset])
-    for spec in specs:
-        check_preset(spec.preset)
+    for spec in {spec.optimizer: spec for spec in specs}.values():
+        check_hyperparameters(spec)
     if output.dry_run:
         from pdadmm_bench.cli.views.run_plan import show_plan
 

@@ -12,28 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.row_sums import RowSums
+from pdadmm_bench.optim.hyperparameters.choices import Step
 from pdadmm_bench.optim.reduction import AllRows, Reduction
 
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
-
-Step = Annotated[
-    Literal["layer", "row-unit", "exact"],
-    Field(description="step of p and W: one length per layer, one per row of p and unit of W, or the exact minimiser"),
-]
-Bias = Annotated[
-    Literal["update", "projected"],
-    Field(description="b has an update of its own, or is minimised together with W"),
-]
 
 
 class Move(NamedTuple):

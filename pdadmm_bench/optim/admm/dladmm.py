@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
@@ -25,22 +24,11 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import Bias, Descent, Step
-from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, FirstLayerForm
+from pdadmm_bench.optim.admm.descent import Descent
+from pdadmm_bench.optim.admm.weights import ADMMLayer
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.cost import OUTPUT_PASSES, OUTPUT_SOLVES, Arrays, CostProfile, LayerWork, on_device, with_steps
-
-
-class DlADMMHyperparameters(Typed):
-    """Penalties of dlADMM."""
-
-    rho: float = Field(1e-3, gt=0, description="ρ, penalty of the output layer's equation")
-    nu: float = Field(1e-3, gt=0, description="ν, penalty of the hidden layers' equations")
-    mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    decay: Decay = "zero"
-    step: Step = "layer"
-    bias: Bias = "update"
-    first_layer: FirstLayerForm = "auto"
+from pdadmm_bench.optim.hyperparameters.admm import DlADMMHyperparameters
 
 
 @dataclass

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
@@ -28,60 +27,20 @@ from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.batching import batch_size, in_batches
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import Bias, Step
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
 from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
-from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
 from pdadmm_bench.optim.admm.products import full_precision
 from pdadmm_bench.optim.admm.state import CompiledPasses, PdADMMLayer, PdADMMState
-from pdadmm_bench.optim.admm.weights import Decay, FirstLayerForm, spread
+from pdadmm_bench.optim.admm.weights import spread
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.compiled import compile_elementwise
 from pdadmm_bench.optim.cost import PDADMM, CostProfile, on_device, with_steps
+from pdadmm_bench.optim.hyperparameters.admm import PdADMMHyperparameters
 from pdadmm_bench.optim.reduction import Reduction
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 REFRESH = {"bf16": 25, "tf32": 25}
 """Iterations between exact residuals with products of low precision, unless ``refresh`` is given."""
-
-
-class PdADMMHyperparameters(Typed):
-    """Penalties and step rules of pdADMM."""
-
-    rho: float = Field(1e-3, gt=0, description="ρ, penalty of p_{l+1} = q_l")
-    nu: float = Field(1e-3, gt=0, description="ν, penalty of the layer equations")
-    mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    mu_per: Literal["layer", "input", "spread"] = Field(
-        "layer",
-        description="input: μ times the number of a layer's inputs, as its penalty ν‖p Wᵀ − z‖² grows with them; "
-        "spread: the same, but in the first layer times the spread of the features' rows",
-    )
-    nu_per: Literal["layer", "depth"] = Field(
-        "layer",
-        description="depth: ν and ρ times half the number of layers, as the layer equations are springs in series",
-    )
-    decay: Decay = "zero"
-    step: Step = "layer"
-    bias: Bias = "update"
-    start: Literal["zero", "costate"] = Field(
-        "zero",
-        description="forces between layers at the start: none, or the gradients of backpropagation, set by a sweep "
-        "in the first iteration (with --warm-start none: after a trained start it is destructive)",
-    )
-    step_rule: Literal["exact", "backtracking"] = Field(
-        "exact", description="closed-form majoriser, or the authors' backtracking from 20"
-    )
-    rho_schedule: PenaltySchedule = "constant"
-    first_layer: FirstLayerForm = "auto"
-    refresh: int | None = Field(
-        None, ge=0, description="iterations between exact residuals, 0 for never (default: 0; bf16, tf32: 25)"
-    )
-
-    @model_validator(mode="after")
-    def _backtracks_a_layer(self) -> PdADMMHyperparameters:
-        if self.step_rule == "backtracking" and self.step != "layer":
-            raise ValueError(f"step_rule=backtracking searches one step per layer: use step=layer, not {self.step}")
-        return self
 
 
 class PdADMM(ADMMOptimizer[PdADMMState]):

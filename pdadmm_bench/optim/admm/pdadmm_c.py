@@ -23,7 +23,6 @@ from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block, even_sizes
@@ -35,30 +34,11 @@ from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.products import Products
-from pdadmm_bench.optim.admm.weights import ADMMLayer, Decay, Weights, layer_weights
+from pdadmm_bench.optim.admm.weights import ADMMLayer, Weights, layer_weights
 from pdadmm_bench.optim.base import Links, Report, loss_sum, per_layer
 from pdadmm_bench.optim.cost import MINIMISING, Arrays, CostProfile, LayerWork
+from pdadmm_bench.optim.hyperparameters.admm import PdADMMCHyperparameters
 from pdadmm_bench.optim.reduction import Reduction
-
-
-class PdADMMCHyperparameters(Typed):
-    """Penalty, proximal term and inertia of pdADMM-C."""
-
-    nu: float = Field(
-        10.0, gt=0, description="ν, penalty of the layer equations: W goes 1/ν of the way to its fit of −δ"
-    )
-    mu: float = Field(0.0, ge=0, description="μ, weight decay")
-    decay: Decay = "zero"
-    damping: float = Field(
-        0.03, gt=0, description="proximal term of W, in units of ν and the mean square of the layer's inputs"
-    )
-    momentum: float = Field(0.0, ge=0, lt=1, description="part of the last step that W and b make again")
-    blocks: int = Field(
-        1,
-        ge=1,
-        description="blocks of the network, at most one per layer, that work at once with values of one iteration "
-        "before; with 1 all values are new, and workers wait for each other",
-    )
 
 
 @dataclass

@@ -8,40 +8,22 @@ between datasets, so by default Δ is in units of the largest starting activatio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
-from pdadmm_bench.optim.admm.pdadmm import PdADMM, PdADMMHyperparameters
+from pdadmm_bench.optim.admm.pdadmm import PdADMM
 from pdadmm_bench.optim.admm.products import full_precision
 from pdadmm_bench.optim.admm.state import PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.optim.cost import ROUNDING_PASSES, Arrays, CostProfile, admm_profile, on_device
+from pdadmm_bench.optim.hyperparameters.admm import PdADMMQHyperparameters
 from pdadmm_bench.optim.wire import Codes, Wire
-
-
-class PdADMMQHyperparameters(PdADMMHyperparameters):
-    """The hyperparameters of pdADMM, and the set Δ of equally spaced levels."""
-
-    quantize: Literal["p", "q"] = Field("p", description="which variable is restricted to Δ (the paper: p)")
-    grid: Literal["scaled", "fixed"] = Field(
-        "scaled", description="scaled: low and high are multiples of a layer's largest starting activation"
-    )
-    low: float = Field(-0.1, description="smallest level")
-    high: float = Field(0.5, description="largest level")
-    levels: int = Field(256, ge=2, le=65536, description="number of levels; up to 256 travel as one byte")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PdADMMQHyperparameters:
-        if self.low >= self.high:
-            raise ValueError(f"low={self.low:g} must be below high={self.high:g}")
-        return self
 
 
 class PdADMMQ(PdADMM):

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
-
-from pydantic import Field
 
 RHO_CAP, RHO_FACTOR, RHO_MIN_DECREASE = 1.0, 10.0, 1e-3
 """ρ × 10, up to 1, when the training cost fell by less than 0.001 twice in a row."""
-
-PenaltySchedule = Annotated[
-    Literal["constant", "authors"], Field(description="authors: ρ and ν × 10 (up to 1) when the training cost stalls")
-]
 
 
 def with_newest(costs: Sequence[float], cost: float) -> list[float]:

@@ -14,10 +14,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,9 +26,9 @@ from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import penalty_schedule
-from pdadmm_bench.optim.admm.penalty_schedule import PenaltySchedule
 from pdadmm_bench.optim.admm.subproblems import BACKTRACKING_CAP, BACKTRACKING_FACTOR, BACKTRACKING_START
 from pdadmm_bench.optim.base import Links, Optimizer, Report, inner, loss_sum, per_layer, square
+from pdadmm_bench.optim.hyperparameters.admm import ReferenceHyperparameters
 
 SOFTMAX_CURVATURE = 0.5
 """Bound of the second derivative of softmax cross-entropy, whose inverse is the step of the z_L update."""
@@ -37,18 +36,6 @@ RESOLUTION = 1000
 """Differences of an objective below this many units of rounding are ignored. A residual is a difference of larger
 numbers, so the relative error of its sum of squares in float32 is about 1e-4. Otherwise rounding would make trials fail
 once a layer has converged."""
-
-
-class ReferenceHyperparameters(Typed):
-    """Penalties of pdADMM, with the same names as for ``pdadmm``, and the stopping rule of the z_L update."""
-
-    rho: float = Field(1.0, gt=0, description="ρ, penalty of p_{l+1} = q_l")
-    nu: float = Field(1.0, gt=0, description="ν, penalty of the layer equations")
-    mu: float = Field(1e-3, ge=0, description="μ, weight decay")
-    step_rule: Literal["backtracking"] = Field("backtracking", description="backtracking from 20, the only rule")
-    rho_schedule: PenaltySchedule = "constant"
-    output_steps: int = Field(50, ge=1, description="most steps of accelerated proximal gradient for z_L")
-    output_tolerance: float = Field(1e-3, ge=0, description="relative change of z_L at which they stop")
 
 
 @dataclass

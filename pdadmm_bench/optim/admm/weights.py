@@ -7,10 +7,8 @@ rows instead (:mod:`pdadmm_bench.optim.admm.sample_space`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,16 +19,8 @@ from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
 from pdadmm_bench.optim.base import square
 from pdadmm_bench.optim.cost import in_sample_space
+from pdadmm_bench.optim.hyperparameters.choices import Decay, FirstLayerForm
 from pdadmm_bench.optim.reduction import AllRows, Reduction
-
-Decay = Annotated[
-    Literal["zero", "identity"],
-    Field(description="what μ pulls hidden weights to; identity suits a warm start, first and last layer go to zero"),
-]
-FirstLayerForm = Annotated[
-    Literal["auto", "features", "samples"],
-    Field(description="form of the first layer's weights: the matrix, or coefficients of the training rows"),
-]
 
 
 @dataclass

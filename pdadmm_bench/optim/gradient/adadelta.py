@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.optim.cost import CostProfile, gradient_profile
-from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
-
-
-class AdadeltaHyperparameters(GradientHyperparameters):
-    """As ``torch.optim.Adadelta`` names them."""
-
-    rho: float = Field(0.9, ge=0, lt=1, description="decay of the squared averages")
-    eps: float = Field(1e-6, gt=0, description="added to the denominator")
+from pdadmm_bench.optim.gradient.base import GradientOptimizer
+from pdadmm_bench.optim.hyperparameters.gradient import AdadeltaHyperparameters
 
 
 class Adadelta(GradientOptimizer):

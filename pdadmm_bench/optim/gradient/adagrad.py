@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.optim.cost import CostProfile, gradient_profile
-from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
-
-
-class AdagradHyperparameters(GradientHyperparameters):
-    """As ``torch.optim.Adagrad`` names them."""
-
-    lr_decay: float = Field(0.0, ge=0, description="learning-rate decay")
-    eps: float = Field(1e-10, gt=0, description="added to the denominator")
+from pdadmm_bench.optim.gradient.base import GradientOptimizer
+from pdadmm_bench.optim.hyperparameters.gradient import AdagradHyperparameters
 
 
 class Adagrad(GradientOptimizer):

@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.optim.cost import CostProfile, gradient_profile
-from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer
-
-
-class AdamHyperparameters(GradientHyperparameters):
-    """As ``torch.optim.Adam`` names them."""
-
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay of the first moment")
-    beta2: float = Field(0.999, ge=0, lt=1, description="decay of the second moment")
-    eps: float = Field(1e-8, gt=0, description="added to the denominator")
+from pdadmm_bench.optim.gradient.base import GradientOptimizer
+from pdadmm_bench.optim.hyperparameters.gradient import AdamHyperparameters
 
 
 class Adam(GradientOptimizer):

@@ -14,13 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.seeds import derive
-from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
@@ -29,13 +27,6 @@ from pdadmm_bench.optim.base import Links, Optimizer, Pipeline, Report, per_laye
 from pdadmm_bench.optim.cost import CostProfile, gradient_profile
 from pdadmm_bench.optim.reduction import Pending, Reduction
 from pdadmm_bench.optim.wire import BFloat16, Wire
-
-
-class GradientHyperparameters(Typed):
-    """The hyperparameters of every gradient method."""
-
-    lr: float = Field(1e-3, gt=0, description="learning rate")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
 
 
 @dataclass

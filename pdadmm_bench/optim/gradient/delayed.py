@@ -17,10 +17,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,27 +35,12 @@ from pdadmm_bench.optim.gradient.adagrad import Adagrad
 from pdadmm_bench.optim.gradient.adam import Adam
 from pdadmm_bench.optim.gradient.base import GradientOptimizer
 from pdadmm_bench.optim.gradient.sgd import SGD
+from pdadmm_bench.optim.hyperparameters.gradient import DelayedHyperparameters
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 INNER: Mapping[str, type[GradientOptimizer]] = {"sgd": SGD, "adam": Adam, "adagrad": Adagrad, "adadelta": Adadelta}
 KEEPING_PASSES = Arrays(weights=2)
 """Passes when the weights of a forward pass are kept: read, write."""
-
-
-class DelayedHyperparameters(Typed):
-    """Blocks, and the torch optimizer of each; what is not here is at the default of that optimizer."""
-
-    blocks: int = Field(4, ge=1, description="blocks of layers, in even parts; at most one per layer")
-    inner: Literal["sgd", "adam", "adagrad", "adadelta"] = Field("adam", description="the torch optimizer of a block")
-    lr: float = Field(1e-3, gt=0, description="its learning rate")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty added to the gradient")
-    momentum: float = Field(0.0, ge=0, lt=1, description="heavy-ball momentum of inner = sgd")
-
-    @model_validator(mode="after")
-    def _momentum_is_of_sgd(self) -> DelayedHyperparameters:
-        if self.momentum and self.inner != "sgd":
-            raise ValueError(f"momentum={self.momentum:g} is for inner=sgd, and inner is {self.inner}")
-        return self
 
 
 class Pass(NamedTuple):

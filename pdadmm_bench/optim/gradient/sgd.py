@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from pdadmm_bench.core.block import Block
@@ -25,17 +24,11 @@ from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
-from pdadmm_bench.optim.admm.weights import ADMMLayer, FirstLayerForm
+from pdadmm_bench.optim.admm.weights import ADMMLayer
 from pdadmm_bench.optim.base import Links
 from pdadmm_bench.optim.cost import Arrays, CostProfile, LayerWork, gradient_profile, in_sample_space
-from pdadmm_bench.optim.gradient.base import GradientHyperparameters, GradientOptimizer, GradientState
-
-
-class SGDHyperparameters(GradientHyperparameters):
-    """As ``torch.optim.SGD`` names them, and the form of the first layer."""
-
-    momentum: float = Field(0.0, ge=0, lt=1, description="heavy-ball momentum")
-    first_layer: FirstLayerForm = "auto"
+from pdadmm_bench.optim.gradient.base import GradientOptimizer, GradientState
+from pdadmm_bench.optim.hyperparameters.gradient import SGDHyperparameters
 
 
 @dataclass

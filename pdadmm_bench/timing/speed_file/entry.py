@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from pdadmm_bench.core.spec import DataSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed
-from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.timing.generated import generated_problem
-from pdadmm_bench.timing.profile import OnProgress
 from pdadmm_bench.timing.samples import Samples
+
+if TYPE_CHECKING:  # a file of entries is checked before torch is imported
+    from pdadmm_bench.data.problem import Problem
+    from pdadmm_bench.timing.profile import OnProgress
 
 REPEATS = 15
 SETTINGS = (
@@ -103,6 +104,8 @@ class SpeedEntry(Typed):
         """The problem of the entry; ``rows`` replaces the entry's number of generated rows."""
         if self.rows is None:
             return bench.load(self.spec().data)
+        from pdadmm_bench.timing.generated import generated_problem
+
         return generated_problem(rows or self.rows, self.features, self.classes)
 
     @abstractmethod

@@ -7,6 +7,7 @@ target that is not met does not fail a command.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
 from pdadmm_bench.core.typed import Typed, build, read_toml
+from pdadmm_bench.data.catalog import load_card
+from pdadmm_bench.optim import registry
+from pdadmm_bench.optim.hyperparameters import check as check_hyperparameters
 from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file.entry import Bench, SpeedEntry, Target
 from pdadmm_bench.timing.speed_file.kinds import KINDS
-from pdadmm_bench.timing.subject import Unsupported
-from pdadmm_bench.training.row import failed
-from pdadmm_bench.training.setup import resolve
 
 
 class SpeedFile(Typed):
@@ -42,7 +43,7 @@ def find(name: str) -> Path:
 
 
 def read(path: Path) -> list[SpeedEntry]:
-    """The entries of a speed file; raises :class:`UserError` for an entry that cannot be measured."""
+    """The entries of a speed file; raises :class:`UserError` for a mistake in one."""
     tables = build(SpeedFile, read_toml(path), f"key of {path.name}:").entry
     entries = [
         _entry(table, f"setting of entry {table.get('name', number)!r}") for number, table in enumerate(tables, 1)
@@ -60,7 +61,9 @@ def _entry(table: dict[str, Any], what: str) -> SpeedEntry:
         raise unknown(f"{what}: kind", str(kind), KINDS)
     entry = build(KINDS[kind], {key: value for key, value in table.items() if key != "kind"}, what)
     for spec in entry.specs():
-        resolve(spec)
+        load_card(spec.data.dataset)
+        registry.check(spec.optimizer)
+        check_hyperparameters(spec)
     return entry
 
 
@@ -69,8 +72,19 @@ def single(options: dict[str, Any]) -> SpeedEntry:
     return _entry({"name": "profile", **options}, "option")
 
 
+def check_here(entries: Sequence[SpeedEntry]) -> None:
+    """Raise :class:`UserError` for an entry that cannot be measured on this machine."""
+    from pdadmm_bench.training.setup import resolve
+
+    for spec in (spec for entry in entries for spec in entry.specs()):
+        resolve(spec)
+
+
 def measured(entry: SpeedEntry, bench: Bench) -> tuple[Row, BaseException | None]:
     """The row of one entry, and the error that ended it early, if any; the row then has the figures measured before."""
+    from pdadmm_bench.timing.subject import Unsupported
+    from pdadmm_bench.training.row import failed
+
     found, status = Samples(), "ok"
     error: BaseException | None = None
     try:

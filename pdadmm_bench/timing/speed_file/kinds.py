@@ -1,4 +1,7 @@
-"""The kinds of entries: each is a model of its settings, with the method that measures it."""
+"""The kinds of entries: each is a model of its settings, with the method that measures it.
+
+What measures is imported when it is used, so that a file of entries is checked before torch is imported.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,20 @@ import gc
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from pdadmm_bench.core.spec import RunSpec
-from pdadmm_bench.data.problem import Problem
-from pdadmm_bench.timing.in_turn import Contender, alternate
+from pdadmm_bench.optim import REFERENCE
 from pdadmm_bench.timing.isolated import Task, run_alone
-from pdadmm_bench.timing.matmul_floor import Floor
-from pdadmm_bench.timing.profile import REFERENCE, profile, subject_facts
 from pdadmm_bench.timing.samples import Samples
 from pdadmm_bench.timing.speed_file.entry import Bench, SpeedEntry
-from pdadmm_bench.timing.subject import Subject, Unsupported
-from pdadmm_bench.training.run import run
+
+if TYPE_CHECKING:
+    from pdadmm_bench.data.problem import Problem
+    from pdadmm_bench.timing.subject import Subject
 
 
 class ProfileEntry(SpeedEntry):
@@ -33,6 +35,8 @@ class ProfileEntry(SpeedEntry):
     reference: bool = True
 
     def measure(self, bench: Bench, found: Samples) -> None:
+        from pdadmm_bench.timing.profile import profile
+
         profile(
             self.spec(), self.problem(bench), found, repeats=self.repeats, adam=self.adam, reference=self.reference,
             budget_s=bench.budget_s, on_progress=bench.on_progress,
@@ -51,6 +55,11 @@ class VersusEntry(SpeedEntry):
         return [self.spec(), self.spec(**self.against)]
 
     def measure(self, bench: Bench, found: Samples) -> None:
+        from pdadmm_bench.timing.in_turn import Contender, alternate
+        from pdadmm_bench.timing.matmul_floor import Floor
+        from pdadmm_bench.timing.profile import subject_facts
+        from pdadmm_bench.timing.subject import Subject
+
         problem = self.problem(bench)
         ours, theirs = (Subject(spec, problem) for spec in self.specs())
         found.facts |= {**subject_facts(ours), "against": json.dumps(self.against)}
@@ -89,6 +98,8 @@ class LinearEntry(SpeedEntry):
         return values
 
     def measure(self, bench: Bench, found: Samples) -> None:
+        from pdadmm_bench.timing.in_turn import Contender
+
         for repeat in range(self.repeats):
             seconds = {}
             for done, size in enumerate(self.sizes if repeat % 2 == 0 else self.sizes[::-1]):
@@ -103,6 +114,8 @@ class LinearEntry(SpeedEntry):
             found.add(**growth(self.sizes, times), **{f"iteration_s_{size}": seconds[size] for size in self.sizes})
 
     def _subject(self, bench: Bench, size: int) -> Subject:
+        from pdadmm_bench.timing.subject import Subject
+
         if self.vary == "layers":
             return Subject(self.spec(layers=size), self.problem(bench))
         return Subject(self.spec(), self.problem(bench, size))
@@ -178,6 +191,9 @@ class AccuracyEntry(SpeedEntry):
 
 def _steps(spec: RunSpec, problem: Problem) -> list[dict[str, float]]:
     """The steps of a run, without the evaluation of its start; raises the error of the run, if any."""
+    from pdadmm_bench.timing.subject import Unsupported
+    from pdadmm_bench.training.run import run
+
     result = run(spec, problem)
     if result.error is not None:
         raise result.error
