@@ -164,6 +164,11 @@ class RunSpec(Typed):
         axes = self.axes()
         return axes is not None and axes[1] > 1
 
+    @property
+    def may_split_rows(self) -> bool:
+        """The same, or that the mesh is still to be chosen."""
+        return self.splits_rows or self.axes() is None
+
     @model_validator(mode="after")
     def _warm_start_grows(self) -> RunSpec:
         depths = [1, *(layers for layers, _ in self.stages()), self.model.layers]

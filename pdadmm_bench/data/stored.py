@@ -38,13 +38,21 @@ def read(path: Path, report: Callable[[str], None]) -> Problem | None:
             damaged = archive.testzip()
         if damaged:
             raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
-        stored = torch.load(path, weights_only=True)
-        rows: dict[str, Any] = {part: Rows(x=x, y=y) for part, (x, y) in stored.pop("rows").items()}
-        settings = stored.pop("settings", None)
-        stored["facts"]["dataset_cache_hit"] = True
-        return Problem(**stored, **rows, settings=DataSpec(**settings) if settings else None)
+        return _problem(torch.load(path, weights_only=True))
     except Exception as error:  # damaged bytes may raise any exception
         # Not torch's own words, which advise to load the file without its safeguards.
         reason = str(error) if isinstance(error, zipfile.BadZipFile) else type(error).__name__
         report(f"warning: the cached features {path} are damaged ({reason}); computing them anew")
         return None
+
+
+def mapped(path: Path) -> Problem:
+    """The problem that :func:`write` has just stored at ``path``, in memory only where its rows are read."""
+    return _problem(torch.load(path, weights_only=True, mmap=True))
+
+
+def _problem(stored: dict[str, Any]) -> Problem:
+    rows: dict[str, Any] = {part: Rows(x=x, y=y) for part, (x, y) in stored.pop("rows").items()}
+    settings = stored.pop("settings", None)
+    stored["facts"]["dataset_cache_hit"] = True
+    return Problem(**stored, **rows, settings=DataSpec(**settings) if settings else None)

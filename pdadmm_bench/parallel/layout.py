@@ -123,22 +123,26 @@ def local_part(problem: Problem, block: Block) -> Problem:
 def shared_out(problem: Problem, num_features: int, layout: Layout, group: Group) -> Problem:
     """The rows of each part of ``problem`` that this worker of ``group`` holds; every worker calls it.
 
-    Only worker 0 has the features. It sends their rows to the workers that hold the first layer with it. A part with
-    fewer rows than workers leaves some of them without any.
+    Workers with the first layer need the features of their rows. Where they have no ``problem`` with features, worker 0
+    sends them. A part with fewer rows than workers leaves some of them without any.
     """
     if layout.rows == 1:
         return problem
     assert isinstance(group, Workers)
     column, index = layout.place(group.rank)
+    has_features = group.gather(problem.num_features == num_features)
     parts: dict[str, Any] = {}
     for name, rows in problem.parts().items():
         shards = [Shard(other, layout.rows, len(rows.x)) for other in range(layout.rows)]
-        own = shards[index]
-        x = rows.x[own.start : own.stop].clone()  # a tensor of its own, so that the memory of all rows can be freed
-        if group.rank == 0:
-            for rank, shard in zip(layout.column(0)[1:], shards[1:], strict=True):
-                group.send(rows.x[shard.start : shard.stop], rank)
+        own = slice(shards[index].start, shards[index].stop)
+        x = rows.x.new_empty(len(shards[index]), num_features if column == 0 else 0)
+        if column == 0 and has_features[group.rank]:
+            x.copy_(rows.x[own])  # to a tensor of its own, so that the memory of all rows can be freed
         elif column == 0:
-            x = group.receive(x.new_empty(len(own), num_features), 0)
-        parts[name] = Rows(x=x, y=rows.y[own.start : own.stop].clone())
+            group.receive(x, 0)
+        if group.rank == 0:
+            for rank, shard in zip(layout.column(0), shards, strict=True):
+                if not has_features[rank]:
+                    group.send(rows.x[shard.start : shard.stop], rank)
+        parts[name] = Rows(x=x, y=rows.y[own].clone())
     return replace(problem, **parts)

@@ -20,7 +20,7 @@ from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.data.stored import read
+from pdadmm_bench.data.stored import mapped, read
 from pdadmm_bench.parallel.group import Group, joined
 from pdadmm_bench.parallel.launch import Interrupted, WorkerFailure, launch
 from pdadmm_bench.parallel.supervisor import Supervisor
@@ -43,7 +43,8 @@ def run_in_workers(
         observers: makes the observers of one run.
         keep: called with every row as soon as it is complete.
         device: where that was decided before, for the whole command.
-        problem: the file of a problem (:mod:`pdadmm_bench.data.stored`) that is not loaded by its name.
+        problem: the file of a problem (:mod:`pdadmm_bench.data.stored`) that is not loaded by its name, or that workers
+            share.
         supervisor: of worker 0, where a launcher started this process; a failed run is then the last.
     """
     device = device or resolve(specs[0]).device
@@ -94,7 +95,9 @@ def checkpoints_of(output: Output) -> Checkpoints | None:
 def _work(specs: list[RunSpec], output: Output, device: torch.device, stored: Path | None) -> None:
     """Run every spec as one worker; worker 0 reports to the parent."""
     problem = None
-    if os.environ["RANK"] == "0":  # before joined(): the others wait longer there than in an exchange
+    if stored and any(spec.may_split_rows for spec in specs):
+        problem = mapped(stored)  # each worker reads its rows alone
+    elif os.environ["RANK"] == "0":  # before joined(): the others wait longer there than in an exchange
         quiet: Callable[[str], None] = lambda line: None  # noqa: E731  (the parent has reported it already)
         problem = (
             read(stored, quiet)

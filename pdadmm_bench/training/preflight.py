@@ -12,8 +12,12 @@ from pdadmm_bench.parallel.layout import check_rows
 from pdadmm_bench.training.setup import check_batch_size, check_device, resolve
 
 
-def check(specs: Sequence[RunSpec]) -> None:
-    """Raise :class:`UserError` for errors that the workers would otherwise find only after their start."""
+def check(specs: Sequence[RunSpec], train_rows: int | None = None) -> None:
+    """Raise :class:`UserError` for errors that the workers would otherwise find only after their start.
+
+    Args:
+        train_rows: the number of training rows, where it is known and not that of a dataset's card.
+    """
     check_graphs(specs)
     for spec in specs:
         resolved = resolve(spec)
@@ -21,13 +25,13 @@ def check(specs: Sequence[RunSpec]) -> None:
         if spec.batch_size:
             if reason := resolved.optimizer.refuses_batches(spec):
                 raise UserError(reason)
-            check_batch_size(spec, planned_rows(spec.data)["train"])
+            check_batch_size(spec, train_rows or planned_rows(spec.data)["train"])
         axes = spec.axes()
         if axes is None:  # the layout is chosen among those that fit
             continue
         stages, rows = axes
         if rows > 1:
-            check_rows(rows, planned_rows(spec.data)["train"])
+            check_rows(rows, train_rows or planned_rows(spec.data)["train"])
         planned_blocks(resolved.optimizer.cost_profile, spec.partition, [1] * (spec.model.layers + 1), 1, stages)
         pipelined = stages > 1 and resolved.pipelined
         if pipelined and spec.schedule == "1f1b" and (spec.microbatches or stages) < stages:

@@ -110,7 +110,7 @@ def train_specs(
     world = check_world(specs[0].gpus) if launched() else None
     if world:
         specs = [run_spec({**spec.flat(), "gpus": world}) for spec in specs]
-    check(specs)
+    check(specs, len(problem.train.x) if problem else None)
     device = resolve(specs[0]).device
     with supervising(output.dist_timeout) if world else contextlib.nullcontext() as supervisor:
         if supervisor and supervisor.rank > 0:
@@ -121,8 +121,10 @@ def train_specs(
             if specs[0].gpus == 1 and not supervisor:
                 _train_all(specs, problem, session, device, checkpoints_of(output))
             else:
+                shared = given is not None or any(spec.may_split_rows for spec in specs)
+                stored = _stored(problem, output) if shared else contextlib.nullcontext()
                 del problem
-                with _stored(given, output) if given else contextlib.nullcontext() as path:
+                with stored as path:
                     run_in_workers(specs, output, session.observers, session.keep, device, path, supervisor)
     return list(session.rows.values())
 
@@ -133,6 +135,7 @@ def _stored(problem: Problem, output: Output) -> Iterator[Path]:
     cache = cache_folder(output.cache)
     with scratch(cache) as folder:
         write(folder / "problem.pt", problem, cache)
+        del problem
         yield folder / "problem.pt"
 
 
