@@ -65,7 +65,7 @@ def test_every_card_loads_its_raw_format(name, tiny, monkeypatch, capfd):
             np.testing.assert_allclose(rows.x, expected[made.parts[part]], rtol=1e-5, atol=1e-6)
             np.testing.assert_array_equal(rows.y, made.y[made.parts[part]])
     unknown = [line for line in lines if "no checksum is known" in line]
-    assert bool(unknown) == (name in ("computers", "physics", "ogbn-arxiv", "ogbn-products", "flickr", *NEW))
+    assert bool(unknown) == (name in ("physics", "ogbn-arxiv", "ogbn-products", "flickr", *NEW))
     assert capfd.readouterr() == ("", "")
     assert not list(made.root.rglob("processed")), "the data root was written to"
 
