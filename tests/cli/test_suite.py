@@ -197,17 +197,24 @@ def test_ctrl_c_reaches_runs_over_several_workers(with_store: Path, shared_cache
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_is_a_row_and_the_others_go_on(with_store: Path, shared_cache: Path, hold: Hold) -> None:
-    process = start("suite", suite_file(with_store, ENDLESS), cwd=with_store, cache=shared_cache)
-    hold.wait(process)
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    subprocess.run(["kill", "-KILL", child], check=True)
+def test_a_run_that_is_killed_or_stopped_is_a_row_and_the_others_go_on(
+    with_store: Path, shared_cache: Path, hold: Hold
+) -> None:
+    name = suite_file(with_store, ENDLESS.replace('"held"', '"held"\nseeds = 2'))
+    process = start("suite", name, "--dist-timeout", "5", cwd=with_store, cache=shared_cache)
+    for number in ("KILL", "STOP"):
+        hold.wait(process)
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        subprocess.run(["kill", f"-{number}", child], check=True)
+        hold.reached.unlink()
     answer = finish(process)
     assert answer.code == 1, answer.err
-    rows = {row["optimizer_name"]: row for row in kept(with_store).values()}
-    assert {name: row["status"] for name, row in rows.items()} == {"dladmm": "ok", "held": "error", "pdadmm": "ok"}
-    assert rows["held"]["status_reason"] == "killed by SIGKILL; the system may have run out of memory"
-    assert "warning: 1 of 3 runs failed; pdadmm-bench suite mine.toml --failed-only makes them again" in answer.err
+    rows = {(row["optimizer_name"], row["seed"]): row for row in kept(with_store).values()}
+    statuses = {("dladmm", 0): "ok", ("held", 0): "error", ("held", 1): "error", ("pdadmm", 0): "ok"}
+    assert {run: row["status"] for run, row in rows.items()} == statuses
+    assert rows["held", 0]["status_reason"] == "killed by SIGKILL; the system may have run out of memory"
+    assert rows["held", 1]["status_reason"] == "does not answer: no sign of life for 5 s"
+    assert "warning: 2 of 4 runs failed; pdadmm-bench suite mine.toml --failed-only makes them again" in answer.err
 
 
 @pytest.mark.dist

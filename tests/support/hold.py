@@ -19,7 +19,12 @@ class Hold:
 
     def wait(self, process: subprocess.Popen[str]) -> None:
         """Return when a run of ``process`` is held: it has made two iterations and is in its third."""
-        wait_until(self.file.with_suffix(".reached").exists, process)
+        wait_until(self.reached.exists, process)
+
+    @property
+    def reached(self) -> Path:
+        """What a held run makes; removed, it tells the next one apart."""
+        return self.file.with_suffix(".reached")
 
     def release(self) -> None:
         """Let every run be as fast as it can, now and from now on."""
