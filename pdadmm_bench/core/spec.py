@@ -19,6 +19,7 @@ Initialisation = Literal["normal", "he", "identity"]
 MOST_THREADS = 1024
 """The system gives no process tens of thousands of threads; what fails then is whatever needs memory next."""
 
+Schedule = Literal["gpipe", "1f1b", "zero-bubble"]
 Deepening = Literal["function", "authors"]
 
 AXIS = r"(layers|rows)=[1-9]\d*"
@@ -119,7 +120,7 @@ class RunSpec(Typed):
     )  # fmt: skip
     partition: str = Field("auto", pattern=r"^(auto|even|\d+(,\d+)*)$", description="auto, even, or layers as in 3,4,3")
     wire: Literal["auto", "fp32", "bf16", "uint8"] = Field("auto", description="what crosses between workers")
-    schedule: Literal["gpipe", "1f1b"] = Field("gpipe", description="pipeline of the gradient baselines")
+    schedule: Schedule = Field("gpipe", description="pipeline of the gradient baselines")
     microbatches: int | None = Field(None, ge=1, description="per pipelined step (default: 4 × workers)")
     threads: int | None = Field(
         None, ge=1, le=MOST_THREADS, description="CPU threads per worker (default: cores // workers)"
@@ -130,6 +131,17 @@ class RunSpec(Typed):
     compile: bool | None = Field(
         None, description="fuse elementwise updates with torch.compile (seconds at the start); default: where it pays"
     )
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _contiguous(cls, schedule: Any) -> Any:
+        """A schedule that others have is refused with the reason."""
+        if schedule == "interleaved-1f1b":
+            raise ValueError(
+                "its workers have several stages that do not follow each other, and here a worker has contiguous "
+                "layers; give 1f1b, or zero-bubble"
+            )
+        return schedule
 
     @model_validator(mode="after")
     def _mesh_fits(self) -> RunSpec:

@@ -43,7 +43,7 @@ class RunSettings(TypedDict, total=False):
     partition: str
     wire: Literal["auto", "fp32", "bf16", "uint8"]
     mesh: str
-    schedule: Literal["gpipe", "1f1b"]
+    schedule: Literal["gpipe", "1f1b", "zero-bubble"]
     microbatches: int | None
     batch_size: int
     threads: int | None

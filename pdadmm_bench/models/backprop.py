@@ -48,6 +48,13 @@ class Backprop:
     """The gradients of each layer in one tensor, where ``ready`` wants them so."""
     passes: int = 1
     """Backward passes until the gradients are complete."""
+    splits: bool = False
+    """Whether backward passes leave the weight gradients to :meth:`weight_gradients`, as a zero-bubble schedule
+    wants."""
+    forces: dict[int, list[list[Tensor]]] = field(default_factory=lambda: defaultdict(list))
+    """Free buffers for the gradients of activations inside the block, where weight gradients come later."""
+    left: list[tuple[list[Tensor], list[Tensor]]] = field(default_factory=list)
+    """Inputs and gradients of the product of every layer, of backward passes whose weight gradients are left."""
 
     def __post_init__(self) -> None:
         for layer in self.layers:
@@ -112,6 +119,8 @@ class Backprop:
         *inputs, output = activations
         if not self.block.is_last:
             gradient = relu_backward(gradient, output, 0)
+        if self.splits:
+            return self._backward_of_inputs(gradient, inputs, weights, wanted)
         self.add(len(self.layers) - 1, gradient, inputs[-1])
         for i in range(len(inputs) - 1, 0, -1):
             before_relu = torch.mm(gradient, weights[i], out=self._spare(inputs[i]))
@@ -120,6 +129,31 @@ class Backprop:
         self.kept[len(output)].append(inputs[1:])
         self.fresh, self.passes = False, self.passes - 1
         return gradient @ weights[0] if wanted else None
+
+    def _backward_of_inputs(
+        self, gradient: Tensor, inputs: list[Tensor], weights: Sequence[Tensor], wanted: bool
+    ) -> Tensor | None:
+        free = self.forces[len(gradient)]
+        forces = [*(free.pop() if free else [torch.empty_like(x) for x in inputs[1:]]), gradient]
+        for i in range(len(inputs) - 1, 0, -1):
+            before_relu = torch.mm(forces[i], weights[i], out=self._spare(inputs[i]))
+            torch.ops.aten.threshold_backward.grad_input(before_relu, inputs[i], 0, grad_input=forces[i - 1])
+        self.left.append((inputs, forces))
+        return forces[0] @ weights[0] if wanted else None
+
+    def weight_gradients(self) -> Callable[[], None]:
+        """A function that adds the weight gradients of the last backward pass, to be called once."""
+        inputs, forces = self.left.pop()
+
+        @torch.no_grad()
+        def add() -> None:
+            for i in range(len(inputs) - 1, -1, -1):
+                self.add(i, forces[i], inputs[i])
+            self.kept[len(inputs[0])].append(inputs[1:])
+            self.forces[len(inputs[0])].append(forces[:-1])
+            self.fresh, self.passes = False, self.passes - 1
+
+        return add
 
     def add(self, i: int, gradient: Tensor, x: Tensor) -> None:
         """The gradients of layer ``i`` of the block from that of its product and its input ``x``."""

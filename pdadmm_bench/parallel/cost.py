@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.optim.cost import Arrays, CostProfile, LayerWork, in_sample_space
+from pdadmm_bench.parallel.iteration_times import TIMES
 
 FLOAT_BYTES = 4
 LABEL_BYTES = 8
@@ -26,8 +26,6 @@ MESSAGE_BUFFERS = 3
 """Buffers per neighbour in wire format: one to send from, two to receive into (:mod:`.exchange`)."""
 GATHER_PASSES = Arrays(inputs=2)
 """Passes over the rows of x when a mini-batch is gathered from them: read, write."""
-ACCUMULATION_PASSES = 2
-"""Passes over the weights when a further micro-batch adds its gradient, within the product: read, write."""
 FLOPS_PER_BYTE = 10.0
 """Rate of matrix products divided by rate of memory, for the machine that layers are balanced for. CPU cores and GPUs
 lie between 5 and 20. It is a constant, so that every worker and every repetition finds the same partition."""
@@ -152,6 +150,10 @@ class Layers:
         """Weights and biases."""
         return int(Arrays(weights=1).values(self.widths[index], self.widths[index + 1], self.rows))
 
+    def parameter_bytes(self, block: Block) -> int:
+        """Bytes of the weights and biases of some layers."""
+        return FLOAT_BYTES * sum(self.parameters(index) for index in block)
+
     def state_bytes(self, index: int, in_flight: float = 1.0) -> float:
         """Memory of the state; ``in_flight`` is the part of the saved activations that is held at once."""
         states = self.work(index).states
@@ -217,7 +219,7 @@ def predict_iteration(
         blocks: one per worker along the layers, in order.
         machine: rates of every worker and link.
         wire: format of the tensors between workers, a key of :data:`WIRE_BYTES`.
-        schedule: ``gpipe`` or ``1f1b``, for gradient methods on several workers.
+        schedule: ``gpipe``, ``1f1b`` or ``zero-bubble``, for gradient methods on several workers.
         microbatches: for the same methods; rows are padded to a multiple of it.
         batch_size: rows of a mini-batch of a gradient method on one worker; 0 for all rows.
         row_workers: how many workers share the rows of a block; the one with most rows is predicted.
@@ -229,12 +231,12 @@ def predict_iteration(
         microbatches = 1
     layers = Layers(profile, widths, rows, batch_size)
     messages = [rows * widths[block.stop] * WIRE_BYTES[wire] for block in blocks[:-1]]
-    times = _TIMES[profile.parallelism](layers, blocks, machine, messages, microbatches)
+    times = TIMES[profile.parallelism](layers, blocks, machine, messages, microbatches, schedule)
     summing = max(_exposed_sums(layers, block, machine, row_workers) for block in blocks)
     workers = []
     for index, (block, (compute, exposed)) in enumerate(zip(blocks, times.workers, strict=True)):
         neighbours = messages[max(index - 1, 0) : index + 1]
-        in_flight = min(microbatches, len(blocks) - index) / microbatches if schedule == "1f1b" else 1.0
+        in_flight = 1.0 if schedule == "gpipe" else min(microbatches, len(blocks) - index) / microbatches
         state = sum(layers.state_bytes(layer, in_flight) for layer in block) + MESSAGE_BUFFERS * sum(neighbours)
         workers.append(
             WorkerCost(
@@ -287,110 +289,3 @@ def ring_bytes(num_bytes: int, workers: int) -> int:
     The parts of the tensor go round in a ring once to be added, and once more as sums (Patarasuk and Yuan, 2009).
     """
     return 2 * (workers - 1) * num_bytes // workers
-
-
-class _Times(NamedTuple):
-    """Compute and exposed seconds of every worker; seconds of the iteration and of communication in it."""
-
-    workers: list[tuple[float, float]]
-    iteration: float
-    exposed: float
-
-
-def _overlap(layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], _: int) -> _Times:
-    """pdADMM. A worker updates its first layer, its last layer, q of its right boundary, then the layers between.
-
-    p is sent to the left when the first layer's p is updated. The left worker needs it after its own first and last
-    layer. v is sent to the right before the layers between are updated. The right worker needs it after its own layers
-    between. The part of a transfer that is longer than this window is exposed. The slowest worker sets the time of the
-    iteration.
-    """
-    transfers = [machine.transfer_s(size) for size in messages]
-    boundary, inner = [], []
-    for block in blocks:
-        ends = sorted({block.start, block.stop - 1})
-        boundary.append(sum(layers.seconds(index, machine) for index in ends))
-        inner.append(sum(layers.seconds(index, machine) for index in block if index not in ends))
-    workers = []
-    for g in range(len(blocks)):
-        exposed = 0.0
-        if g > 0:
-            exposed += max(0.0, transfers[g - 1] - inner[g])
-        if g < len(blocks) - 1:
-            index = blocks[g + 1].start
-            p_update = layers.seconds(index, machine) - layers.seconds(index, machine, layers.profile.first)
-            exposed += max(0.0, transfers[g] - max(0.0, boundary[g] - p_update))
-        workers.append((boundary[g] + inner[g], exposed))
-    slowest = max(workers, key=sum)
-    return _Times(workers, sum(slowest), slowest[1])
-
-
-def _pipeline(
-    layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], microbatches: int
-) -> _Times:
-    """GPipe and 1F1B: M micro-batches through G stages take M + G − 1 turns of the slowest stage; then stages update.
-
-    The idle share is (G − 1)/(M + G − 1) with either schedule (Huang et al., GPipe, NeurIPS 2019; Narayanan et al.,
-    PipeDream, SOSP 2019); the schedules differ in the activations held. Transfers are exposed while the pipeline fills
-    and drains, and where they take longer than a turn.
-    """
-    turns, updates = [], []
-    accumulation = ACCUMULATION_PASSES * (microbatches - 1)
-    for block in blocks:
-        total = sum(layers.seconds(index, machine) for index in block)
-        parameters = FLOAT_BYTES * sum(layers.parameters(index) for index in block) / machine.memory_bytes_per_s
-        update = parameters * layers.profile.hidden.passes.weights
-        turns.append((total - update + parameters * accumulation) / microbatches)
-        updates.append(update)
-    transfer = max((machine.transfer_s(size / microbatches) for size in messages), default=0.0)
-    exposed = 2 * (len(blocks) - 1) * transfer + (microbatches - 1) * max(0.0, transfer - max(turns))
-    workers = [(microbatches * turn + update, exposed) for turn, update in zip(turns, updates, strict=True)]
-    return _Times(workers, (microbatches + len(blocks) - 1) * max(turns) + max(updates) + exposed, exposed)
-
-
-def _sequential(layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], _: int) -> _Times:
-    """dlADMM: a backward and a forward sweep through the workers one by one; each waits for what it receives."""
-    transfers = [machine.transfer_s(size) for size in messages]
-    workers = [
-        (sum(layers.seconds(index, machine) for index in block), sum(transfers[max(g - 1, 0) : g + 1]))
-        for g, block in enumerate(blocks)
-    ]
-    return _Times(workers, sum(map(sum, workers)), 2 * sum(transfers))
-
-
-def _delayed(layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], _: int) -> _Times:
-    """FDG. Outputs travel during the next backward passes, gradients until the next iteration begins.
-
-    A gradient leaves after the backward pass of a worker's first layers, and an output at the end of the iteration, so
-    what a transfer takes longer than two thirds of an iteration, or than the rest of the backward passes, is exposed.
-    """
-    transfers = [machine.transfer_s(size) for size in messages]
-    computes = [sum(layers.seconds(index, machine) for index in block) for block in blocks]
-    workers = []
-    for g, (block, compute) in enumerate(zip(blocks, computes, strict=True)):
-        activation = max(0.0, transfers[g - 1] - BACKWARD_SHARE * compute) if g > 0 else 0.0
-        rest = compute - layers.seconds(block.start, machine)
-        gradient = max(0.0, transfers[g] - rest) if g < len(blocks) - 1 else 0.0
-        workers.append((compute, max(activation, gradient)))
-    slowest = max(workers, key=sum)
-    return _Times(workers, sum(slowest), slowest[1])
-
-
-def _forward_locked(
-    layers: Layers, blocks: Sequence[Block], machine: Machine, messages: Sequence[int], _: int
-) -> _Times:
-    """DDG: T_F + max T_B. The forward passes, and the outputs between them, come one after the other."""
-    transfers = sum(machine.transfer_s(size) for size in messages)
-    computes = [sum(layers.seconds(index, machine) for index in block) for block in blocks]
-    forward = (1 - BACKWARD_SHARE) * sum(computes) + transfers
-    backward = BACKWARD_SHARE * max(computes)
-    workers = [(compute, forward - (1 - BACKWARD_SHARE) * compute) for compute in computes]
-    return _Times(workers, forward + backward, transfers)
-
-
-BACKWARD_SHARE = 2 / 3
-"""The part of an iteration of backpropagation that is its backward pass: two of three products."""
-_TIMES = {
-    "overlap": _overlap, "pipeline": _pipeline, "sequential": _sequential,
-    "delayed": _delayed, "forward-locked": _forward_locked,
-}  # fmt: skip

@@ -1,8 +1,8 @@
 """Pipelined backpropagation for the gradient methods, with torch.distributed.pipelining.
 
-Each worker is one stage. There is no batch norm, so micro-batches are exact: the loss is the sum over rows divided by
-N, the number of all training rows, also where several pipelines share them. Rows that pad those of a pipeline to a
-multiple of the number of micro-batches have a label that the loss ignores.
+Each worker is one stage of contiguous layers. There is no batch norm, so micro-batches are exact: the loss is the sum
+over rows divided by N, the number of all training rows, also where several pipelines share them. Rows that pad those of
+a pipeline to a multiple of the number of micro-batches have a label that the loss ignores.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
+from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe, ScheduleInterleavedZeroBubble
 from torch.nn import functional
 
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.parallel.exchange import Traffic
 
-SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
+SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B, "zero-bubble": ScheduleInterleavedZeroBubble}
 IGNORED = -100
 """The label of padding rows, which the loss ignores."""
 
@@ -43,12 +43,15 @@ class StagePipeline:
         self.x = functional.pad(x, (0, 0, 0, padding)) if network.block.is_first else None
         self.y = functional.pad(y, (0, padding), value=IGNORED) if network.block.is_last else None
         self.traffic, self.device = traffic, device
+        network.splits = schedule == "zero-bubble"
         self.stage = _Stage(network, (rows + padding) // microbatches, group, device, traffic)
 
         def loss(logits: Tensor, target: Tensor) -> Tensor:
             return functional.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum") / all_rows
 
-        self.schedule = SCHEDULES[schedule](self.stage, microbatches, loss_fn=loss, scale_grads=False)
+        # The zero-bubble schedule takes a list of stages; with one stage per worker it is ZB-H1 of arXiv 2401.10241.
+        stages: Any = [self.stage] if network.splits else self.stage
+        self.schedule = SCHEDULES[schedule](stages, microbatches, loss_fn=loss, scale_grads=False)
 
     def step(self) -> Tensor:
         """All micro-batches forward and backward; the mean training loss on the last stage, 0 elsewhere."""
@@ -82,7 +85,7 @@ class _Stage(PipelineStage):
         super().__init__(
             _Module(network), group.rank(), group.size(), device,
             input_args=received.requires_grad_(not network.block.is_first), output_args=sent.requires_grad_(),
-            group=group,
+            group=group, dw_builder=network.weight_gradients if network.splits else None,
         )  # fmt: skip
         self.traffic = traffic
 
@@ -93,6 +96,10 @@ class _Stage(PipelineStage):
     def backward_one_chunk(self, *args: Any, **kwargs: Any) -> Any:
         with self.traffic.computing():
             return super().backward_one_chunk(*args, **kwargs)
+
+    def backward_weight_one_chunk(self, *args: Any, **kwargs: Any) -> Any:
+        with self.traffic.computing():
+            return super().backward_weight_one_chunk(*args, **kwargs)
 
     def get_fwd_send_ops(self, *args: Any, **kwargs: Any) -> Any:
         return self._counted(super().get_fwd_send_ops(*args, **kwargs))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from pdadmm_bench.core.spec import MOST_THREADS
+from pdadmm_bench.core.spec import MOST_THREADS, Schedule
 from pdadmm_bench.core.typed import Typed
 
 
@@ -22,7 +22,7 @@ class PredictOptions(Typed):
     optimizer: list[str]
     partition: str
     wire: Literal["auto", "fp32", "bf16", "uint8"]
-    schedule: list[Literal["gpipe", "1f1b"]]
+    schedule: list[Schedule]
     microbatches: int | None = Field(gt=0)
     machine: Literal["this", "k80"]
     threads: int = Field(gt=0, le=MOST_THREADS)

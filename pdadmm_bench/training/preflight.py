@@ -34,10 +34,21 @@ def check(specs: Sequence[RunSpec], train_rows: int | None = None) -> None:
             check_rows(rows, train_rows or planned_rows(spec.data)["train"])
         planned_blocks(resolved.optimizer.cost_profile, spec.partition, [1] * (spec.model.layers + 1), 1, stages)
         pipelined = stages > 1 and resolved.pipelined
-        if pipelined and spec.schedule == "1f1b" and (spec.microbatches or stages) < stages:
-            raise UserError(
-                f"--microbatches {spec.microbatches}: 1f1b needs at least as many as workers, {stages}; or use gpipe"
-            )
+        if pipelined and spec.microbatches:
+            check_microbatches(spec.schedule, spec.microbatches, stages)
+
+
+def check_microbatches(schedule: str, microbatches: int, stages: int) -> None:
+    """Raise :class:`UserError` for a number of micro-batches with which ``schedule`` cannot fill the stages."""
+    if schedule == "1f1b" and microbatches < stages:
+        raise UserError(
+            f"--microbatches {microbatches}: 1f1b needs at least as many as workers, {stages}; or use gpipe"
+        )
+    if schedule == "zero-bubble" and microbatches % stages:
+        raise UserError(
+            f"--microbatches {microbatches}: zero-bubble needs a multiple of the workers, such as {4 * stages} for "
+            f"{stages}; or use 1f1b"
+        )
 
 
 def check_graphs(specs: Sequence[RunSpec]) -> None:

@@ -152,3 +152,24 @@ def test_bf16_is_what_autocast_computes() -> None:
     functional.cross_entropy(mlp.forward(exact, x, block), y).backward()
     assert distance(gradients(ours), gradients(autocast)) < 1e-3
     assert 2**-10 < distance(gradients(ours), gradients(exact)) < len(block) * 2**-8
+
+
+def test_weight_gradients_can_come_later_in_any_order() -> None:
+    """As a zero-bubble schedule has them: two backward passes of inputs, then the weight gradients of both."""
+    x, _ = classes()
+    weights = torch.randn(ROWS, WIDTHS[-1], generator=torch.Generator().manual_seed(2))
+    whole, split = (Backprop(network(), Block.whole(4), splits=splits) for splits in (False, True))
+    whole.start(2)
+    split.start(2)
+    inputs, later = [], []
+    for part, upstream in zip(x.chunk(2), weights.chunk(2), strict=True):
+        pair = [part.clone().requires_grad_() for _ in range(2)]
+        for net, rows in zip((whole, split), pair, strict=True):
+            net(rows).backward(upstream)
+        later.append(split.weight_gradients())
+        inputs.append(pair)
+    assert all(torch.equal(one.grad, other.grad) for one, other in inputs)  # type: ignore[arg-type]
+    for add in reversed(later):
+        add()
+    assert distance(gradients(list(split.layers)), gradients(list(whole.layers))) < 1e-6
+    assert (split.passes, split.fresh) == (0, False)

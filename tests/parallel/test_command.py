@@ -44,6 +44,8 @@ REFUSED = {
     ("--gpus", "3", "--partition", "2,2"): "partition '2,2' has 2 blocks for 3 workers",
     ("--gpus", "2", "--partition", "4,0"): "has a block without layers",
     ("--gpus", "3", "--optimizer", "adam", "--schedule", "1f1b", "--microbatches", "2"): "as many as workers, 3",
+    ("--gpus", "2", "--optimizer", "adam", "--schedule", "zero-bubble", "--microbatches", "5"): "such as 8 for 2",
+    ("--gpus", "2", "--schedule", "interleaved-1f1b"): "here a worker has contiguous layers; give 1f1b",
     ("--gpus", "4", "--device", "cuda"): "and 4 are needed",
 }
 

@@ -264,6 +264,19 @@ def test_1f1b_takes_the_time_of_gpipe_and_less_memory() -> None:
     assert [a.state_bytes < b.state_bytes for a, b in zip(one.workers, gpipe.workers, strict=True)] == [True, True]
 
 
+def test_zero_bubble_leaves_a_third_of_the_bubble() -> None:
+    """Four equal stages of products only, eight micro-batches: (M + (G − 1)/3)/M turns, in the memory of 1F1B."""
+    role = replace(profile_of("sgd").hidden, passes=Arrays())
+    profile = replace(profile_of("sgd"), first=role, hidden=role, last=role)
+    machine = replace(MACHINE, memory_bytes_per_s=math.inf, bandwidth_bytes_per_s=math.inf, latency_s=0.0)
+    zero, one = (
+        predict_iteration(profile, [10] * 5, 80, blocks(1, 1, 1, 1), machine, schedule=schedule, microbatches=8)
+        for schedule in ("zero-bubble", "1f1b")
+    )
+    assert zero.iteration_s == pytest.approx(zero.workers[0].compute_s * (8 + 1) / 8)
+    assert zero.state_bytes == one.state_bytes
+
+
 @pytest.mark.parametrize(("wire", "size"), WIRE_BYTES.items())
 def test_bytes_per_boundary_are_one_tensor_each_way(wire: str, size: int) -> None:
     prediction = predict_iteration(PDADMM, [7, 10, 10, 10, 3], 100, blocks(2, 1, 1), MACHINE, wire=wire)

@@ -103,6 +103,9 @@ GRADIENT = [
     gradient("sgd", "1f1b", 4, 11, iterations=20),
     gradient("adagrad", "gpipe", 4, 33, iterations=10),
     gradient("adadelta", "1f1b", 2, 40, iterations=10),
+    gradient("adam", "zero-bubble", 2, None),
+    gradient("sgd", "zero-bubble", 4, 12, iterations=20),
+    gradient("adagrad", "zero-bubble", 3, 6, iterations=20),
     gradient("sgd", "gpipe", 3, 5, precision="bf16"),
     gradient("adam", "1f1b", 4, 7, precision="bf16"),
 ]

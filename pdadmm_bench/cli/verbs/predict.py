@@ -23,7 +23,8 @@ def predict(
     partition: Annotated[str, typer.Option(help="auto, even, or layers as in 4,4,4,4")] = "auto",
     wire: Annotated[str, typer.Option(help="auto, fp32, bf16 or uint8, for every optimizer")] = "auto",
     schedule: Annotated[
-        list[str] | None, typer.Option(help="gpipe or 1f1b, for gradient methods; repeatable [default: gpipe]")
+        list[str] | None,
+        typer.Option(help="gpipe, 1f1b or zero-bubble; repeatable [default: gpipe]"),
     ] = None,
     microbatches: Annotated[int | None, typer.Option(help="per pipelined step [default: 4 × workers]")] = None,
     machine: Annotated[str, typer.Option(help="this (its rates are measured) or k80")] = "this",
