@@ -7,12 +7,15 @@ of such units. Paths, tracking and display options are not part of it, since the
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.typed import Typed, build
 
 Initialisation = Literal["normal", "he", "identity"]
@@ -33,6 +36,32 @@ RECORDED_SPLITS = {"per-class": "random"}
 def mesh_name(layers: int, rows: int) -> str:
     """The mesh of so many workers along the layers and along the rows, as ``mesh`` has it."""
     return f"layers={layers},rows={rows}"
+
+
+def axes_of(mesh: str, workers: int) -> tuple[int, int] | None:
+    """The workers along the layers and along the rows of a mesh; None for ``auto`` over several ``workers``.
+
+    A mesh that names its numbers has those, whatever ``workers`` is.
+    """
+    if mesh == "auto":
+        return (1, 1) if workers == 1 else None
+    if mesh in ("layers", "rows"):
+        return (workers, 1) if mesh == "layers" else (1, workers)
+    sizes = dict(part.split("=") for part in mesh.split(","))
+    return int(sizes.get("layers", 1)), int(sizes.get("rows", 1))
+
+
+def fitting_meshes(meshes: Sequence[str], counts: Sequence[int]) -> dict[int, list[str]]:
+    """The meshes for each number of workers: those without numbers for all, the others where their numbers fit.
+
+    Raises :class:`UserError` for a mesh that is none, or that fits no number.
+    """
+    for mesh in meshes:
+        if not re.match(MESHES, mesh) or mesh == "auto":
+            raise UserError(f"mesh {mesh!r} is none: give layers, rows, or numbers as in layers=2,rows=2")
+        if not any(math.prod(axes_of(mesh, count) or ()) == count for count in counts):
+            raise UserError(f"mesh {mesh} fits no number of workers among {', '.join(map(str, counts))}")
+    return {count: [mesh for mesh in meshes if math.prod(axes_of(mesh, count) or ()) == count] for count in counts}
 
 
 class DataSpec(Typed):
@@ -161,14 +190,7 @@ class RunSpec(Typed):
 
     def axes(self) -> tuple[int, int] | None:
         """The workers along the layers and along the rows; None for ``auto`` over several workers."""
-        if self.gpus == 1 and self.mesh in ("layers", "rows", "auto"):
-            return 1, 1
-        if self.mesh in ("layers", "rows"):
-            return (self.gpus, 1) if self.mesh == "layers" else (1, self.gpus)
-        if self.mesh == "auto":
-            return None
-        sizes = dict(part.split("=") for part in self.mesh.split(","))
-        return int(sizes.get("layers", 1)), int(sizes.get("rows", 1))
+        return axes_of(self.mesh, self.gpus)
 
     @property
     def splits_rows(self) -> bool:

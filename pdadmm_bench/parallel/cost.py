@@ -80,6 +80,11 @@ class Prediction:
     """Workers that share the rows of a block."""
 
     @property
+    def reduced_bytes(self) -> int:
+        """Bytes that all workers send in sums over rows."""
+        return self.row_workers * sum(worker.reduced_bytes for worker in self.workers)
+
+    @property
     def exposed_share(self) -> float:
         """Part of the iteration that is exposed communication."""
         return self.exposed_s / self.iteration_s
@@ -272,10 +277,8 @@ def _sum_bytes(layers: Layers, index: int, row_workers: int) -> int:
 
 
 def _exposed_sums(layers: Layers, block: Block, machine: Machine, row_workers: int) -> float:
-    """Seconds of sums over rows that show: the sum of one layer runs while the next is computed.
-
-    So the last one shows, and what takes longer than the computing. Small sums, such as those of step sizes, are left
-    out.
+    """Seconds of sums over rows that show: the last one, as the others run while layers are computed, and what takes
+    longer than the computing. Small sums, such as those of step sizes, are left out.
     """
     if row_workers == 1:
         return 0.0

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from pdadmm_bench.core.spec import axes_of, fitting_meshes, mesh_name
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, Prediction
 from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S, UNIT_MACHINE, forecast_iteration
+from pdadmm_bench.parallel.layout import check_rows
 from pdadmm_bench.report.published import speedups_by_dataset
 from pdadmm_bench.timing import machine as rates
 from pdadmm_bench.timing.predict_options import PredictOptions
@@ -127,41 +129,60 @@ def _rows(options: PredictOptions, optimizers: dict[str, Optimizer], machine: Ma
         pipelined = optimizer.cost_profile.parallelism == "pipeline"
         for schedule in options.schedule if pipelined else [None]:
             for layers in options.layers:
-                single = _prediction(options, optimizer, machine, schedule, layers, 1)
-                for workers in options.workers:
-                    prediction = _prediction(options, optimizer, machine, schedule, layers, workers)
+                single = _prediction(options, optimizer, machine, schedule, layers, (1, 1))
+                for workers, (columns, shards) in _places(options):
+                    if shards > 1 and columns == 1 and schedule not in (None, options.schedule[0]):
+                        continue  # no pipeline, so the schedules are one and the same
+                    prediction = _prediction(options, optimizer, machine, schedule, layers, (columns, shards))
                     speedup = single.iteration_s / prediction.iteration_s
                     rows.append(
                         {
                             "predicted": True,
                             "optimizer_name": name,
-                            "schedule": schedule,
+                            "schedule": schedule if workers == 1 or columns > 1 else None,
                             "model_layers": layers,
                             "model_hidden": options.hidden,
                             "dist_workers": workers,
+                            "dist_mesh": mesh_name(columns, shards) if shards > 1 else None,
                             "dist_partition": ",".join(str(len(worker.block)) for worker in prediction.workers),
                             "time_iteration_median_s": prediction.iteration_s,
                             "speedup": speedup,
                             "efficiency": speedup / workers,
                             "time_exposed_share": prediction.exposed_share,
-                            "bytes_per_boundary": prediction.boundary_bytes,
+                            "bytes_per_boundary": prediction.boundary_bytes * shards,
+                            "dist_reduced_bytes": prediction.reduced_bytes,
                             "memory_state_bytes": prediction.state_bytes,
                             "memory_scratch_bytes": max(worker.scratch_bytes for worker in prediction.workers),
-                            "published_speedups": speedups_by_dataset(name, layers, options.hidden, workers),
+                            "published_speedups": speedups_by_dataset(name, layers, options.hidden, workers)
+                            if shards == 1
+                            else {},
                         }
                     )
     return rows
 
 
+def _places(options: PredictOptions) -> list[tuple[int, tuple[int, int]]]:
+    """Every number of workers with its meshes; raises :class:`UserError` for a mesh that does not fit."""
+    places = []
+    for workers, meshes in fitting_meshes(options.mesh, options.workers).items():
+        for axes in dict.fromkeys(axes_of(mesh, workers) or (workers, 1) for mesh in meshes):
+            check_rows(axes[1], options.rows)
+            places.append((workers, axes))
+    return places
+
+
 def _prediction(
-    options: PredictOptions, optimizer: Optimizer, machine: Machine, schedule: str | None, layers: int, workers: int
-) -> Prediction:
+    options: PredictOptions, optimizer: Optimizer, machine: Machine, schedule: str | None, layers: int,
+    axes: tuple[int, int],
+) -> Prediction:  # fmt: skip
+    columns, shards = axes
     return forecast_iteration(
         optimizer.cost_profile,
         options.widths(layers),
         options.rows,
         machine,
-        workers=workers,
+        workers=columns,
+        row_workers=shards,
         layers=options.partition,
         wire=optimizer.wire("auto").name if options.wire == "auto" else options.wire,
         schedule=schedule or "gpipe",

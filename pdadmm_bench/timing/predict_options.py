@@ -20,6 +20,7 @@ class PredictOptions(Typed):
     features: int = Field(gt=0)
     classes: int = Field(gt=1)
     optimizer: list[str]
+    mesh: list[str]
     partition: str
     wire: Literal["auto", "fp32", "bf16", "uint8"]
     schedule: list[Schedule]

@@ -18,7 +18,7 @@ import torch
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.core.spec import RunSpec, axes_of, fitting_meshes, mesh_name, run_spec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.parallel.group import Workers, joined
 from pdadmm_bench.parallel.launch import launch
@@ -35,39 +35,60 @@ class ScalingPoint:
     spec: RunSpec
 
     @property
-    def series(self) -> tuple[str, str | None, int]:
-        """The constants of a scaling curve: optimizer, schedule (None without a pipeline), layers."""
-        return self.spec.optimizer, self.schedule, self.spec.model.layers
+    def axes(self) -> tuple[int, int]:
+        """Workers along the layers, and along the rows."""
+        axes = self.spec.axes()
+        assert axes is not None
+        return axes
+
+    @property
+    def key(self) -> tuple[str, str | None, int, tuple[int, int]]:
+        """What tells two measurements apart: optimizer, schedule (None without a pipeline), layers, mesh."""
+        return self.spec.optimizer, self.schedule, self.spec.model.layers, self.axes
 
     @property
     def schedule(self) -> str | None:
-        """The pipeline schedule; None for an optimizer without a pipeline."""
-        return self.spec.schedule if resolve(self.spec).pipelined else None
+        """The pipeline schedule; None without a pipeline. A single worker is the reference of one."""
+        staged = self.spec.gpus == 1 or self.axes[0] > 1
+        return self.spec.schedule if staged and resolve(self.spec).pipelined else None
+
+    def single_among(self, points: Sequence[ScalingPoint]) -> int | None:
+        """The place of the single worker that this one is compared with, if it is there."""
+        singles = [i for i, point in enumerate(points) if point.spec.gpus == 1 and self._like(point)]
+        same = [i for i in singles if points[i].schedule == self.schedule]
+        return next(iter([*same, *(singles if self.schedule is None else [])]), None)
+
+    def _like(self, other: ScalingPoint) -> bool:
+        return (self.spec.optimizer, self.spec.model.layers) == (other.spec.optimizer, other.spec.model.layers)
 
 
 def scaling_points(
     common: Mapping[str, Any], *,
     optimizers: Sequence[str], layers: Sequence[int], schedules: Sequence[str], workers: Sequence[int],
+    meshes: Sequence[str] = ("layers",),
 ) -> list[ScalingPoint]:  # fmt: skip
     """Every configuration, each once; ``common`` are the settings that all of them share.
 
     Raises :class:`UserError` for a configuration that cannot be run.
     """
     points: list[ScalingPoint] = []
+    fitting = fitting_meshes(meshes, workers)
+    places = [(count, mesh) for count in workers for mesh in fitting[count]]
     for depth in layers:
         for optimizer in optimizers:
             for schedule in schedules:
-                for count in workers:
+                for count, mesh in places:
                     values = {**common, "optimizer": optimizer, "layers": depth, "gpus": count, "schedule": schedule}
-                    if count == 1:
+                    values["mesh"] = mesh
+                    if (axes_of(mesh, count) or (1, 1))[0] == 1:
                         values["partition"] = "auto"
                     spec = run_spec(values)
-                    partition(spec.partition, [1.0] * depth, count)  # raises for a partition that does not fit
+                    point = ScalingPoint(spec)
+                    partition(spec.partition, [1.0] * depth, point.axes[0])  # raises for one that does not fit
                     if reason := resolve(spec).unsupported:
                         raise UserError(reason)
-                    point = ScalingPoint(spec)
                     # Where there is no pipeline, the schedules are one and the same measurement.
-                    if (point.series, count) not in [(other.series, other.spec.gpus) for other in points]:
+                    if point.key not in [other.key for other in points]:
                         points.append(point)
     return points
 
@@ -102,6 +123,8 @@ def _work(
     with joined(device.type, timeout) as everyone:
         sizes = sorted({point.spec.gpus for point in points})
         groups = {size: Workers(size, timedelta(seconds=timeout)) for size in sizes}
+        for point in points:
+            groups[point.spec.gpus].form(*point.axes)
         for repeat in range(repeats):
             for values, point in zip(found, points, strict=True):
                 spec = point.spec
@@ -118,24 +141,25 @@ def _print_progress(repeat: int, repeats: int, point: ScalingPoint, result: Mapp
     """Print a line of progress; only worker 0 prints on the terminal."""
     spec = point.spec
     name = " ".join(str(part) for part in (spec.optimizer, point.schedule) if part)
-    line = f"[{repeat + 1}/{repeats}] {name} {spec.model.layers} layers, {spec.gpus} workers"
+    mesh = f" ({mesh_name(*point.axes)})" if point.axes[1] > 1 else ""
+    line = f"[{repeat + 1}/{repeats}] {name} {spec.model.layers} layers, {spec.gpus} workers{mesh}"
     print(f"{line}: {result['time_iteration_median_s']:.4g} s/iteration", file=sys.stderr, flush=True)
 
 
 def scaling_rows(points: Sequence[ScalingPoint], found: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The strong-scaling table: one flat row per configuration.
 
-    ``speedup`` is relative to one worker of the same series, and null where one worker was not measured.
+    ``speedup`` is relative to one worker with the same optimizer, schedule and layers, and null where that was not
+    measured.
     """
     times = [[result["time_iteration_median_s"] for result in results] for results in found]
-    singles = {point.series: t for point, t in zip(points, times, strict=True) if point.spec.gpus == 1}
     rows = []
     for point, results, seconds in zip(points, found, times, strict=True):
-        spec, single = point.spec, singles.get(point.series)
-        ratios = None if single is None else [a / b for a, b in zip(single, seconds, strict=True)]
+        spec, (columns, shards), single = point.spec, point.axes, point.single_among(points)
+        ratios = None if single is None else [a / b for a, b in zip(times[single], seconds, strict=True)]
         speedup = interval(ratios) if ratios else (None, None, None)
         time = interval(seconds)
-        boundaries = spec.gpus - 1
+        boundaries = columns - 1
         rows.append(
             {
                 "optimizer_name": spec.optimizer,
@@ -144,6 +168,7 @@ def scaling_rows(points: Sequence[ScalingPoint], found: Sequence[Sequence[dict[s
                 "model_hidden": spec.model.hidden,
                 "dist_workers": spec.gpus,
                 "dist_threads": spec.threads,
+                "dist_mesh": mesh_name(columns, shards) if shards > 1 else None,
                 "dist_partition": results[0]["dist_partition"],
                 "time_iteration_median_s": time[0],
                 "time_iteration_low_s": time[1],
@@ -156,6 +181,7 @@ def scaling_rows(points: Sequence[ScalingPoint], found: Sequence[Sequence[dict[s
                 "time_exposed_s": _median(results, "time_exposed_s"),
                 "time_exposed_share": _median(results, "time_exposed_share"),
                 "bytes_per_boundary": results[0]["dist_sent_bytes"] // boundaries if boundaries else 0,
+                "dist_reduced_bytes": results[0].get("dist_reduced_bytes", 0),
                 "memory_state_bytes": results[0]["memory_state_bytes"],
                 "n": len(results),
                 "dist_per_worker": results[0]["dist_per_worker"],

@@ -34,6 +34,39 @@ def test_it_predicts_what_one_computes_by_hand(cli: Cli, folder: Path) -> None:
     assert single["bytes_per_boundary"] == 0
 
 
+def test_rows_are_shared_and_gradients_summed(cli: Cli, folder: Path) -> None:
+    """50 rows halve the products. A worker sends 2(R − 1)/R of the gradients, and those of the last layer show."""
+    meshes = ("--mesh", "rows", "--mesh", "layers=2,rows=2")
+    options = ("--workers", "1,2,4", "--partition", "2,2", "--optimizer", "adam", "--microbatches", "1", *meshes)
+    answer = cli("predict", *options, *NETWORK, *RATES, "--json", "rows.json")
+    assert answer.code == 0, answer.err
+    _, two, four, both = rows_of(folder / "rows.json")
+    assert [row["dist_mesh"] for row in (two, four, both)] == [
+        "layers=1,rows=2", "layers=1,rows=4", "layers=2,rows=2",
+    ]  # fmt: skip
+    gradients = 4 * 4 * 10 * 11
+    assert (two["dist_reduced_bytes"], four["dist_reduced_bytes"]) == (2 * gradients, 6 * gradients)
+    computing = 11 * 10e-6  # 2 products in the first layer and 3 in each other, of 50 rows
+    assert two["time_iteration_median_s"] == pytest.approx(
+        computing + max(gradients / 4, gradients - computing * 1e6) / 1e6
+    )
+    assert (two["schedule"], two["bytes_per_boundary"]) == (None, 0)
+    assert (both["schedule"], both["bytes_per_boundary"]) == ("gpipe", 2 * 100 * 10 * 4)
+    assert both["dist_reduced_bytes"] == 2 * gradients
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--mesh", "columns"), "mesh 'columns' is none: give layers, rows, or numbers"),
+        (("--mesh", "layers=3,rows=2"), "mesh layers=3,rows=2 fits no number of workers among 1, 2"),
+        (("--mesh", "rows", "--rows", "1"), "2 workers cannot share 1 training rows: give at most 1"),
+    ],
+)
+def test_a_mesh_that_fits_nothing_is_refused(cli: Cli, options: tuple[str, ...], says: str) -> None:
+    assert says in cli("predict", "--workers", "1,2", *NETWORK, *RATES, *options).error
+
+
 def table(answer: Answer) -> list[str]:
     assert answer.code == 0, answer.err
     return answer.out.splitlines()

@@ -20,6 +20,10 @@ def predict(
     optimizer: Annotated[
         list[str] | None, typer.Option(help="repeatable [default: pdadmm]", autocompletion=complete.optimizers)
     ] = None,
+    mesh: Annotated[
+        list[str] | None,
+        typer.Option(help="layers, rows, or both as in layers=2,rows=2; repeatable [default: layers]"),
+    ] = None,
     partition: Annotated[str, typer.Option(help="auto, even, or layers as in 4,4,4,4")] = "auto",
     wire: Annotated[str, typer.Option(help="auto, fp32, bf16 or uint8, for every optimizer")] = "auto",
     schedule: Annotated[
@@ -37,7 +41,7 @@ def predict(
 ) -> None:
     """Predict time, speedup, communication and memory of 1 … G workers from the cost model; nothing is trained."""
     values = {name: value for name, value in locals().items() if name != "json_file"}
-    values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"]}
+    values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"], "mesh": mesh or ["layers"]}
     from pdadmm_bench.cli.early import check_names
     from pdadmm_bench.core.files import check_writable
     from pdadmm_bench.core.rows import write_rows

@@ -26,6 +26,12 @@ def scale(
     features: Annotated[int, typer.Option(min=1, help="generated data: input features")] = 640,
     classes: Annotated[int, typer.Option(min=2, help="generated data: classes")] = 40,
     hidden: Annotated[int, typer.Option(min=1, help="units per hidden layer")] = 256,
+    mesh: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="layers, rows, or both as in layers=2,rows=2; repeatable, measured in turn [default: layers]"
+        ),
+    ] = None,
     partition: Annotated[str, typer.Option(help="auto, even, or layers as in 4,4")] = "auto",
     wire: Annotated[
         str, typer.Option(help="auto, fp32, bf16 or uint8; an optimizer that cannot send it is an error")
@@ -73,7 +79,7 @@ def scale(
     common |= {"threads": threads_per_worker(threads, max(counts)), "dataset": dataset or "sbm"}
     points = scaling_points(
         {**common, "partition": partition}, optimizers=optimizer or ["pdadmm", "adam"],
-        layers=depths, schedules=schedule.split(","), workers=counts,
+        layers=depths, schedules=schedule.split(","), workers=counts, meshes=mesh or ["layers"],
     )  # fmt: skip
     if rows is None:
         from pdadmm_bench.data.load import load_problem

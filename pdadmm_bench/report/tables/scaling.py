@@ -22,14 +22,21 @@ def scaling_table(title: str, rows: Sequence[Mapping[str, Any]], published: bool
     """A line per row: one optimizer, schedule, depth and number of workers.
 
     Measured values have the intervals of their rows; predicted ones (``predicted`` in the row) are marked as such. With
-    ``published``, a last column has the ``published_speedups`` of papers.
+    ``published``, a last column has the ``published_speedups`` of papers. Where workers share rows, the table has the
+    mesh, and the bytes that all workers send in sums over rows.
     """
     mark = "predicted\n" if any(row.get("predicted") for row in rows) else ""
+    meshed = any(row.get("dist_mesh") for row in rows)
     heads = [Column(heading) for heading in CONFIGURATION]
     heads += [Column(mark + column.heading, column.kind) for column in FIGURES]
+    heads += [Column("mesh"), Column(f"{mark}summed", "bytes")] if meshed else []
     heads += [Column("published\nspeedup")] if published else []
     lines = [
-        [*_configuration(row), *_figures(row), *([_published(row)] if published else [])]
+        [
+            *_configuration(row), *_figures(row),
+            *([Cell(str(row.get("dist_mesh") or NOTHING)), Cell(row.get("dist_reduced_bytes", 0))] if meshed else []),
+            *([_published(row)] if published else []),
+        ]
         for row in rows
     ]  # fmt: skip
     return Table("scaling", title, heads, lines)
