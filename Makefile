@@ -4,13 +4,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/*/.github/workflows/*.yml)
 
 .PHONY: run check test lint format venv clean
 
-run: venv
+run: $(INSTALLED)
 	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all --threads 1
 
 # Two processes of one thread each: the tests start workers of their own, and tiny products get slower with more threads.
@@ -42,11 +43,20 @@ format: venv
 
 venv: $(READY)
 
-# Torch first: named exactly, pip takes the build that constraints.txt pins; as a range it would take the newest one.
-$(READY): pyproject.toml constraints.txt
+# What a run needs. Torch first: named exactly, pip takes the build that constraints.txt pins; as a range it would take
+# the newest one.
+$(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pdadmm-bench needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+	@echo "1/2 installing torch into $(VENV): the largest part, some minutes on a slow network"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(shell grep '^torch==' constraints.txt)
+	@echo "2/2 installing pdadmm-bench and what else a run needs (PyTorch Geometric, MLflow, …)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+# What tests, linters and the site need beside it.
+$(READY): $(INSTALLED)
+	@echo "installing what tests, linters and the site of the documentation need"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

@@ -150,14 +150,19 @@ def test_pictures_are_small() -> None:
         assert picture.stat().st_size < 300_000, picture
 
 
-def test_the_notebook_and_the_page_about_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_the_readme_and_the_page_about_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their code is run from top to bottom; the page shows every public name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
     notebook = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     page = [text for language, text in blocks(ROOT / "docs" / "api.md") if language == "python"]
-    for place, code in (("notebook.ipynb", notebook), ("api.md", page)):
+    readme = [text for language, text in blocks(ROOT / "README.md") if language == "python"]
+    for place, code in (("notebook.ipynb", notebook), ("README.md", readme), ("api.md", page)):
         exec(compile("\n".join(code), place, "exec"), {"__name__": place})
     assert not [name for name in pb.API if not re.search(rf"\bpb\.{name}\b", "\n".join(page))]
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"report.html", "report.md"}
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
