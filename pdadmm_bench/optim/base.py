@@ -173,10 +173,11 @@ class Optimizer(ABC, Generic[StateT]):
                 f"--batch-size {spec.batch_size}: {spec.optimizer} uses all training rows in every step; "
                 "--batch-size 0, or a gradient method"
             )
-        if spec.gpus > 1:
+        axes = spec.axes()
+        if axes is None or axes[0] > 1:
             return (
-                f"--batch-size {spec.batch_size} with {spec.gpus} workers: several workers take all training rows in "
-                "every step; use --gpus 1, or --batch-size 0"
+                f"--batch-size {spec.batch_size} with {spec.gpus} workers over layers: a pipeline takes all training "
+                "rows in every step; use --mesh rows, --gpus 1, or --batch-size 0"
             )
         return None
 

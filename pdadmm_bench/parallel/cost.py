@@ -226,7 +226,7 @@ def predict_iteration(
         wire: format of the tensors between workers, a key of :data:`WIRE_BYTES`.
         schedule: ``gpipe``, ``1f1b`` or ``zero-bubble``, for gradient methods on several workers.
         microbatches: for the same methods; rows are padded to a multiple of it.
-        batch_size: rows of a mini-batch of a gradient method on one worker; 0 for all rows.
+        batch_size: rows of a mini-batch of a gradient method, on all workers together; 0 for all rows.
         row_workers: how many workers share the rows of a block; the one with most rows is predicted.
     """
     profile, rows = for_shard(profile, rows, row_workers, len(blocks))
@@ -234,7 +234,7 @@ def predict_iteration(
         rows = -(-rows // microbatches) * microbatches
     else:
         microbatches = 1
-    layers = Layers(profile, widths, rows, batch_size)
+    layers = Layers(profile, widths, rows, -(-batch_size // row_workers))
     messages = [rows * widths[block.stop] * WIRE_BYTES[wire] for block in blocks[:-1]]
     times = TIMES[profile.parallelism](layers, blocks, machine, messages, microbatches, schedule)
     summing = max(_exposed_sums(layers, block, machine, row_workers) for block in blocks)
@@ -273,7 +273,7 @@ def for_shard(profile: CostProfile, rows: int, row_workers: int, columns: int) -
 def _sum_bytes(layers: Layers, index: int, row_workers: int) -> int:
     """Bytes that a worker sends, and receives, in the sums over rows of a layer."""
     summed = layers.work(index).summed(layers.widths[index], layers.widths[index + 1])
-    return ring_bytes(FLOAT_BYTES * summed, row_workers)
+    return layers.steps * ring_bytes(FLOAT_BYTES * summed, row_workers)
 
 
 def _exposed_sums(layers: Layers, block: Block, machine: Machine, row_workers: int) -> float:

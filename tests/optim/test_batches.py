@@ -100,7 +100,10 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
         ({"batch_size": 101}, "--batch-size 101: there are 100 training rows"),
         ({"batch_size": 16, "optimizer": "pdadmm"}, "--batch-size 16: pdadmm uses all training rows"),
         ({"batch_size": 16, "optimizer": "pdadmm-c"}, "--batch-size 16: pdadmm-c uses all training rows"),
-        ({"batch_size": 16, "gpus": 2}, "--batch-size 16 with 2 workers: several workers take all training rows"),
+        (
+            {"batch_size": 16, "gpus": 2},
+            "--batch-size 16 with 2 workers over layers: a pipeline takes all training rows",
+        ),
     ],
 )
 def test_batches_that_cannot_be_are_refused_before_anything_starts(values: dict[str, Any], named: str) -> None:

@@ -146,6 +146,8 @@ MESH = [
     mesh("dladmm", "rows=3"),
     mesh("dladmm", "layers=2,rows=2", set={"step": "exact", "bias": "projected"}),
     mesh("pdadmm-c", "layers=2,rows=2", set={"momentum": 0.5}),
+    mesh("adam", "rows=3", **TRAINED, batch_size=8),
+    mesh("sgd", "layers=1,rows=4", set={"lr": 0.1, "momentum": 0.5}, batch_size=2),  # some have no row of a batch
 ]
 REAL_MESH = [
     mesh("adam", "rows", 50, **TRAINED),

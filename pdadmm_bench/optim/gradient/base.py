@@ -11,7 +11,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.seeds import derive
+from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.mlp import Layer
@@ -50,6 +51,16 @@ class GradientState:
     """Iterations so far."""
     sampled: SampleSpaceWeights | None = None
     """The first layer's weights by coefficients of the training rows, where they are in that form."""
+
+
+class Batch(NamedTuple):
+    """The rows of one step: this worker's, and how many there are of them on all workers."""
+
+    x: Tensor
+    y: Tensor
+    rows: int
+    share: float
+    """The part of the training rows that the batch has."""
 
 
 class GradientOptimizer(Optimizer[GradientState]):
@@ -105,12 +116,12 @@ class GradientOptimizer(Optimizer[GradientState]):
                 losses.append(state.pipeline.step())
             self.update(state)
         else:
-            for x, y in self.batches(state):
+            for batch in self.batches(state):
                 with self.part("gradient"):
                     state.network.start()
-                    loss = self.loss(state, x, y)
+                    loss = self.loss(state, batch)
                     loss.backward()
-                    losses.append(len(y) / len(state.y) * loss.detach())
+                    losses.append(batch.share * loss.detach())
                 self.update(state)
         state.loss = torch.stack(losses).sum()
         state.epoch += 1
@@ -125,21 +136,26 @@ class GradientOptimizer(Optimizer[GradientState]):
         with self.part("update"):
             state.optimizer.step()
 
-    def batches(self, state: GradientState) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rows of each step of an iteration: all, or ``batch_size`` at a time; the last batch has what is left."""
-        if not self.batch_size:
-            yield state.x, state.y
-            return
-        order = epoch_order(len(state.y), self.seed, state.epoch).to(state.y.device)
-        for rows in order.split(self.batch_size):
-            yield state.x[rows], state.y[rows]
+    def batches(self, state: GradientState) -> Iterator[Batch]:
+        """The rows of each step of an iteration: all, or ``batch_size`` at a time; the last batch has what is left.
 
-    def loss(self, state: GradientState, x: Tensor, y: Tensor) -> Tensor:
-        """The mean cross-entropy of some rows, or this worker's part of that of all rows."""
-        logits = state.network(x)
+        Where workers share the rows, each has those of a batch that are its own, which may be none.
+        """
+        shard = Shard(state.reduce.index, state.reduce.size, state.reduce.total(len(state.y)))
+        if not self.batch_size:
+            yield Batch(state.x, state.y, shard.total, 1.0)
+            return
+        for rows in epoch_order(shard.total, self.seed, state.epoch).split(self.batch_size):
+            own = rows[(rows >= shard.start) & (rows < shard.stop)] - shard.start
+            own = own.to(state.y.device)
+            yield Batch(state.x[own], state.y[own], len(rows), len(rows) / shard.total)
+
+    def loss(self, state: GradientState, batch: Batch) -> Tensor:
+        """The mean cross-entropy of a batch, or this worker's part of it."""
+        logits = state.network(batch.x)
         if state.reduce.size == 1:
-            return functional.cross_entropy(logits, y)
-        return functional.cross_entropy(logits, y, reduction="sum") / state.reduce.total(len(state.y))
+            return functional.cross_entropy(logits, batch.y)
+        return functional.cross_entropy(logits, batch.y, reduction="sum") / batch.rows
 
     def report(self, state: GradientState) -> Report:
         """The training loss before the last step, or the mean over the epoch's; the objective is the loss."""
