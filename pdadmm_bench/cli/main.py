@@ -16,6 +16,7 @@ from pdadmm_bench import __version__
 from pdadmm_bench.cli.command import ModelCommand, VerbGroup
 from pdadmm_bench.cli.verbs.baseline import baseline
 from pdadmm_bench.cli.verbs.card import card
+from pdadmm_bench.cli.verbs.check import check
 from pdadmm_bench.cli.verbs.clean import clean
 from pdadmm_bench.cli.verbs.compare import compare
 from pdadmm_bench.cli.verbs.demo import demo
@@ -47,7 +48,17 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (demo, scale, predict, compare, profile, report, sync, selftest):  # their options are no settings of a run
+for verb in (
+    demo,
+    check,
+    scale,
+    predict,
+    compare,
+    profile,
+    report,
+    sync,
+    selftest,
+):  # their options are no settings of a run
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
 app.add_typer(card, name="card")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pdadmm_bench.core import quiet
 from pdadmm_bench.core.rows import first_values
 from pdadmm_bench.core.selftests import passed_version
 from pdadmm_bench.data.cache import cache_folder
@@ -156,6 +157,7 @@ def known_values(resolved: ResolvedRun, problem: Problem) -> dict[str, Any]:
         **{f"optimizer_{name}": value for name, value in optimizer.hyperparameters.model_dump().items()},
         "optimizer_compiled": optimizer.compile,
         "model_parameters": mlp.num_parameters(resolved.shape.widths),
+        "env_quiet": quiet.kept(cache_folder()),
         "dist_workers": resolved.layout.workers,
         "dist_device": resolved.device.type,
         "dist_threads": resolved.threads,
