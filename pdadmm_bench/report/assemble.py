@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.figures.answer import answer_pictures
 from pdadmm_bench.report.figures.convergence import Histories, convergence_pictures
 from pdadmm_bench.report.figures.performance_profile import performance_profile_pictures
 from pdadmm_bench.report.figures.picture import Picture
@@ -83,4 +84,5 @@ def assemble(
 
 def pictures(rows: Sequence[Row], histories: Histories, points: Sequence[Point]) -> dict[str, Picture]:
     """Make every picture, by the name of its file; ``histories`` holds the steps of runs by their ``run_id``."""
-    return convergence_pictures(rows, histories) | speedup_pictures(points) | performance_profile_pictures(rows)
+    curves = convergence_pictures(rows, histories)
+    return answer_pictures(rows) | curves | speedup_pictures(points) | performance_profile_pictures(rows)

@@ -1,17 +1,40 @@
-"""A report as one HTML file. Every table and plot is in it, so that it can be sent by mail."""
+"""A report as one HTML file. Every table and plot is in it, so that it can be sent by mail.
+
+It begins with the answer: sentences made from verdicts, one picture, machine and protocol. All else is in sections that
+a reader opens. Filters act on tables and plots alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pdadmm_bench.core.names import short_names
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.answer import about, sentences
 from pdadmm_bench.report.assemble import Report
 from pdadmm_bench.report.figures.interactive import plotly_panels
 from pdadmm_bench.report.figures.picture import Picture
+from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.render import html
+from pdadmm_bench.report.table import Table, hoisted
+from pdadmm_bench.report.tables.appendix import appendix_tables
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
+ANSWER = "answer"
+"""The picture that is not in a section."""
+_ELSEWHERE = " (docs/protocol.md)"
+"""A file that a page which was mailed does not have beside it."""
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A plot of a picture, and the dataset and depth that it shows; empty for one over several."""
+
+    json: str
+    dataset: str = ""
+    layers: str = ""
 
 
 def page(
@@ -21,17 +44,61 @@ def page(
     from jinja2 import Environment
     from plotly.offline import get_plotlyjs
 
-    plots = {name: (each.title, plotly_panels(each)) for name, each in pictures.items()}
-    created = sorted(str(row["created"])[:16].replace("T", " ") for row in rows if row.get("created"))
-    versions = sorted({f"{row.get('env_version')} ({str(row.get('env_commit'))[:10]})" for row in rows})
-    about = f"{len(rows)} result rows" + (f", {created[0]} to {created[-1]} UTC" if created else "") + "."
-    if versions:
-        about += f" pdadmm-bench {', '.join(versions)}."
+    short = short_names(str(row["dataset_name"]) for row in rows if row.get("dataset_name"))
+    plots = {name: _plots(each, short) for name, each in pictures.items()}
     return (
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
-            title=title, about=about, tables=[(table.title, html(table)) for table in report.tables], plots=plots,
-            remarks=remarks, plotly=get_plotlyjs() if plots else "",
+            title=title,
+            sentences=sentences(rows),
+            about=about(rows),
+            answer=plots.pop(ANSWER, []),
+            caption=pictures[ANSWER].title if ANSWER in pictures else "",
+            tables=[_section(table, short) for table in report.tables],
+            plots={name: (pictures[name].title, drawn) for name, drawn in plots.items()},
+            appendix=[_section(table, short) for table in appendix_tables(rows)],
+            remarks=remarks,
+            filters=_filters(rows, short),
+            plotly=get_plotlyjs() if pictures else "",
         )
+    )
+
+
+def _plots(picture: Picture, short: Mapping[str, str]) -> list[_Plot]:
+    drawn = [panel for panel in picture.panels if panel.curves]
+    found = []
+    for panel, source in zip(drawn, plotly_panels(picture), strict=True):
+        dataset, layers = panel.about or ("", None)
+        found.append(_Plot(source, short.get(dataset, dataset), "" if layers is None else str(layers)))
+    return found
+
+
+def _section(table: Table, short: Mapping[str, str]) -> tuple[str, str]:
+    """Title and HTML of a table, in which generated graphs have their short names."""
+    places = {place for place, column in enumerate(table.columns) if column.heading == "dataset"}
+    table = replace(
+        table,
+        columns=[replace(column, heading=short.get(column.heading, column.heading)) for column in table.columns],
+        rows=[
+            [replace(cell, value=short.get(str(cell.value), cell.value)) if place in places else cell
+             for place, cell in enumerate(line)]
+            for line in table.rows
+        ],
+        notes=[note.removesuffix(_ELSEWHERE) for note in table.notes],
     )  # fmt: skip
+    return hoisted(table).title, html(table, short.values())
+
+
+def _filters(rows: Sequence[Row], short: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """The values that each filter offers, with the colour of an optimizer; a filter with one value is left out."""
+    values = {
+        "dataset": sorted(set(short.values())),
+        "layers": [str(layers) for layers in sorted({row["model_layers"] for row in rows if row.get("model_layers")})],
+        "optimizer": list(dict.fromkeys(str(row["optimizer_name"]) for row in rows)),
+    }
+    return {
+        name: [(value, colour_of(value) if name == "optimizer" else "") for value in found]
+        for name, found in values.items()
+        if len(found) > 1
+    }

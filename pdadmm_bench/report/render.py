@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pdadmm_bench.report.table import Cell, Kind, Table, Tone, text
+from pdadmm_bench.report.table import Cell, Kind, Table, Tone, hoisted, text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -144,7 +144,11 @@ _FIELDS = (
 
 
 def latex(table: Table) -> str:
-    r"""A ``table`` environment with its notes. It needs ``\usepackage{booktabs}``, ``textcomp`` and UTF-8."""
+    r"""A ``table`` environment with its notes, no wider than the page.
+
+    It needs ``\usepackage{booktabs,adjustbox}``, ``textcomp`` and UTF-8.
+    """
+    table = hoisted(table)
     cells = _texts(
         table, lambda shown, cell: rf"\textbf{{{escape(shown)}}}" if _emphasised(shown, cell) else escape(shown)
     )
@@ -153,18 +157,20 @@ def latex(table: Table) -> str:
     notes = "".join(f"\n  \\par\\footnotesize {escape(note)}" for note in table.notes)
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs}",
+            "% needs \\usepackage{booktabs,adjustbox}",
             r"\begin{table}",
             r"  \centering",
             *([rf"  \caption{{{escape(table.title)}}}"] if table.title else []),
             rf"  \label{{tab:{table.name}}}",
+            r"  \begin{adjustbox}{max width=\linewidth}",
             rf"  \begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in table.columns)}}}",
             r"    \toprule",
             f"    {' & '.join(escape(_one_line(column.heading)) for column in table.columns)} \\\\",
             r"    \midrule",
             *(f"    {row} \\\\{rules.get(place, '')}" for place, row in enumerate(rows)),
             r"    \bottomrule",
-            rf"  \end{{tabular}}{notes}",
+            r"  \end{tabular}",
+            rf"  \end{{adjustbox}}{notes}",
             r"\end{table}",
             "",
         ]
@@ -183,12 +189,28 @@ def escape(plain: str) -> str:
 TEMPLATE = Path(__file__).with_name("table.html.j2")
 
 
-def html(table: Table) -> str:
-    """A ``<table>`` and its notes. The script of :mod:`pdadmm_bench.report.page` sorts it by its headings."""
+#: The columns by which a page can be filtered.
+FILTERS = ("dataset", "layers", "optimizer")
+
+
+def html(table: Table, datasets: Collection[str] = ()) -> str:
+    """A ``<table>`` and its notes. The script of :mod:`pdadmm_bench.report.page` sorts and filters it.
+
+    Args:
+        datasets: headings that name a dataset, by which the cells below them are filtered.
+    """
     from jinja2 import Environment
 
+    places = {column.heading: place for place, column in enumerate(table.columns)}
+    filters = [
+        {name: text(line[places[name]], table.columns[places[name]]).partition(" ")[0] for name in FILTERS
+         if name in places}
+        for line in table.rows
+    ]  # fmt: skip
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(table=table, text=text, order=_order, classes=_classes)
+    return template.render(
+        table=hoisted(table), filters=filters, datasets=datasets, text=text, order=_order, classes=_classes
+    )
 
 
 def _order(cell: Cell) -> str:

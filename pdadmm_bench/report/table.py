@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -129,6 +129,31 @@ def _number(value: float, kind: Kind, bare: bool = False) -> str:
         case "number":
             return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+#: What a column of settings is called in a caption.
+_IN_CAPTION: dict[str, Callable[[str], str]] = {
+    "dataset": str,
+    "layers": "{} layers".format,
+    "hidden": "{} units".format,
+    "workers": lambda value: f"{value} worker{'' if value == '1' else 's'}",
+    "target": "target {}".format,
+}
+
+
+def hoisted(table: Table) -> Table:
+    """The table with every column of settings whose cells are all the same in its title instead."""
+    constant = {}
+    for place, column in enumerate(table.columns):
+        shown = {text(line[place], column) for line in table.rows}
+        if column.heading in _IN_CAPTION and len(shown) == 1 and NOTHING not in shown:
+            constant[place] = _IN_CAPTION[column.heading](shown.pop())
+    return replace(
+        table,
+        title=" · ".join(part for part in (table.title, *constant.values()) if part),
+        columns=[column for place, column in enumerate(table.columns) if place not in constant],
+        rows=[[cell for place, cell in enumerate(line) if place not in constant] for line in table.rows],
+    )
 
 
 def numbered(tables: Sequence[Table]) -> list[Table]:

@@ -56,21 +56,30 @@ def compare_rows(
         metrics: the columns to compare; each has its own lines.
         by: settings that tell lines apart. Pairs that differ in other settings only are put in one line. Default: all
             settings but the seeds, so that a line has the repetitions of one experiment.
-        alpha: level of the tests, which Holm's method keeps for the whole table.
+        alpha: level of the tests, which Holm's method keeps for all metrics of one kind.
         apart: give verdicts about times although the sides were not measured in turn.
     """
     pairing = pair(a, b)
     blocks = _blocks(pairing.groups, by)
     found = [_line(setting, pairs, metric) for metric in metrics for setting, pairs in blocks]
-    judged = judge([line.comparison for line in found], alpha)
-    lines = [replace(line, comparison=comparison) for line, comparison in zip(found, judged, strict=True)]
     return ComparedSides(
-        lines=[replace(line, comparison=_final(line, apart)) for line in lines],
+        lines=judge_lines(found, alpha, apart),
         compared=compared(pairing.groups),
         other_differences=other_differences(pairing.groups),
         unpaired_a=pairing.unpaired_a,
         unpaired_b=pairing.unpaired_b,
     )
+
+
+def judge_lines(
+    lines: Sequence[ComparisonLine], alpha: float = ALPHA, apart: bool = False
+) -> list[ComparisonLine]:  # fmt: skip
+    """Give lines, also those of several comparisons, their verdicts in one table; see :func:`compare_rows`."""
+    judged = judge([line.comparison for line in lines], alpha)
+    return [
+        replace(line, comparison=_final(replace(line, comparison=comparison), apart))
+        for line, comparison in zip(lines, judged, strict=True)
+    ]
 
 
 def _blocks(groups: Sequence[PairGroup], by: Sequence[str] | None) -> list[tuple[dict[str, Any], list[Pair]]]:
@@ -152,7 +161,7 @@ def _final(line: ComparisonLine, apart: bool) -> Comparison:
     """
     found = line.comparison
     if not found.pairs and line.left_out:
-        return replace(found, reason="; ".join(line.left_out))
+        return replace(found, verdict="not compared", reason="; ".join(line.left_out))
     if found.metric.kind == "time" and found.verdict in ("better", "worse") and not (line.in_turn or apart):
         return replace(found, verdict="no difference shown", reason="A and B were not measured in turn")
     return found

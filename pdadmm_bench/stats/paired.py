@@ -20,7 +20,10 @@ from scipy import stats
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import Metric
 
-Verdict = Literal["better", "worse", "no difference shown", "too few pairs"]
+#: ``not significant``: the test did not reject. ``too few seeds``: it could not have rejected, whatever the numbers.
+#: ``no difference shown``: it rejected, but the effect is too small to matter, or the machine may have made it.
+#: ``not compared``: there are pairs, and a reason against each of them.
+Verdict = Literal["better", "worse", "not significant", "no difference shown", "too few seeds", "not compared"]
 
 ALPHA = 0.05
 
@@ -41,7 +44,7 @@ class Comparison:
     p: float | None
     """Of the sign-flip test; None for no pairs."""
     p_corrected: float | None = None
-    """Holm's, over the comparisons of the table; None for a comparison that was too small to be tested."""
+    """Holm's, over the comparisons of its kind in the table; None for a comparison that was too small to be tested."""
     verdict: Verdict | None = None
     """About b. None until :func:`judge` has seen the whole table."""
     reason: str = ""
@@ -109,34 +112,45 @@ def judge(comparisons: Sequence[Comparison], alpha: float = ALPHA) -> list[Compa
     """Give every comparison of a table its verdict.
 
     ``b`` is better, or worse, only if three things hold: the interval excludes the effect of no difference, the test
-    rejects at ``alpha`` after Holm's correction over the table, and the effect is larger than the metric's smallest
-    effect of interest. With fewer than :func:`least_pairs` pairs the test can never reject. Such a comparison is not
-    tested, and the correction does not count it.
+    rejects at ``alpha`` after Holm's correction, and the effect is larger than the metric's smallest effect of
+    interest. Comparisons of one kind (accuracies, times, …) are a family, which is corrected by itself: how many times
+    are compared says nothing about accuracies. With fewer than :func:`least_pairs` pairs the test can never reject.
+    Such a comparison is not tested, and the correction does not count it.
     """
-    tested = [place for place, found in enumerate(comparisons) if found.pairs >= least_pairs(alpha)]
-    corrected = dict(zip(tested, holm([comparisons[place].p or 0.0 for place in tested]), strict=True))
-    shown = sum(p <= alpha for p in corrected.values())
+    judged = list(comparisons)
+    for kind in {found.metric.kind for found in comparisons}:
+        places = [place for place, found in enumerate(comparisons) if found.metric.kind == kind]
+        for place, found in zip(places, _judge_family([comparisons[place] for place in places], alpha), strict=True):
+            judged[place] = found
+    return judged
+
+
+def _judge_family(family: Sequence[Comparison], alpha: float) -> list[Comparison]:
+    tested = [place for place, found in enumerate(family) if found.pairs >= least_pairs(alpha)]
+    corrected = dict(zip(tested, holm([family[place].p or 0.0 for place in tested]), strict=True))
+    size = max(1, sum(found.pairs > 0 for found in family))
     judged = []
-    for place, found in enumerate(comparisons):
+    for place, found in enumerate(family):
         p = corrected.get(place)
-        verdict, reason = _verdict(found, p, len(tested) - shown, alpha)
+        verdict, reason = _verdict(found, p, size, alpha)
         judged.append(replace(found, p_corrected=p, verdict=verdict, reason=reason))
     return judged
 
 
-def _verdict(found: Comparison, p: float | None, left: int, alpha: float) -> tuple[Verdict, str]:
-    """``p`` is Holm's, ``left`` the number of tested comparisons that were not rejected."""
-    if p is None:
-        return "too few pairs", f"{_pairs(found)}, {least_pairs(alpha)} needed"
+def _verdict(found: Comparison, p: float | None, size: int, alpha: float) -> tuple[Verdict, str]:
+    """``p`` is Holm's, ``size`` the number of comparisons of the family.
+
+    The number of pairs that is asked for is the final one: with it every comparison of the family can be rejected.
+    """
+    needed = least_pairs(alpha / size)
+    if p is None or (p > alpha and (found.p or 0.0) <= alpha and found.pairs < needed):
+        return "too few seeds", f"{_pairs(found)}, {needed} needed" + (f" for {size} comparisons" if size > 1 else "")
     if p > alpha:
-        needed = least_pairs(alpha / left)
-        if found.pairs < needed:
-            return "too few pairs", f"{_pairs(found)}, {needed} needed for {left} tests"
-        return "no difference shown", ""
+        return "not significant", ""
     effect, metric = found.effect, found.metric
     assert effect.value is not None and effect.low is not None and effect.high is not None
     if effect.low <= metric.neutral <= effect.high:
-        return "no difference shown", "the interval includes no difference"
+        return "not significant", "the interval includes no difference"
     if _size(effect.value, metric) <= metric.smallest:
         return "no difference shown", f"smaller than {_smallest(metric)}"
     better = (effect.value > metric.neutral) == metric.higher_is_better

@@ -69,14 +69,14 @@ def test_two_optimizers_are_compared(cli: Cli, here: list[dict[str, Any]]) -> No
     assert f"{ratios[3]:.3g}" in out
     # Nobody reaches 99 %: a tie of misses, and no number that JSON lacks.
     assert (target["missed_a"], target["missed_b"], target["a"]["value"]) == (7, 7, None)
-    assert target["verdict"] in ("no difference shown", "too few pairs")
+    assert target["verdict"] in ("not significant", "too few seeds")
 
 
 def test_the_same_runs_show_no_difference(cli: Cli, here: list[dict[str, Any]]) -> None:
     out = told(cli("compare", "rows.json", "rows.json"))
     lines = [line for line in out.splitlines() if line.startswith("│ sbm")]
     assert len(lines) == 6
-    assert all("no difference shown" in line or "too few pairs" in line for line in lines)
+    assert all("not significant" in line or "too few seeds" in line for line in lines)
     assert "B better" not in out and "faster" not in out
     assert "also differs" not in out and "without a partner" not in out
 
@@ -151,7 +151,7 @@ def test_runs_and_experiments_of_the_store_are_the_same_rows(cli: Cli, store: li
         assert "without a partner" not in out and "also differs" not in out
     out = told(cli("compare", run, "rows.json"))
     assert f"A  {run}: 1 row\n" in out
-    assert "too few pairs (1 pair, 6 needed)" in out
+    assert "too few seeds (1 pair, 6 needed)" in out
 
 
 def test_runs_that_left_no_row_are_counted(cli: Cli, store: list[dict[str, Any]]) -> None:

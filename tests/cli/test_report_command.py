@@ -190,7 +190,9 @@ def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[s
     with screenshots.browser(1300, 1000) as window:
         window.requests()  # those of the empty window
         window.go(address)
-        window.wait_for("Test accuracy", "validation accuracy", "speedup by workers")
+        window.wait_for("Test accuracy", "Speedup by workers", "Every run")
+        window.run("for (const section of document.querySelectorAll('details')) section.open = true")
+        window.wait_for("validation accuracy", "speedup by workers")
         column = "[...document.querySelectorAll('#accuracy tbody tr')].map(row => row.cells[2].textContent)"
         assert window.run(f"return {column}") == ["adam", "pdadmm"]
         for expected in (["adam", "pdadmm"], ["pdadmm", "adam"]):
@@ -200,9 +202,17 @@ def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[s
         assert "workers 2: 1.75 (n=5, 1.75 to 1.75)" in screenshots.hover(window, "#speedup")
         plots = "[...document.querySelectorAll('[data-plot]')]"
         drawn = f"return {plots}.map(plot => plot.querySelectorAll('.scatterlayer .trace').length)"
-        assert all(count >= 1 for count in window.run(drawn)) and len(window.run(drawn)) == 6
+        assert all(count >= 1 for count in window.run(drawn)) and len(window.run(drawn)) == 7
+        window.run("document.querySelector('[data-choice=adam]').click()")
+        hidden = "[...document.querySelectorAll('#accuracy tbody tr')].filter(row => row.hidden)"
+        assert window.run(f"return {hidden}.map(row => row.dataset.optimizer)") == ["adam"]
+        answer = "document.querySelector('#answer [data-plot]').querySelectorAll('.textpoint, .textpoint text')"
+        assert window.run(f"return new Set([...{answer}].map(each => each.textContent)).size") == 1
         assert window.complaints() == []
         assert window.requests() == [address]
         window.run("console.error('heard'); fetch('http://127.0.0.1:9/x').catch(() => 0)")
         assert any("heard" in line for line in window.complaints())
+        phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        window.call("POST", "/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=phone)
+        assert window.run("return document.documentElement.scrollWidth") == 390, "every table shows its numbers"
         assert "http://127.0.0.1:9/x" in window.requests()  # so silence above means silence

@@ -21,7 +21,7 @@ TOKEN = re.compile(rf"\\begin\{{\w+\}}|\\end\{{\w+\}}|\\\\|\\[a-zA-Z]+|\\.|{MATH
 KNOWN = {
     r"\centering", r"\caption", r"\label", r"\toprule", r"\midrule", r"\bottomrule", r"\par", r"\footnotesize",
     r"\textbf", r"\textbackslash", r"\textasciitilde", r"\textasciicircum", r"\textdagger", r"\textmu", r"\dots",
-    r"\textperiodcentered", r"\textless", r"\textgreater", r"\textbar",
+    r"\textperiodcentered", r"\textless", r"\textgreater", r"\textbar", r"\linewidth",
 }  # fmt: skip
 ESCAPED = {rf"\{character}" for character in "&%$#_{}"}
 
@@ -104,14 +104,17 @@ def test_every_table_of_a_report_can_be_set() -> None:
         assert check(latex(table)) == len(table.rows) + 1
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended)")
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="needs pdflatex (Debian: texlive-latex-recommended, texlive-latex-extra)"
+)
 def test_tex_sets_every_table(tmp_path: Path) -> None:
     parts = "".join(latex(table) + "\\clearpage\n" for table in tables())
-    head = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
+    head = "\\documentclass{article}\n\\usepackage{booktabs,adjustbox}\n\\begin{document}\n"
     (tmp_path / "all.tex").write_text(f"{head}{parts}\\end{{document}}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     log = (tmp_path / "all.log").read_text(encoding="latin-1")
     assert made.returncode == 0, log[-2000:]
     assert "undefined" not in log and "Missing character" not in log
+    assert "Overfull" not in log, "a table is wider than its page"
     assert f"({len(tables())} pages" in log

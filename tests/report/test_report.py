@@ -13,19 +13,23 @@ from stats_rows import a_row, runs
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
-from pdadmm_bench.report.assemble import assemble
+from pdadmm_bench.report.answer import sentences
+from pdadmm_bench.report.assemble import assemble, pictures
 from pdadmm_bench.report.figures.convergence import convergence_pictures
 from pdadmm_bench.report.figures.draw import figure
 from pdadmm_bench.report.figures.performance_profile import performance_profile_pictures
 from pdadmm_bench.report.figures.speedups import speedup_pictures
+from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.page import page
-from pdadmm_bench.report.table import Cell, Column, Table, text
+from pdadmm_bench.report.table import Cell, Column, Table, hoisted, text
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
 from pdadmm_bench.report.tables.published import load
 from pdadmm_bench.report.tables.settings import gather
 from pdadmm_bench.report.tables.speedups import points_of_rows, points_of_scale, speedup_tables
 from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
+from pdadmm_bench.stats.comparison import compare_rows
+from pdadmm_bench.stats.metrics import metric
 
 ACCURACY, TIME = "acc_test_at_best_val", "time_iteration_median_s"
 LOW = [0.70, 0.71, 0.72, 0.70, 0.71, 0.72, 0.70, 0.71]
@@ -305,6 +309,7 @@ def test_the_page_refers_to_nothing_outside() -> None:
     source = page("<cora> & co", rows, report, drawn, ["something is missing"])
     scripts = re.compile(r"<script>.*?</script>", re.DOTALL)  # a script with a source would stay
     assert len(scripts.findall(source)) == 3
+    assert ".md" not in scripts.sub("", source), "a page that was mailed has no file beside it"
     markup = scripts.sub("", source)
     assert re.findall(r"\b(?:src|href)\s*=\s*(\S+)", markup) == ['"data:,">']
     assert not re.search(r"https?:|//|@import|url\(", markup)
@@ -313,3 +318,83 @@ def test_the_page_refers_to_nothing_outside() -> None:
     assert len(source) < 8e6
     plain = page("x", rows, report, {}, [])
     assert len(plain) < 100_000
+
+
+def test_the_page_begins_with_the_answer() -> None:
+    """What is shown, by how much, and what is not, with the reason; then the machine."""
+    source = page("x", better(), assemble(better(), []), {}, [])
+    said = re.findall(r'<p class="answer">(.*?)</p>', source)
+    assert said[0] == "pdadmm is the most accurate on cora: 75.9 %, 5.0 [5.0, 5.0] points above adam."
+    assert said[1:] == ["None is shown to be fastest per iteration on cora: not significantly ahead of pdadmm."]
+    assert source.index("75.9 %, 5.0") < source.index("AMD EPYC") < source.index("<table")
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(5, "too few seeds: 5 pairs, 6 needed"), (8, "not significantly ahead")])
+def test_too_few_seeds_is_not_the_same_as_no_significance(seeds: int, words: str) -> None:
+    mixed = [value + (0.01 if place % 2 else -0.009) for place, value in enumerate(LOW)]
+    (first, *_) = sentences(runs("adam", ACCURACY, LOW[:seeds]) + runs("pdadmm", ACCURACY, mixed[:seeds]))
+    assert words in first
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 6, 7])
+def test_a_report_and_a_comparison_of_the_same_rows_say_the_same(seeds: int) -> None:
+    """Six seeds are enough for both, also where a comparison has times beside the accuracies; five are for neither."""
+    a = runs("adam", ACCURACY, LOW[:seeds])
+    b = runs("pdadmm", ACCURACY, [value + 0.05 for value in LOW[:seeds]])
+    marked = any(cell.best for line in accuracy_table(a + b).rows for cell in line)
+    lines = compare_rows(a, b, [metric(ACCURACY), metric(TIME)]).lines
+    assert marked == (lines[0].comparison.verdict == "better") == (seeds >= 6)
+
+
+def test_a_constant_setting_stands_in_the_caption() -> None:
+    (table,) = iteration_tables(better())
+    found = hoisted(table)
+    assert found.title.endswith(" · cora · 2 layers · 16 units")
+    assert [column.heading for column in found.columns][:2] == ["optimizer", "iteration"]
+    assert [line[0].value for line in found.rows] == ["adam", "pdadmm"]
+    assert hoisted(found) == found
+
+
+def test_generated_graphs_have_short_names_on_a_page() -> None:
+    generated = "sbm[nodes=400,classes=4,features=16,signal=2]"
+    rows = [row | {"dataset_name": generated} for row in better()]
+    report = assemble(rows, [])
+    drawn = convergence_pictures(rows, {row["run_id"]: HISTORY for row in rows})
+    assert list(drawn) == ["convergence-sbm-2-layers-16-1-worker"]
+    assert generated not in page("x", rows, report, drawn, [])
+
+
+def test_a_median_neither_turns_back_nor_jumps() -> None:
+    """Three seeds of different speed, one of which stops early: its last value goes on to count."""
+    rows = [a_row({"optimizer": "pdadmm", "seed": seed}, run_id=str(seed)) for seed in range(3)]
+    histories = {
+        str(seed): [
+            {"iteration": k, "train_seconds": 2.0 + (1 + seed) * k, "acc_val": (seed + k) / 100}
+            for k in range((3 if seed == 2 else 20) + 1)
+        ]
+        for seed in range(3)
+    }
+    *_, by_iteration, by_seconds = next(iter(convergence_pictures(rows, histories).values())).panels
+    for panel in (by_iteration, by_seconds):
+        (curve,) = panel.curves
+        assert curve.x == sorted(set(curve.x))
+        assert curve.y == sorted(curve.y), "every seed rises, so the median does"
+        assert set(curve.n) == {3}
+    assert (by_iteration.curves[0].x[-1], by_iteration.curves[0].y[-1]) == (20, pytest.approx(0.20))
+    assert by_seconds.shade == ("warm start", 2.0)
+
+
+def test_an_optimizer_has_one_colour_in_all_pictures() -> None:
+    rows = [
+        *runs("adam", TIME, [4.0] * 5), *runs("pdadmm", TIME, [4.0] * 5), *runs("pdadmm", TIME, [2.0] * 5, gpus=2),
+        *runs("pdadmm", TIME, [3.0] * 5, layers=4), *runs("pdadmm", TIME, [2.0] * 5, gpus=2, layers=4),
+    ]  # fmt: skip
+    drawn = pictures(rows, {row["run_id"]: HISTORY for row in rows}, points_of_rows(rows)[0])
+    assert {"answer", "speedup"} < set(drawn)
+    looks = {
+        (curve.optimizer, picture.look(curve)[0])
+        for picture in drawn.values() for panel in picture.panels for curve in panel.curves
+    }  # fmt: skip
+    assert looks == {("adam", colour_of("adam")), ("pdadmm", colour_of("pdadmm"))}
+    styles = {drawn["speedup"].look(curve)[1] for curve in drawn["speedup"].panels[0].curves}
+    assert styles == {0, 1}, "two depths of one optimizer differ in their lines"

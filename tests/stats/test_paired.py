@@ -75,8 +75,8 @@ def test_six_pairs_are_the_fewest() -> None:
     assert verdict(down, up).verdict == "better"
     assert verdict(up, down).verdict == "worse"
     few = verdict(down[:5], up[:5])
-    assert (few.verdict, few.reason, few.p_corrected) == ("too few pairs", "5 pairs, 6 needed", None)
-    assert verdict([], []).verdict == "too few pairs"
+    assert (few.verdict, few.reason, few.p_corrected) == ("too few seeds", "5 pairs, 6 needed", None)
+    assert verdict([], []).verdict == "too few seeds"
     assert verdict([0.5], [0.9]).reason == "1 pair, 6 needed"
 
 
@@ -116,7 +116,7 @@ def test_the_interval_has_a_say() -> None:
     """A median ratio of 1 inside its interval is no difference, whatever a test says."""
     found = compare([1.0] * 7, [2.0] * 7, TIME)
     (judged,) = judge([replace(found, effect=Estimate(1.5, 0.9, 2.0, 7))])
-    assert (judged.verdict, judged.reason) == ("no difference shown", "the interval includes no difference")
+    assert (judged.verdict, judged.reason) == ("not significant", "the interval includes no difference")
 
 
 def test_more_lines_need_more_pairs() -> None:
@@ -125,11 +125,37 @@ def test_more_lines_need_more_pairs() -> None:
     b = [value + 0.05 + 0.001 * place for place, value in enumerate(a)]
     assert judge([compare(a, b, ACCURACY)])[0].verdict == "better"
     for found in judge([compare(a, b, ACCURACY)] * 2):
-        assert (found.verdict, found.p_corrected) == ("too few pairs", pytest.approx(1 / 16))
-        assert found.reason == "6 pairs, 7 needed for 2 tests"
+        assert (found.verdict, found.p_corrected) == ("too few seeds", pytest.approx(1 / 16))
+        assert found.reason == "6 pairs, 7 needed for 2 comparisons"
     # A line that is too short to be tested at all costs the others nothing.
     short = compare(a[:3], b[:3], ACCURACY)
-    assert [found.verdict for found in judge([compare(a, b, ACCURACY), short])] == ["better", "too few pairs"]
+    assert [found.verdict for found in judge([compare(a, b, ACCURACY), short])] == ["better", "too few seeds"]
+
+
+def test_the_number_of_seeds_that_is_asked_for_is_the_final_one() -> None:
+    """Who obeys is not asked for one more: five pairs of two lines ask for seven at once, and seven are enough."""
+    a = [0.70, 0.72, 0.71, 0.70, 0.69, 0.70, 0.71]
+    b = [value + 0.05 + 0.001 * place for place, value in enumerate(a)]
+    for few in (1, 5, 6):
+        reasons = {found.reason.partition(", ")[2] for found in judge([compare(a[:few], b[:few], ACCURACY)] * 2)}
+        assert reasons == {"7 needed for 2 comparisons"}, few
+    assert [found.verdict for found in judge([compare(a, b, ACCURACY)] * 2)] == ["better"] * 2
+
+
+def test_times_take_nothing_from_accuracies() -> None:
+    """Six pairs show a better accuracy, also where a time is compared beside it."""
+    a, b = [0.70, 0.72, 0.71, 0.70, 0.69, 0.70], [0.75, 0.78, 0.76, 0.77, 0.75, 0.76]
+    alone = judge([compare(a, b, ACCURACY)])
+    assert judge([compare(a, b, ACCURACY), compare(a, a, TIME)])[0] == alone[0]
+    assert alone[0].verdict == "better"
+
+
+def test_not_significant_is_not_too_few() -> None:
+    """Seven pairs could show a difference, and there is none; five could not."""
+    a = [0.70, 0.72, 0.71, 0.70, 0.69, 0.70, 0.71]
+    b = [value + (0.01 if place % 2 else -0.01) for place, value in enumerate(a)]
+    assert verdict(a, b).verdict == "not significant"
+    assert verdict(a[:5], b[:5]).verdict == "too few seeds"
 
 
 def test_misses_are_the_slowest_pairs() -> None:
@@ -157,7 +183,7 @@ def test_a_ratio_needs_positive_numbers() -> None:
 @pytest.mark.slow
 def test_the_same_data_never_differ(values: list[float | None], of: object) -> None:
     found = verdict(values, values, of)
-    assert found.verdict in ("no difference shown", "too few pairs")
+    assert found.verdict in ("not significant", "too few seeds")
     assert found.p in (None, 1.0)
     assert found.pairs + found.effect.missing == len(values)
 

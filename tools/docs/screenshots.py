@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,11 +44,15 @@ class Browser:
         self._base = f"http://127.0.0.1:{port}"
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """Send one command to chromedriver and return its answer."""
+        """Send one command to chromedriver and return its answer; raises ``RuntimeError`` with its reason."""
         data = json.dumps(body).encode() if method == "POST" else None
         request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)["value"]
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            reason = json.load(error)["value"]["message"]
+            raise RuntimeError(f"{path} {str(body)[:200]}: {reason[:500]}") from None
 
     def open_window(self, folder: Path, width: int, height: int) -> None:
         """Start chromium with ``folder`` as its profile."""

@@ -96,7 +96,7 @@ def shares(sides: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[str]:
     slow = judged([(a, 1.05 * b) for a, b in sides])
     narrow = [found for found in slow if (found.effect.high or 0.0) <= 1.05 * (found.effect.low or 0.0)]
     return [
-        percent(sum(found.verdict != "no difference shown" for found in alarms), len(sides)),
+        percent(sum(found.verdict in ("better", "worse") for found in alarms), len(sides)),
         percent(sum(found.verdict == "worse" for found in slow), len(sides)),
         percent(len(narrow), len(sides)),
         percent(sum(found.verdict == "worse" for found in narrow), len(narrow)),
@@ -127,7 +127,7 @@ def accuracies(repetitions: int, pairs: int) -> Iterator[Line]:
         lost = judged([(a, b - 0.01) for a, b in sides], ACCURACY)
         yield row(
             f"{points} points", pairs,
-            percent(sum(found.verdict != "no difference shown" for found in alarms), repetitions),
+            percent(sum(found.verdict in ("better", "worse") for found in alarms), repetitions),
             percent(sum(found.verdict == "worse" for found in lost), repetitions),
         )  # fmt: skip
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from pdadmm_bench.core.names import short_name, short_names
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.picture import Curve, Panel, Picture, guide
 from pdadmm_bench.report.figures.style import shape
@@ -23,6 +25,8 @@ _AXES = {ITERATION: "iteration", SECONDS: "training time (s)"}
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 _WIDE = 20
 """A curve whose largest value is so many times its smallest gets a logarithmic axis."""
+_GRID = 300
+"""Points of a median at most."""
 
 
 def run_picture(history: History, row: Row) -> Picture:
@@ -57,8 +61,11 @@ def comparison_picture(runs: Sequence[tuple[Row, History]]) -> Picture:
     """
     panels = []
     for axis, label in _AXES.items():
-        curves = [_curve(_series(row, runs), [history], "acc_val", by=axis) for row, history in runs]
-        known = [curve for curve in curves if curve is not None]
+        known = [
+            replace(curve, optimizer=str(row["optimizer_name"]))
+            for row, history in runs
+            for curve in _of_one_run({"acc_val": _series(row, runs)}, history, by=axis)
+        ]
         empty = "no validation accuracy was recorded"
         panels.append(Panel("validation accuracy", label, known, percent=True, empty=empty))
     return Picture(_common_title(runs), panels)
@@ -68,28 +75,35 @@ def convergence_pictures(rows: Sequence[Row], histories: Histories) -> dict[str,
     """A picture for each dataset, network and number of workers, by the name of its file.
 
     Its panels show the objective, the residual with the slope of 1/k, and the validation accuracy by iteration and by
-    seconds. A curve is the median over runs, with their range.
+    seconds. A curve is the median over runs, with their range. A run that has ended counts with its last value.
     """
     found: dict[str, Picture] = {}
     lines = [each for each in gather(rows) if _recorded(each.rows, histories)]
+    short = short_names(str(each.problem[0]) for each in lines)
     for problem in dict.fromkeys(each.problem for each in lines):
         dataset, layers, hidden, workers = problem
         mine = [each for each in lines if each.problem == problem]
-        name = f"{dataset} · {layers} layers × {hidden} · {workers} worker{'' if workers == 1 else 's'}"
+        name = f"{short[dataset]} · {layers} layers × {hidden} · {workers} worker{'' if workers == 1 else 's'}"
+        about = (str(dataset), layers)
         objective = _medians(mine, histories, "objective")
         positive = all(low is None or low > 0 for curve in objective for low in curve.low)
+        title = "objective (of gradient methods the loss)"
         panels = [
-            Panel(
-                "objective (of gradient methods the loss)", "iteration", objective, log_y=bool(objective) and positive
-            ),
-            _residual_panel(_medians(mine, histories, "primal_residual", positive=True)),
-            *(
-                Panel("validation accuracy", label, _medians(mine, histories, "acc_val", by=axis), percent=True)
-                for axis, label in _AXES.items()
-            ),
+            Panel(title, "iteration", objective, log_y=bool(objective) and positive, about=about),
+            replace(_residual_panel(_medians(mine, histories, "primal_residual", positive=True)), about=about),
         ]
+        for axis, label in _AXES.items():
+            curves = _medians(mine, histories, "acc_val", by=axis)
+            shade = _warm_start(curves) if axis == SECONDS else None
+            panels.append(Panel("validation accuracy", label, curves, percent=True, shade=shade, about=about))
         found[f"convergence-{slug(name)}"] = Picture(f"{name} · median over runs, band: their range", panels)
     return found
+
+
+def _warm_start(curves: Sequence[Curve]) -> tuple[str, float] | None:
+    """The seconds before any curve begins, in which shallower networks are trained; None without a warm start."""
+    end = min((curve.x[0] for curve in curves), default=0.0)
+    return ("warm start", end) if end > 0 else None
 
 
 def _medians(
@@ -101,12 +115,33 @@ def _medians(
         rows, flagged = _recorded(each.rows, histories), False
         if by == SECONDS:
             rows, flagged = quotable(rows)
-        curve = _curve(
-            each.optimizer, [histories[row["run_id"]] for row in rows], key, by, positive, statistic=True,
-            unquotable=flagged,
-        )  # fmt: skip
-        curves += [curve] if curve else []
+        runs = [_points(histories[row["run_id"]], key, by, positive) for row in rows]
+        curve = _median(each.optimizer, [points for points in runs if points])
+        if curve:
+            own = str(each.setting.get("optimizer"))
+            curves.append(replace(curve, unquotable=flagged, optimizer=own))
     return curves
+
+
+def _median(name: str, runs: Sequence[list[tuple[float, float]]]) -> Curve | None:
+    """The median of ``runs`` on a common grid, from where all have begun to where the last one ends.
+
+    A run has, at each place of the grid, the value of its last step until there. So no curve turns back, and none jumps
+    where a run ends before the others.
+    """
+    if not runs:
+        return None
+    begun = max(points[0][0] for points in runs)
+    grid = sorted({begun} | {x for points in runs for x, _ in points if x > begun})
+    if len(grid) > _GRID:
+        grid = [grid[round(place * (len(grid) - 1) / (_GRID - 1))] for place in range(_GRID)]
+    columns = []
+    for x in grid:
+        columns.append([points[bisect_right(points, x, key=lambda point: point[0]) - 1][1] for points in runs])
+    return Curve(
+        name, grid, [median(column) for column in columns], [min(column) for column in columns],
+        [max(column) for column in columns], [len(runs)] * len(grid),
+    )  # fmt: skip
 
 
 def _recorded(rows: Iterable[Row], histories: Histories) -> list[Row]:
@@ -115,32 +150,18 @@ def _recorded(rows: Iterable[Row], histories: Histories) -> list[Row]:
 
 def _of_one_run(names: Mapping[str, str], history: History, by: str = ITERATION, positive: bool = False) -> list[Curve]:
     """A curve for each column that ``names`` maps to a name; a column without a point has no curve."""
-    curves = (_curve(name, [history], key, by, positive) for key, name in names.items())
-    return [curve for curve in curves if curve is not None]
+    found = {name: _points(history, key, by, positive) for key, name in names.items()}
+    return [Curve(name, [x for x, _ in points], [y for _, y in points]) for name, points in found.items() if points]
 
 
-def _curve(
-    name: str, histories: Iterable[History], key: str, by: str = ITERATION, positive: bool = False,
-    statistic: bool = False, unquotable: bool = False,
-) -> Curve | None:  # fmt: skip
-    """The median over ``histories`` at each iteration, with the range of all if ``statistic``; None without a point.
+def _points(history: History, key: str, by: str = ITERATION, positive: bool = False) -> list[tuple[float, float]]:
+    """The values of one run, in the order of ``by``.
 
     NaN and infinity, where a run diverged, have no place on an axis, nor have values up to 0 if ``positive``.
     """
-    at: dict[float, list[tuple[float, float]]] = {}
-    for step in (step for history in histories for step in history):
-        x, y = step.get(by), step.get(key)
-        if x is not None and y is not None and math.isfinite(x + y) and (not positive or (x > 0 and y > 0)):
-            at.setdefault(step.get(ITERATION, x), []).append((float(x), float(y)))
-    if not at:
-        return None
-    columns = [tuple(zip(*at[place], strict=True)) for place in sorted(at)]
-    curve = Curve(name, [median(xs) for xs, _ in columns], [median(ys) for _, ys in columns], unquotable=unquotable)
-    if not statistic:
-        return curve
-    ranges = [(min(ys), max(ys), len(ys)) for _, ys in columns]
-    low, high, n = (list(column) for column in zip(*ranges, strict=True))
-    return replace(curve, low=low, high=high, n=n)
+    pairs = [(step.get(by), step.get(key)) for step in history]
+    points = [(float(x), float(y)) for x, y in pairs if x is not None and y is not None and math.isfinite(x + y)]
+    return sorted((x, y) for x, y in points if not positive or (x > 0 and y > 0))
 
 
 def _losses(history: History) -> list[Curve]:
@@ -173,11 +194,11 @@ def _wide(curves: Sequence[Curve]) -> bool:
 
 def _title(row: Row) -> str:
     status = "" if row["status"] == "ok" else f" · {str(row['status']).replace('_', ' ')}"
-    return f"{row['optimizer_name']} on {row['dataset_name']} · seed {row['seed']}{shape(row)}{status}"
+    return f"{row['optimizer_name']} on {short_name(str(row['dataset_name']))} · seed {row['seed']}{shape(row)}{status}"
 
 
 def _common_title(runs: Sequence[tuple[Row, History]]) -> str:
-    datasets = sorted({str(row["dataset_name"]) for row, _ in runs})
+    datasets = sorted({short_name(str(row["dataset_name"])) for row, _ in runs})
     shapes = {shape(row) for row, _ in runs}
     return ", ".join(datasets) + (shapes.pop() if len(shapes) == 1 else "")
 
@@ -187,7 +208,7 @@ def _series(row: Row, runs: Sequence[tuple[Row, History]]) -> str:
     several = {key: len({other[key] for other, _ in runs}) > 1 for key in ("dataset_name", "dist_workers")}
     parts = [str(row["optimizer_name"])]
     if several["dataset_name"]:
-        parts.append(f"on {row['dataset_name']}")
+        parts.append(f"on {short_name(str(row['dataset_name']))}")
     if several["dist_workers"]:
         parts.append(f"× {row['dist_workers']}")
     return " ".join(parts)

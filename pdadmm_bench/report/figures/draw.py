@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.report.figures.picture import Curve, Panel, Picture
-from pdadmm_bench.report.figures.style import CYCLE, GREY, STYLES, heading, line, note, panels
+from pdadmm_bench.report.figures.style import GREY, STYLES, heading, line, note, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def figure(picture: Picture) -> Figure:
         axes.set_title(panel.title, fontsize=10)
         axes.set_xlabel(panel.x)
         if panel.curves:
-            _draw(axes, panel, picture.names)
+            _draw(axes, panel, picture)
         else:
             note(axes, panel.empty)
     heading(drawn, picture.title)
@@ -40,12 +40,15 @@ def _legend(drawn: Figure, grid: list[Axes]) -> None:
     drawn.legend(found.values(), found, loc="outside lower left", ncols=columns, fontsize=8, frameon=False)
 
 
-def _draw(axes: Axes, panel: Panel, names: list[str]) -> None:
+def _draw(axes: Axes, panel: Panel, picture: Picture) -> None:
+    if panel.shade:
+        axes.axvspan(0, panel.shade[1], color=GREY, alpha=0.12, linewidth=0, label=panel.shade[0])
     for place, curve in enumerate(panel.curves):
-        number = names.index(curve.name)
-        style = STYLES[number // len(CYCLE) % len(STYLES)]
-        look: dict[str, Any] = {"color": CYCLE[number % len(CYCLE)], "linestyle": style, "label": curve.label}
-        if panel.kind == "steps":
+        colour, number = picture.look(curve)
+        look: dict[str, Any] = {"color": colour, "linestyle": STYLES[number % len(STYLES)], "label": curve.label}
+        if panel.kind == "scatter":
+            _point(axes, curve, colour)
+        elif panel.kind == "steps":
             width = 1.5 + 0.6 * (len(panel.curves) - 1 - place)  # so that the lower of two equal curves stays visible
             axes.step(curve.x, curve.y, where="post", linewidth=width, **look)
         else:
@@ -57,6 +60,18 @@ def _draw(axes: Axes, panel: Panel, names: list[str]) -> None:
         name, x = panel.mark
         axes.axvline(x, color=GREY, linestyle=":", linewidth=1.2, label=name)
     _scales(axes, panel)
+
+
+def _point(axes: Axes, curve: Curve, colour: str) -> None:
+    (x,), (y,) = curve.x, curve.y
+    axes.plot([x], [y], "o", markersize=6, color=colour, label=curve.label)
+    for low, high in zip(curve.x_low, curve.x_high, strict=True):
+        if low is not None and high is not None:
+            axes.plot([low, high], [y, y], color=colour, linewidth=1.2)
+    for low, high in zip(curve.low, curve.high, strict=True):
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=colour, linewidth=1.2)
+    axes.annotate(curve.name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8, color=colour)
 
 
 def _spread(axes: Axes, panel: Panel, curve: Curve, color: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pdadmm_bench.report.figures.picture import Curve, Panel, Picture
-from pdadmm_bench.report.figures.style import CYCLE, GREY
+from pdadmm_bench.report.figures.style import GREY
 
 DASHES = ("solid", "dash", "dashdot", "dot")
 
@@ -14,11 +14,10 @@ def plotly_panels(picture: Picture) -> list[str]:
     """The JSON of plotly for each panel that has a curve. Plotly itself writes it, and so checks names and values."""
     from plotly.graph_objects import Figure
 
-    names = picture.names
     found = []
     for panel in picture.panels:
         if panel.curves:
-            data = [_trace(curve, panel, names.index(curve.name)) for curve in panel.curves]
+            data = [_trace(curve, panel, *picture.look(curve)) for curve in panel.curves]
             if guide := panel.guide:
                 look = {"color": GREY, "dash": "dot"}
                 data.append({"x": guide.x, "y": guide.y, "name": guide.name, "mode": "lines", "line": look})
@@ -26,26 +25,37 @@ def plotly_panels(picture: Picture) -> list[str]:
     return found
 
 
-def _trace(curve: Curve, panel: Panel, number: int) -> dict[str, Any]:
-    line: dict[str, Any] = {"color": CYCLE[number % len(CYCLE)], "dash": DASHES[number // len(CYCLE) % len(DASHES)]}
+def _trace(curve: Curve, panel: Panel, colour: str, number: int) -> dict[str, Any]:
+    line: dict[str, Any] = {"color": colour, "dash": DASHES[number % len(DASHES)]}
     markers = panel.kind != "steps" and len(curve.x) <= 12
     trace: dict[str, Any] = {
         "x": curve.x, "y": curve.y, "name": curve.label, "line": line, "mode": "lines+markers" if markers else "lines",
+        "meta": curve.optimizer, "marker": {"color": colour},
         "hovertemplate": f"{panel.x} %{{x:.4~g}}: {'%{y:.1%}' if panel.percent else '%{y:.4~g}'}%{{customdata}}",
         "customdata": [_behind(curve, panel, place) for place in range(len(curve.x))],
     }  # fmt: skip
     if panel.kind == "steps":
         place = len(panel.curves) - 1 - panel.curves.index(curve)
         line |= {"shape": "hv", "width": 2 + place}  # the lower of two equal curves stays visible
-    if panel.kind == "points":
-        known = list(zip(curve.y, curve.low, curve.high, strict=True))
-        trace["error_y"] = {
-            "type": "data",
-            "symmetric": False,
-            "array": [0.0 if high is None else high - y for y, _, high in known],
-            "arrayminus": [0.0 if low is None else y - low for y, low, _ in known],
-        }
+    if panel.kind in ("points", "scatter"):
+        trace["error_y"] = _bars(curve.y, curve.low, curve.high)
+    if panel.kind == "scatter":
+        trace |= {"mode": "markers+text", "text": [curve.name], "textposition": "top right"}
+        trace |= {"textfont": {"color": colour, "size": 12}, "marker": {"color": colour, "size": 9}}
+        trace["error_x"] = _bars(curve.x, curve.x_low, curve.x_high)
     return trace
+
+
+def _bars(values: list[float], low: list[float | None], high: list[float | None]) -> dict[str, Any]:
+    """Error bars of plotly; a value without an interval has none."""
+    known = list(zip(values, low, high, strict=True))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0.0 if upper is None else upper - value for value, _, upper in known],
+        "arrayminus": [0.0 if lower is None else value - lower for value, lower, _ in known],
+        "thickness": 1.5,
+    }
 
 
 def _behind(curve: Curve, panel: Panel, place: int) -> str:
@@ -68,13 +78,27 @@ def _layout(panel: Panel) -> dict[str, Any]:
         y |= {"tickformat": ".0%", "minallowed": -0.04, "maxallowed": 1.04}
     if panel.kind == "points":
         y["rangemode"] = "tozero"
+    if panel.kind == "scatter":
+        x["rangemode"] = "tozero"
+    shapes = []
+    if panel.shade:
+        name, end = panel.shade
+        shapes.append(
+            {
+                "type": "rect", "xref": "x", "yref": "paper", "x0": 0, "x1": end, "y0": 0, "y1": 1, "layer": "below",
+                "line": {"width": 0}, "fillcolor": GREY, "opacity": 0.12, "label": {"text": name, "font": {"size": 10}},
+            }
+        )  # fmt: skip
     return {
+        "shapes": shapes,
         "title": {"text": panel.title, "font": {"size": 14}},
         "xaxis": x,
         "yaxis": y,
         "margin": {"l": 60, "r": 10, "t": 40, "b": 45},
-        "showlegend": True,
+        "showlegend": panel.kind != "scatter",
         "legend": {"font": {"size": 11}, "orientation": "h", "x": 0, "y": -0.25},
         "hovermode": "closest",
-        "template": "plotly_white",
+        "template": "none",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
     }

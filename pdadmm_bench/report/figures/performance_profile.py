@@ -29,7 +29,7 @@ def performance_profile_pictures(rows: Sequence[Row]) -> dict[str, Picture]:
 def _steps(each: PerformanceProfile, solver: str, end: float) -> Curve:
     """The curve of one solver, up to the factor ``end``: after its last step a profile is constant."""
     x, y = each.curve(solver)
-    return Curve(solver, [*x, end], [*y, y[-1]])
+    return Curve(solver, [*x, end], [*y, y[-1]], optimizer=solver.split()[0])
 
 
 def _factors(end: float) -> tuple[float, ...]:

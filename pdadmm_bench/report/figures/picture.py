@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pdadmm_bench.report.figures.style import CYCLE, colour_of
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -28,6 +30,11 @@ class Curve:
     n: list[int] = field(default_factory=list)
     unquotable: bool = False
     """Whether its seconds are of runs that shared the machine."""
+    optimizer: str = ""
+    """Whose colour it has, the same in all pictures; empty for a curve that is not of one optimizer."""
+    x_low: list[float | None] = field(default_factory=list)
+    x_high: list[float | None] = field(default_factory=list)
+    """The interval of ``x``, for points of which both coordinates were measured."""
 
     @property
     def label(self) -> str:
@@ -44,8 +51,8 @@ class Panel:
     title: str
     x: str
     curves: list[Curve]
-    kind: Literal["lines", "points", "steps"] = "lines"
-    """Lines with a band, points with error bars, or a step function."""
+    kind: Literal["lines", "points", "steps", "scatter"] = "lines"
+    """Lines with a band, points with error bars, a step function, or single points with two intervals and a name."""
     log_x: bool = False
     log_y: bool = False
     percent: bool = False
@@ -54,6 +61,10 @@ class Panel:
     """A curve to compare with, drawn dotted."""
     mark: tuple[str, float] | None = None
     """A name, and the x of a vertical line."""
+    shade: tuple[str, float] | None = None
+    """A name, and the x up to which the ground is shaded, from 0 on."""
+    about: tuple[str, int | None] | None = None
+    """The dataset and depth that it shows, for the filters of a page; None for a panel over several."""
     empty: str = "none was recorded"
     """What the panel says where it has no curve."""
 
@@ -67,8 +78,21 @@ class Picture:
 
     @property
     def names(self) -> list[str]:
-        """The names of all curves; their order decides colours and line styles."""
+        """The names of all curves."""
         return list(dict.fromkeys(curve.name for panel in self.panels for curve in panel.curves))
+
+    def look(self, curve: Curve) -> tuple[str, int]:
+        """Colour of a curve, and the number of its line style.
+
+        An optimizer has its own colour; its curves, which differ in workers, wire or size, have different line styles.
+        Curves of no optimizer take the colours in turn.
+        """
+        if curve.optimizer:
+            curves = [each for panel in self.panels for each in panel.curves if each.optimizer == curve.optimizer]
+            names = list(dict.fromkeys(each.name for each in curves))
+            return colour_of(curve.optimizer), names.index(curve.name)
+        number = self.names.index(curve.name)
+        return CYCLE[number % len(CYCLE)], number // len(CYCLE)
 
 
 def guide(name: str, x: Sequence[float], y: Sequence[float]) -> Curve:

@@ -43,6 +43,7 @@ def _speedup(points: Sequence[Point], axis: str) -> Panel:
                 [point.ratio.high for point in line],
                 [point.ratio.n for point in line],
                 any(point.unquotable for point in line),
+                first.optimizer.split()[0],
             )
         )
     ticks = tuple(sorted({x for curve in curves for x in curve.x}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from pdadmm_bench.report.table import NOTHING, Cell, Column, Kind, Table, Tone, text
@@ -14,6 +15,9 @@ from pdadmm_bench.stats.paired import ALPHA, Comparison, least_pairs
 
 _KINDS: dict[MetricKind, Kind] = {
     "accuracy": "accuracy", "time": "seconds", "bytes": "bytes", "loss": "number", "iterations": "number",
+}  # fmt: skip
+_KIND_NAMES: dict[MetricKind, str] = {
+    "accuracy": "accuracy", "time": "time", "bytes": "size", "loss": "loss", "iterations": "iterations",
 }  # fmt: skip
 _TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad"}
 
@@ -71,13 +75,14 @@ def verdict_words(found: Comparison) -> str:
 
 def decision_rule(sides: ComparedSides, smallest_difference: float, smallest_factor: float, apart: bool) -> str:
     """The condition under which the table calls side B better or worse; smallest effects are fractions of 1."""
-    tests = sum(line.comparison.p_corrected is not None for line in sides.lines)
-    if not tests:
-        return f"no line was tested: a test at {100 * ALPHA:g} % needs {least_pairs(ALPHA)} pairs"
+    tested = Counter(line.comparison.metric.kind for line in sides.lines if line.comparison.p_corrected is not None)
+    if not tested:
+        return f"no line was tested: a test at {100 * ALPHA:g} % needs {least_pairs(ALPHA)} pairs or more"
+    tests = " and ".join(f"{count(number, 'test')} of {_KIND_NAMES[kind]}" for kind, number in tested.items())
     points, percent = 100 * smallest_difference, 100 * smallest_factor
     return (
         f"B is called better or worse where the interval excludes the value of no difference, p ≤ {ALPHA:g} (sign "
-        f"flips, Holm's correction for {count(tests, 'test')}), and the effect is larger than {points:g} points or "
+        f"flips, Holm's correction for {tests}), and the effect is larger than {points:g} points or "
         f"{percent:g} %" + ("" if apart else "; times only where A and B were measured in turn")
     )
 

@@ -1,0 +1,132 @@
+"""The answer of a report in two or three sentences, made from verdicts: who leads, by how much, what is not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdadmm_bench.core.names import short_names
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.standings import Rival, Standing, standings
+from pdadmm_bench.report.tables.settings import gather
+from pdadmm_bench.report.units import seconds
+from pdadmm_bench.stats.metrics import metric
+from pdadmm_bench.stats.pairing import device_class
+
+ACCURACY, ITERATION = "acc_test_at_best_val", "time_iteration_median_s"
+_NAMED = 3
+"""So many problems are named one by one; of more, only their number is given."""
+
+
+def sentences(rows: Sequence[Row]) -> list[str]:
+    """What the rows show about accuracy and time, and what they do not show; empty for rows of one setting.
+
+    Rows of one machine only have a sentence on time: those of two are not compared.
+    """
+    lines = gather(rows)
+    names = _Names.of([line.problem for line in lines])
+    accuracy = standings(lines, metric(ACCURACY))
+    machines = {device_class(row) for row in rows if row.get("dist_device") is not None}
+    time = standings(lines, metric(ITERATION)) if len(machines) == 1 else []
+    found = [
+        _shown(accuracy, names, "the most accurate", _points),
+        _shown(time, names, "fastest per iteration", _times),
+        _not_shown(accuracy, names, "the most accurate"),
+        _not_shown(time, names, "fastest per iteration"),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def about(rows: Sequence[Row]) -> str:
+    """Machine and protocol, runs and dates, version: one line."""
+    machines = sorted({device_class(row) for row in rows if row.get("dist_device") is not None})
+    protocols = sorted({str(row.get("env_protocol") or "none") for row in rows})
+    days = sorted({str(row["created"])[:10] for row in rows if row.get("created")})
+    versions = sorted({f"{row.get('env_version')} ({str(row.get('env_commit'))[:10]})" for row in rows})
+    parts = [
+        *machines,
+        f"protocol {'; '.join(protocols)}" if rows else "",
+        f"{len(rows)} runs",
+        " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "",
+        f"pdadmm-bench {', '.join(versions)}" if versions else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What a problem is called among others: settings that all of them share are left out."""
+
+    datasets: dict[str, str]
+    varying: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, problems: Sequence[tuple[Any, ...]]) -> _Names:
+        columns = list(zip(*problems, strict=True))
+        varying = tuple(len(set(column)) > 1 for column in columns)
+        return cls(short_names(str(problem[0]) for problem in problems), varying)
+
+    def __call__(self, problem: tuple[Any, ...]) -> str:
+        dataset, layers, hidden, workers = problem
+        parts = [f"{layers}×{hidden}"] if self.varying[1] or self.varying[2] else []
+        parts += [f"{workers or 1} worker{'' if (workers or 1) == 1 else 's'}"] if self.varying[3] else []
+        return self.datasets[str(dataset)] + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _shown(found: Sequence[Standing], names: _Names, what: str, gap: Any) -> str:
+    shown = [standing for standing in found if standing.is_shown]
+    if not shown:
+        return ""
+    clauses = []
+    for optimizer in dict.fromkeys(standing.leader.optimizer for standing in shown):
+        mine = [standing for standing in shown if standing.leader.optimizer == optimizer]
+        if len(shown) <= _NAMED:
+            clauses += [f"{optimizer} is {what} on {names(each.problem)}: {gap(each)}" for each in mine]
+        else:
+            clauses.append(f"{optimizer} is {what} on {len(mine)} of {len(found)} problems")
+    return "; ".join(clauses) + "."
+
+
+def _points(standing: Standing) -> str:
+    """The leader's accuracy, and how far it is ahead of the nearest."""
+    rival = standing.rivals[0]
+    return f"{100 * standing.value:.1f} %, {_effect(rival, 100, '.1f')} points above {rival.line.optimizer}"
+
+
+def _times(standing: Standing) -> str:
+    rival = standing.rivals[0]
+    assert rival.comparison is not None
+    effect = rival.comparison.effect
+    times = [None if value is None else 1 / value for value in (effect.value, effect.high, effect.low)]
+    ends = f" [{times[1]:.2f}, {times[2]:.2f}]" if times[1] and times[2] else ""
+    return f"{seconds(standing.value)}, {times[0]:.2f}{ends} times as fast as {rival.line.optimizer}"
+
+
+def _effect(rival: Rival, scale: float, form: str) -> str:
+    assert rival.comparison is not None
+    effect = rival.comparison.effect
+    value, low, high = (None if x is None else format(scale * x, form) for x in (effect.value, effect.low, effect.high))
+    return f"{value} [{low}, {high}]" if low and high else str(value)
+
+
+def _not_shown(found: Sequence[Standing], names: _Names, what: str) -> str:
+    """Why no line is called the best on the other problems, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for standing in found:
+        if not standing.is_shown:
+            reasons.setdefault(_reason(standing), []).append(names(standing.problem))
+    clauses = []
+    for reason, problems in reasons.items():
+        where = ", ".join(problems) if len(problems) <= _NAMED else f"{len(problems)} of {len(found)} problems"
+        clauses.append(f"on {where}: {reason}")
+    return f"None is shown to be {what} {'; '.join(clauses)}." if clauses else ""
+
+
+def _reason(standing: Standing) -> str:
+    """The reason of the first rival that the leader is not shown to beat."""
+    rival = next(rival for rival in standing.rivals if rival.verdict != "better")
+    why = rival.comparison.reason if rival.comparison else "no common seeds"
+    if rival.verdict == "not significant":
+        return f"not significantly ahead of {rival.line.optimizer}"
+    return f"{rival.verdict}: {why}" if why else str(rival.verdict)
