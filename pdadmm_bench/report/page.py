@@ -20,6 +20,7 @@ from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.render import html
 from pdadmm_bench.report.table import Table, hoisted
 from pdadmm_bench.report.tables.appendix import appendix_tables
+from pdadmm_bench.report.tables.verdicts import verdict_tables
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 ANSWER = "answer"
@@ -55,7 +56,7 @@ def page(
             about=about(rows),
             answer=plots.pop(ANSWER, []),
             caption=pictures[ANSWER].title if ANSWER in pictures else "",
-            tables=[_section(table, short) for table in report.tables],
+            tables=[_section(table, short) for table in (*verdict_tables(rows), *report.tables)],
             plots={name: (pictures[name].title, drawn) for name, drawn in plots.items()},
             appendix=[_section(table, short) for table in appendix_tables(rows)],
             remarks=remarks,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pdadmm_bench.tracking.tracker import Tracker
-from pdadmm_bench.tracking.values import MOST_METRICS, MOST_PARAMS, NOTE, as_note
+from pdadmm_bench.tracking.values import MOST_METRICS, MOST_PARAMS, NOTE, as_note, name_of
 
 NUMBERS = ("effect", "low", "high", "threshold")
 
@@ -24,7 +23,7 @@ class GateTracker(Tracker):
         from mlflow.entities import Metric, Param, RunTag
 
         found = {
-            _name(f"{row['benchmark']}/{row['check']}/{number}"): row[number]
+            name_of(f"{row['benchmark']}/{row['check']}/{number}"): row[number]
             for row in self.rows
             for number in NUMBERS
             if row.get(number) is not None
@@ -33,7 +32,7 @@ class GateTracker(Tracker):
         for start in range(0, len(metrics), MOST_METRICS):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + MOST_METRICS])
         verdicts = {str(row["benchmark"]): str(row["verdict"]) for row in self.rows}
-        params = [Param(_name(f"verdict/{name}"), verdict) for name, verdict in verdicts.items()]
+        params = [Param(name_of(f"verdict/{name}"), verdict) for name, verdict in verdicts.items()]
         for start in range(0, len(params), MOST_PARAMS):
             self.client.log_batch(self.run_id, params=params[start : start + MOST_PARAMS])
         tags = [RunTag("regress_exit_code", str(self.exit_code)), RunTag(NOTE, as_note(self.summary))]
@@ -41,8 +40,3 @@ class GateTracker(Tracker):
         self.client.log_text(self.run_id, json.dumps(list(self.rows), indent=1, ensure_ascii=False), "rows.json")
         self.client.log_text(self.run_id, self.summary, "summary.md")
         self.client.set_terminated(self.run_id, self.parent.end, self.parent.ended)
-
-
-def _name(text: str) -> str:
-    """``text`` as a name that MLflow accepts."""
-    return re.sub(r"[^\w\-./: ]", "_", text.replace("×", "x"))

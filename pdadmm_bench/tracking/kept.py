@@ -44,17 +44,22 @@ class KeptRun:
         """Whether the row has the id of its run in MLflow, which it gets when all of the run is there."""
         return bool(self.row.get("mlflow_run_id"))
 
+    def steps(self, warn: Callable[[str], None]) -> list[dict[str, float]]:
+        """The steps of the run; empty where they are not on disk, or are damaged, which causes a warning."""
+        if self.history is not None and self.history.is_file():
+            try:
+                return history.read(self.history, self.run_id)
+            except UserError as error:
+                warn(str(error))
+        return []
+
     def load(self, warn: Callable[[str], None]) -> TrainingRun:
         """The run as MLflow should have it; a damaged history causes a warning, and is left out.
 
         Raises :class:`UserError` for a row whose settings cannot be read.
         """
         run = run_of_row(self.row)
-        if self.history is not None and self.history.is_file():
-            try:
-                run.steps = history.read(self.history, run.id)
-            except UserError as error:
-                warn(str(error))
+        run.steps = self.steps(warn)
         for path in sorted(self.logs.glob("*")) if self.logs else ():
             run.logs[path.name] = path.read_text(encoding="utf-8", errors="replace")
         return run

@@ -141,7 +141,7 @@ class SuiteTracker(Tracker):
         return parent_end(kept.row for kept in self.kept())
 
     def _runs(self) -> Sequence[tuple[Row, History]]:
-        return [(kept.row, []) for kept in self.kept()]
+        return [(kept.row, kept.steps(self.warn)) for kept in self.kept()]
 
     def sync_command(self) -> str:
         """The command that uploads what is left."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row, status_of
-from pdadmm_bench.tracking import store
+from pdadmm_bench.tracking import store, summary
 from pdadmm_bench.tracking.described import ParentRun, Run, TrainingRun, dump
 from pdadmm_bench.tracking.values import (
     EVERY_STEP,
@@ -42,6 +42,8 @@ _OF_STEPS = (PROTOCOL_METRIC, "time_train_s")
 #: Tags of training runs that their parent lists.
 COLLECTED = ("dataset", "optimizer", "device", "workers")
 RECORD = "record"
+MOST_DRAWN = 50
+"""Curves of runs in one picture."""
 PARENT = "mlflow.parentRunId"
 
 
@@ -145,23 +147,42 @@ class Upload:
     def finish_parent(
         self, parent: ParentRun, runs: Sequence[tuple[Row, History]], warn: Callable[[str], None]
     ) -> None:
-        """Send the summary of the parent's ``runs``, and end the parent; runs with steps are drawn in one picture."""
-        from pdadmm_bench.report.render import markdown_body
-        from pdadmm_bench.report.tables.summary import summary_table
+        """Send the summary of the parent's ``runs``, and end the parent.
 
+        It has metrics of each line, verdicts, and the page of a report. Up to :data:`MOST_DRAWN` runs with steps are
+        drawn in one picture.
+        """
         rows = [row for row, _ in runs]
         if rows:
-            table = markdown_body(summary_table(rows))
+            for name, text in summary.texts(rows).items():
+                self.client.log_text(parent.run_id, text, name)
             self.client.log_text(parent.run_id, dump(rows), "rows.json")
-            self.client.log_text(parent.run_id, table, "summary.md")
-            self.client.set_tag(parent.run_id, NOTE, as_note(table))
+            self.client.set_tag(parent.run_id, NOTE, as_note(summary.note(rows)))
+            metrics = summary.metrics(rows)
+            for start in range(0, len(metrics), MOST_METRICS):
+                self.client.log_batch(parent.run_id, metrics=metrics[start : start + MOST_METRICS])
+            for run_id, speedup in summary.speedups(rows).items():
+                self.client.log_metric(run_id, "speedup", speedup)
+        if len(rows) > 1:
+            self._page(parent, runs, warn)
         drawn = [(row, history) for row, history in runs if history]
-        if len(drawn) > 1:
+        if 1 < len(drawn) <= MOST_DRAWN:
             from pdadmm_bench.report.figures.convergence import comparison_picture
             from pdadmm_bench.report.figures.draw import figure
 
             self._figure(parent, "comparison.png", lambda: figure(comparison_picture(drawn)), warn)
         self.client.set_terminated(parent.run_id, parent.end, parent.ended)
+
+    def _page(
+        self, parent: ParentRun, runs: Sequence[tuple[Row, History]], warn: Callable[[str], None]
+    ) -> None:  # fmt: skip
+        """Send the page of a report on ``runs``; one that cannot be made causes a warning."""
+        try:
+            text = summary.report_page(parent.name, runs)
+        except Exception as error:
+            warn(f"report.html of {parent.name} could not be made ({store.sentence(error)})")
+        else:
+            self.client.log_text(parent.run_id, text, "report.html")
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set ``tags`` of a run, cut to what MLflow takes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -60,6 +61,11 @@ def dataset_input(name: str, facts: Mapping[str, Any]) -> Any:
     source = {"card": name, "version": facts.get("dataset_version"), "obtained_from": facts.get("dataset_source")}
     dataset = Dataset(name, sha256[:_DIGEST_LENGTH], "card", json.dumps(source), profile=json.dumps(dict(facts)))
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training"), InputTag("sha256", sha256)])
+
+
+def name_of(text: str) -> str:
+    """``text`` as the name of a metric or param that MLflow accepts."""
+    return re.sub(r"[^\w\-./: ]", "_", text.replace("×", "x"))
 
 
 def as_note(markdown: str) -> str:

@@ -84,6 +84,36 @@ def artifacts(tracker: Tracker, run_id: str) -> set[str]:
     return {item.path for item in tracker.client.list_artifacts(run_id)}
 
 
+def test_a_parent_is_worth_opening(uri: str) -> None:
+    """Metrics of each optimizer, verdicts, the page; and the speedup of a run of two workers."""
+
+    def done(optimizer: str, workers: int, seed: int, accuracy: float, seconds: float) -> Row:
+        child = start(tracker, optimizer, seed, dist_workers=workers)
+        spec = run_spec({"dataset": "cora", "optimizer": optimizer, "seed": seed, "gpus": workers})
+        child.stepped(steps(1)[0])
+        return end(
+            child, steps(1), spec=json.dumps(spec.flat()), optimizer_name=optimizer, seed=seed, dist_workers=workers,
+            acc_test_at_best_val=accuracy, time_iteration_median_s=seconds, dist_device="cpu", env_cores=2,
+            model_layers=10, model_hidden=256, run_id=child.run.id,
+        )  # fmt: skip
+
+    with open_tracker(uri) as tracker:
+        rows = [done("adam", 1, seed, 0.70 + seed / 1000, 2.0) for seed in range(6)]
+        rows += [done("pdadmm", 1, seed, 0.75 + seed / 900, 4.0) for seed in range(6)]
+        twice = done("pdadmm", 2, 0, 0.75, 1.0)
+    client = tracker.client
+    parent = client.get_run(tracker.run_id)
+    assert parent.data.metrics["adam/acc_test_at_best_val"] == pytest.approx(0.7025)
+    assert parent.data.metrics["adam/time_iteration_median_s"] == 2.0
+    assert parent.data.metrics["pdadmm 2 workers/speedup"] == 4.0
+    assert client.get_run(twice["mlflow_run_id"]).data.metrics["speedup"] == 4.0
+    assert parent.data.tags["mlflow.note.content"].startswith("pdadmm is the most accurate on cora (1 worker): 75.3 %")
+    verdicts = Path(client.download_artifacts(tracker.run_id, "verdicts.md")).read_text()
+    assert "**leader better**" in verdicts
+    page = Path(client.download_artifacts(tracker.run_id, "report.html")).read_text()
+    assert "pdadmm is the most accurate on cora (1 worker)" in page
+
+
 @pytest.mark.slow
 def test_parent_and_children(drawn_uri: str) -> None:
     with open_tracker(drawn_uri) as tracker:
@@ -95,7 +125,7 @@ def test_parent_and_children(drawn_uri: str) -> None:
     kind = tracker.client.get_experiment(tracker.experiment_id).tags["mlflow.experimentKind"]
     assert kind == "custom_model_development"
     assert artifacts(tracker, tracker.run_id) == {
-        "config.json", "environment.json", "rows.json", "summary.md", "comparison.png",
+        "config.json", "environment.json", "rows.json", "summary.md", "comparison.png", "report.html",
     }  # fmt: skip
     found = tracker.client.search_runs([tracker.experiment_id], f"tags.mlflow.parentRunId = '{tracker.run_id}'")
     assert {run.info.run_id for run in found} == {row["mlflow_run_id"] for row in rows}

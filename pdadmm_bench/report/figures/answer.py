@@ -30,7 +30,8 @@ def answer_pictures(rows: Sequence[Row]) -> dict[str, Picture]:
     machines = list(by_machine(rows).values())
     if not machines:
         return {}
-    lines = gather(max(machines, key=len))
+    most = max(machines, key=len)
+    lines = gather(most)
     column = next((name for name in SECONDS if any(row.get(name) is not None for row in rows)), None)
     problems: dict[tuple[object, ...], list[Curve]] = {}
     for line in lines if column else ():
