@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -48,6 +49,7 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
         "acc_val_best": best.get("acc_val"),
         "acc_test_at_best_val": best.get("acc_test"),
         "acc_best_iteration": best.get("iteration"),
+        **_roc_auc(evaluated),
         "iterations": len(steps),
         **dict(zip(TIMES, quantiles, strict=True)),
         "time_train_s": steps[-1]["train_seconds"] if steps else 0.0,
@@ -58,6 +60,15 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
         "time_to_near_best_s": near.get("train_seconds"),
         "time_target_accuracy": target,
     }
+
+
+def _roc_auc(evaluated: Sequence[Step]) -> dict[str, float]:
+    """The best validation ROC AUC and the test ROC AUC there, of problems of two classes whose rows are not split."""
+    known = [step for step in evaluated if math.isfinite(step.get("acc_roc_auc_val", math.nan))]
+    if not known:
+        return {}
+    best = max(known, key=lambda step: step["acc_roc_auc_val"])
+    return {"acc_roc_auc_val_best": best["acc_roc_auc_val"], "acc_roc_auc_test_at_best_val": best["acc_roc_auc_test"]}
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.backprop import Backprop
+from pdadmm_bench.models.roc_auc import roc_auc
 from pdadmm_bench.optim.base import Links, Pipeline, loss_sum, state_bytes
 from pdadmm_bench.optim.reduction import AllRows, Reduction
 from pdadmm_bench.optim.replay import Replay
@@ -166,6 +167,8 @@ class Worker:
             elif self.layout.rows == 1:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
                 step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
+                if self.problem.num_classes == 2:
+                    step[f"acc_roc_auc_{name}"] = roc_auc(logits[:, 1] - logits[:, 0], rows.y)
             else:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).sum())
                 step[f"loss_{name}"] = float(loss_sum(logits, rows.y))
