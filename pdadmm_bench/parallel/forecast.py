@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pdadmm_bench.core.block import Block
-from pdadmm_bench.core.spec import DataSpec, RunSpec
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.spec import DataSpec, RunSpec, mesh_name
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.data.splits import split_counts
 from pdadmm_bench.models import mlp
@@ -22,6 +23,12 @@ from pdadmm_bench.parallel.partition import partition, partition_of_blocks
 ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S = 2e9, 1e-4
 """Bytes per second and latency of a link between workers that was not measured, because a measurement starts two
 processes. Gloo on the loopback reaches about these values."""
+MESH_MACHINES = {
+    "cpu": Machine(5e10, 5e9, ASSUMED_BANDWIDTH, ASSUMED_LATENCY_S),
+    "cuda": Machine(4e13, 2.5e12, 2e11, 2e-5),
+}
+"""Rates by which ``mesh = auto`` is chosen: about those of a core, and of a data sheet's device with fast links; they
+are assumed."""
 UNIT_MACHINE = Machine(1.0, 1.0, 1.0, 0.0)
 """For values that are the same on every machine: memory and messages."""
 
@@ -64,6 +71,42 @@ def planned_blocks(
     return partition(text if workers > 1 else "even", costs, workers)
 
 
+def chosen_mesh(spec: RunSpec, optimizer: Optimizer, widths: Sequence[int], rows: int) -> tuple[int, int]:
+    """The workers along the layers and along the rows of ``mesh = auto``: the fastest by the cost model.
+
+    Its rates are constants for a kind of device (:data:`MESH_MACHINES`), so that every repetition finds the same mesh.
+    Among equals it takes the one with fewer workers along the rows.
+
+    Args:
+        optimizer: the one of ``spec``; rows are split where it can.
+        widths: [n_0, …, n_L]; rows: training rows.
+
+    Raises :class:`UserError` where no mesh of so many workers fits.
+    """
+    blocks = None if spec.partition in ("auto", "even") else spec.partition.count(",") + 1
+    fitting = [
+        (layers, spec.gpus // layers)
+        for layers in range(min(spec.gpus, spec.model.layers), 0, -1)
+        if spec.gpus % layers == 0
+        and spec.gpus // layers <= rows
+        and (layers == spec.gpus or optimizer.splits_rows)
+        and blocks in (None, layers)
+    ]
+    if not fitting:
+        raise UserError(
+            f"mesh auto: no mesh of {spec.gpus} workers fits {spec.optimizer} with {spec.model.layers} layers, {rows} "
+            f"training rows and partition {spec.partition}: give fewer workers"
+        )
+    if len(fitting) == 1:
+        return fitting[0]
+
+    def seconds(axes: tuple[int, int]) -> float:
+        spec_of = spec.model_copy(update={"mesh": mesh_name(*axes)})
+        return forecast(spec_of, optimizer, MESH_MACHINES[optimizer.device], widths, rows).iteration_s
+
+    return min(fitting, key=seconds)
+
+
 def forecast(
     spec: RunSpec, optimizer: Optimizer, machine: Machine, widths: Sequence[int] = (), rows: int = 0
 ) -> Prediction:
@@ -75,13 +118,15 @@ def forecast(
         widths: [n_0, …, n_L] where they are known, else those of the dataset's card.
         rows: training rows where they are known, else those of the dataset's card.
     """
+    widths, rows = widths or planned_widths(spec), rows or planned_rows(spec.data)["train"]
+    columns, shards = spec.axes() or chosen_mesh(spec, optimizer, widths, rows)
     return forecast_iteration(
         optimizer.cost_profile,
-        widths or planned_widths(spec),
-        rows or planned_rows(spec.data)["train"],
+        widths,
+        rows,
         machine,
-        workers=(spec.axes() or (spec.gpus, 1))[0],
-        row_workers=(spec.axes() or (1, 1))[1],
+        workers=columns,
+        row_workers=shards,
         layers=spec.partition,
         wire=optimizer.wire(spec.wire).name,
         schedule=spec.schedule,

@@ -86,7 +86,9 @@ def layout_of(spec: RunSpec, profile: CostProfile, shape: ProblemShape, workers:
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for a partition or a mesh that does not fit.
     """
-    columns, rows = spec.axes() or (workers, 1)
+    axes = spec.axes()
+    assert axes is not None, "the run is resolved"
+    columns, rows = axes
     assert columns * rows == workers
     check_rows(rows, shape.rows)
     return Layout(

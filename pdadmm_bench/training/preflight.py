@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.optim.compiled import missing_compiler
-from pdadmm_bench.parallel.forecast import planned_blocks, planned_rows
+from pdadmm_bench.parallel.forecast import chosen_mesh, planned_blocks, planned_rows, planned_widths
 from pdadmm_bench.parallel.layout import check_rows
 from pdadmm_bench.training.setup import check_batch_size, check_device, resolve
 
@@ -27,8 +27,11 @@ def check(specs: Sequence[RunSpec], train_rows: int | None = None) -> None:
                 raise UserError(reason)
             check_batch_size(spec, train_rows or planned_rows(spec.data)["train"])
         axes = spec.axes()
-        if axes is None:  # the layout is chosen among those that fit
-            continue
+        if axes is None:
+            if train_rows is not None:  # the features are not known from a card; worker 0 will choose
+                continue
+            planned = planned_widths(spec), planned_rows(spec.data)["train"]
+            axes = chosen_mesh(spec, resolved.optimizer, *planned)
         stages, rows = axes
         if rows > 1:
             check_rows(rows, train_rows or planned_rows(spec.data)["train"])

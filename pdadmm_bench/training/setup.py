@@ -10,10 +10,11 @@ import torch
 
 from pdadmm_bench.core.env import threads_per_worker
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.spec import RunSpec, mesh_name
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.optim.compiled import compiling_pays, missing_compiler
 from pdadmm_bench.optim.create import create_optimizer
+from pdadmm_bench.parallel.forecast import chosen_mesh
 from pdadmm_bench.parallel.layout import Layout, ProblemShape, layout_of
 
 DETERMINISTIC_CUBLAS = ":4096:8"
@@ -26,6 +27,7 @@ class ResolvedRun:
     """A spec, and the decisions that it leaves open."""
 
     spec: RunSpec
+    """With the mesh that was chosen in the place of ``auto``, once the shape is known."""
     device: torch.device
     """The kind of device; a worker uses the current device of its process."""
     threads: int
@@ -71,6 +73,8 @@ def resolve(
     if shape:
         check_batch_size(spec, shape.rows)
     optimizer = make_optimizer(spec, device, shape.rows if shape else 0)
+    if shape and spec.axes() is None:
+        spec = spec.model_copy(update={"mesh": mesh_name(*chosen_mesh(spec, optimizer, shape.widths, shape.rows))})
     return ResolvedRun(
         spec=spec,
         device=device,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pdadmm_bench.cli.views.console import show
-from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.spec import RunSpec, mesh_name
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Prediction
-from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, forecast, planned_rows, planned_widths
+from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, chosen_mesh, forecast, planned_rows, planned_widths
 from pdadmm_bench.report.table import NOTHING
 from pdadmm_bench.report.tables.run_plan import (
     NetworkPlan,
@@ -61,7 +61,19 @@ def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:
         for worker in prediction.workers
         for _ in range(prediction.row_workers)
     ]  # fmt: skip
-    return NetworkPlan(spec.optimizer, spec.model.layers, spec.model.hidden, workers, prediction.iteration_s)
+    mesh = _mesh(spec, prediction) if spec.gpus > 1 else ""
+    return NetworkPlan(spec.optimizer, spec.model.layers, spec.model.hidden, workers, prediction.iteration_s, mesh)
+
+
+def _mesh(spec: RunSpec, prediction: Prediction) -> str:
+    """What the workers share, and what ``--mesh auto`` would take if that is something else."""
+    mesh = mesh_name(len(prediction.workers), prediction.row_workers)
+    if spec.partition not in ("auto", "even"):
+        return mesh
+    auto = mesh_name(
+        *chosen_mesh(spec, resolve(spec).optimizer, planned_widths(spec), planned_rows(spec.data)["train"])
+    )
+    return mesh if mesh == auto else f"{mesh} (auto: {auto})"
 
 
 def _predict(spec: RunSpec) -> Prediction:

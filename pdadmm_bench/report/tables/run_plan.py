@@ -47,6 +47,8 @@ class NetworkPlan:
     hidden: int
     workers: Sequence[WorkerPlanLine]
     seconds: float
+    mesh: str = ""
+    """What several workers share, and what they would by ``mesh = auto`` where that is something else."""
 
 
 def run_plan_table(title: str, runs: Iterable[RunPlanLine]) -> Table:
@@ -85,6 +87,8 @@ def worker_plan_table(title: str, plans: Iterable[NetworkPlan]) -> Table:
                 ]
             )  # fmt: skip
         blank = Cell("")
-        lines.append([Cell(plan.optimizer), blank, Cell("all"), blank, blank, blank, Cell(plan.seconds), blank])
+        lines.append(
+            [Cell(plan.optimizer), blank, Cell("all"), Cell(plan.mesh), blank, blank, Cell(plan.seconds), blank]
+        )
         ends.append(len(lines) - 1)
     return Table("workers", title, heads, lines, section_ends=frozenset(ends))
