@@ -66,7 +66,7 @@ class Command:
 
     def reaches(self, condition: Callable[[], Any]) -> bool:
         """Wait until ``condition`` holds; False if the command ends before, or never does."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + PATIENCE_S * load()
         while not condition():
             if self.process.poll() is not None or time.monotonic() > end:
                 return bool(condition())
@@ -76,7 +76,7 @@ class Command:
     def finish(self) -> int | None:
         """Its exit code; None where it hangs, or where a process of it is left."""
         try:
-            code = self.process.wait(PATIENCE_S)
+            code = self.process.wait(PATIENCE_S * load())
         except subprocess.TimeoutExpired:
             return None
         end = time.monotonic() + 20
@@ -219,7 +219,7 @@ def _judged(
         return f"a traceback: {said[-300:]}"
     if how == "parent killed":
         return None  # no process of it is left, and that is all that can be asked
-    if seconds > (TIMEOUT_S + SLACK_S) * _load() + (TORCHRUN_S if torchrun else 0):
+    if seconds > (TIMEOUT_S + SLACK_S) * load() + (TORCHRUN_S if torchrun else 0):
         return f"it took {seconds:.0f} s to end"
     if target and not target.trains and target.rank == 0:
         return None if code == 1 else f"exit code {code}"  # who writes the row is lost itself
@@ -238,6 +238,6 @@ def _judged(
     return None if code == 1 else f"exit code {code}"
 
 
-def _load() -> float:
+def load() -> float:
     """How many times slower than an idle machine this one is at the moment."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

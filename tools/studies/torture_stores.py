@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from torture import Case
-from torture_processes import PROBLEM, empty_store, start
+from torture_processes import PROBLEM, empty_store, load, start
 
 DATABASE_PROGRAMS = next((path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
 if found := shutil.which("initdb"):
@@ -203,8 +203,8 @@ def _server(folder: Path, port: int, database: str) -> Iterator[Callable[[], Non
         kill()
 
 
-def _wait_for(condition: Callable[[], Any], seconds: float = 240.0) -> None:
-    end = time.monotonic() + seconds
+def _wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds * load()
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
             if condition():
@@ -216,7 +216,7 @@ def _wait_for(condition: Callable[[], Any], seconds: float = 240.0) -> None:
 def _killed_in_a_run(folder: Path, kill: Callable[[], None], seconds: float, uri: str) -> str | None:
     """Start runs on the store ``uri``, ``kill`` it after the start of the first, and wait for their end."""
     command = start(
-        folder, "run", *PROBLEM, "--layers", "2", "--iterations", "2000", "--optimizer", "adam", "--seeds", "3",
+        folder, "run", *PROBLEM, "--layers", "2", "--iterations", "300", "--optimizer", "adam", "--seeds", "3",
         "--quiet", "--json", "rows.json", "--tracking-uri", uri, store=False,
     )  # fmt: skip
     command.reaches(lambda: (folder / "rows.json").exists())
