@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +142,13 @@ def test_a_module_is_short_enough_to_be_read(path: Path) -> None:
 
 def test_the_command_line_stays_thin() -> None:
     assert sum(map(lines, (PACKAGE / "cli").rglob("*.py"))) < MOST_LINES_OF_CLI
+
+
+def test_every_package_goes_into_the_wheel() -> None:
+    """setuptools takes the packages that pyproject.toml lists; tests/packaging builds a wheel, which takes longer."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert there == {name for name in listed if not name.startswith("pdadmm_bench.share")}
 
 
 def test_no_package_holds_most_of_the_code() -> None:
