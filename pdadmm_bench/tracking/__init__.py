@@ -8,8 +8,12 @@ histories. They are sent again when the command ends, and by ``pdadmm-bench sync
 ===============  =========================================================================================
 ``store``        which store, whether it can be written, what is made in it once
 ``sqlite_file``  a store in a file: made beside its place, and put there when it is whole
+``moved``        a store in a file that was moved with its artifacts
+``view``         the views of an experiment in MLflow's UI: columns, order, charts
+``ui``           which page the UI opens, and its server
 ``described``    the description of a run for MLflow, made from the values of its row
 ``values``       values in the form and the size that MLflow takes
+``summary``      what a parent run says about its training runs
 ``upload``       the calls that create, describe, continue and end a run; each can be repeated
 ``tracker``      the parent run of one command, with :class:`Sender` for a store that may be away
 ``child``        the observer of one training run
@@ -24,12 +28,13 @@ histories. They are sent again when the command ends, and by ``pdadmm-bench sync
 
 Names, stable for searches such as ``params.optimizer = 'pdadmm' and tags.dataset = 'cora'``:
 
-* params (children only): every setting of the run by its own name (``dataset``, ``layers``, ``seed``, …), the resolved
-  hyperparameters as ``optimizer_*`` and the placement as ``dist_*``, spelt as in the result row;
-* tags: ``dataset``, ``optimizer``, ``device``, ``workers``, ``commit``, ``dirty``, ``status``, ``status_reason``, and
-  ``record``, the ``run_id`` of the row;
-* metrics: the keys of a step by iteration (``acc_val``, ``objective``, ``iteration_seconds``, …) and, once per run, the
-  :data:`~pdadmm_bench.tracking.upload.SUMMARY` columns of the row. Their times are those of the training clock.
+* params (children only): dataset, optimizer, layers, hidden, seed, gpus, iterations; every other setting, and every
+  hyperparameter as ``optimizer_*``, that is not at its default;
+* tags: ``dataset``, ``optimizer``, ``device``, ``workers``, ``hyperparameters``, ``commit``, ``dirty``, ``status``,
+  ``status_reason``, and ``record``, the ``run_id`` of the row;
+* metrics, named as in the row: by iteration ``acc_val``, ``objective``, ``time_iteration_s``, ``time_train_s``, … and
+  ``acc_test_at_best_val`` so far; once per run, the :data:`~pdadmm_bench.tracking.upload.SUMMARY` columns. Their times
+  are those of the training clock.
 """
 
 from pdadmm_bench.tracking.child import TrackedRun

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pdadmm_bench.core.errors import TrackingError, UserError, unknown
 from pdadmm_bench.tracking import view
+from pdadmm_bench.tracking.moved import ARTIFACTS, follow
 from pdadmm_bench.tracking.sqlite_file import make_whole, schema
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -76,6 +77,7 @@ def client(uri: str) -> Any:
     file, query = database(uri), uri.partition("?")[1:]
     if file is not None:
         make_whole(file)
+        follow(file)
     return MlflowClient(uri if file is None else "".join([f"sqlite:///{file.absolute()}", *query]))
 
 
@@ -260,7 +262,7 @@ def create_experiment(client: Any, name: str, file: Path | None) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        location = None if file is None else str(file.absolute().parent / "mlruns")
+        location = None if file is None else str(file.absolute().parent / ARTIFACTS)
         try:
             tags = {**_KIND, **view.experiment_tags()}
             return str(client.create_experiment(name, artifact_location=location, tags=tags))
