@@ -23,6 +23,7 @@ from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.page import page
 from pdadmm_bench.report.table import Cell, Column, Table, hoisted, text
 from pdadmm_bench.report.tables.accuracy import accuracy_table
+from pdadmm_bench.report.tables.appendix import appendix_tables
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
 from pdadmm_bench.report.tables.published import load
 from pdadmm_bench.report.tables.settings import gather
@@ -327,6 +328,16 @@ def test_the_page_begins_with_the_answer() -> None:
     assert said[0] == "pdadmm is the most accurate on cora: 75.9 %, 5.0 [5.0, 5.0] points above adam."
     assert said[1:] == ["None is shown to be fastest per iteration on cora: not significantly ahead of pdadmm."]
     assert source.index("75.9 %, 5.0") < source.index("AMD EPYC") < source.index("<table")
+
+
+def test_the_appendix_says_what_it_was_measured_on_and_with() -> None:
+    rows = [row | {"env_torch": "2.13", "env_python": "3.11", "optimizer_rho": 0.5} for row in better()]
+    environment, settings, every = appendix_tables(rows)
+    facts = dict(shown(environment))
+    assert (facts["torch"], facts["Python"], facts["machine"]) == ("2.13", "3.11", "AMD EPYC, 2 cores, cpu")
+    assert [line[4] for line in shown(settings)] == ["adam", "pdadmm"]
+    assert "rho 0.5" in shown(settings)[0][-1]
+    assert len(every.rows) == 16
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(5, "too few seeds: 5 pairs, 6 needed"), (8, "not significantly ahead")])

@@ -3,12 +3,13 @@
     pdadmm-bench run --dataset pubmed --optimizer all --threads 1 --json rows.json
     python tools/docs/screenshots.py table rows.json docs/images/run.png
     python tools/docs/screenshots.py compare mlflow.db docs/images/mlflow-compare.png
-    pdadmm-bench suite smoke; pdadmm-bench report smoke --format all --out report
+    pdadmm-bench report rows.json --format all --out report
     python tools/docs/screenshots.py report report docs/images
 
 ``table`` is the terminal's table drawn by rich; its last argument may be another command. ``compare`` is the page of
 the MLflow UI that compares the runs of the last invocation; ``tests/cli/test_ui_browser.py`` opens the same page.
-``report`` takes the page in a report's folder, at its top and at its plots, and a picture of each kind beside it.
+``report`` takes the page in a report's folder, at its top and at its curves, and a picture of each kind beside it.
+``views`` takes the view of the training runs with which ``pdadmm-bench ui`` opens, and its charts.
 """
 
 from __future__ import annotations
@@ -235,19 +236,40 @@ def compare(store: Path, picture: Path) -> None:
         window.picture(picture, 1720, window.run(ARTIFACTS_TOP) - 20)
 
 
+OPEN = "document.querySelector('[id^=convergence]').closest('details').open = true"
+
+
+def views(store: Path, pictures: Path) -> None:
+    """The pages that ``pdadmm-bench ui`` names: the list of the training runs, and their charts."""
+    from pdadmm_bench.tracking.ui import pages
+
+    found = pages(f"sqlite:///{store.absolute()}")
+    assert found is not None
+    with ui(store.absolute()) as address, browser(1720, 1250) as window:
+        for name, page in {"runs": found.runs, "charts": found.charts, "means": found.optimizers}.items():
+            window.go("about:blank")
+            window.go(f"{address}{page}")
+            window.wait_for("matching runs", seconds=300)
+            window.run(CLOSE_SIDE_PANELS)
+            time.sleep(25)  # charts are drawn after the text
+            window.picture_of_view(pictures / f"mlflow-{name}.png")
+
+
 def report(folder: Path, pictures: Path) -> None:
-    """The page of a report, and one of its pictures of each kind; of convergence it is the largest file."""
+    """The page of a report, at its top and at the curves of a problem, and one of its pictures of each kind."""
     with browser(1300, 1000) as window:
         window.go((folder / "report.html").absolute().as_uri())
-        window.wait_for("Click a heading to sort", "speedup by depth")
+        window.wait_for("Click a heading to sort", "Every run", seconds=200)
+        time.sleep(3)  # the plots are drawn after the text
         window.picture(pictures / "report-page.png", 1300, 900)
-        window.run("document.querySelector('#speedup').previousElementSibling.scrollIntoView()")
-        hover(window, "#speedup")
+        window.run(OPEN)
+        window.run("document.querySelector('[id^=convergence]').closest('details').scrollIntoView()")
+        time.sleep(3)
         window.picture_of_view(pictures / "report-plots.png")
-    convergence = max(folder.glob("convergence-*.png"), key=lambda path: path.stat().st_size)
-    for kind, path in {"convergence": convergence, "speedup": None, "profile": None}.items():
-        chosen = path or next(iter(sorted(folder.glob(f"{kind}*.png"))))
-        shutil.copy(chosen, pictures / f"report-{kind}.png")
+    for kind in ("convergence", "speedup", "profile"):
+        found = sorted(folder.glob(f"{kind}*.png"), key=lambda path: path.stat().st_size)
+        if found:  # the largest shows the most
+            shutil.copy(found[-1], pictures / f"report-{kind}.png")
 
 
 def hover(window: Browser, plots: str, seconds: float = 60.0) -> str:
@@ -270,6 +292,6 @@ def hover(window: Browser, plots: str, seconds: float = 60.0) -> str:
 
 
 if __name__ == "__main__":
-    {"table": table, "compare": compare, "report": report}[sys.argv[1]](
+    {"table": table, "compare": compare, "views": views, "report": report}[sys.argv[1]](
         Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pdadmm_bench.core.names import short_names
@@ -27,9 +27,9 @@ def appendix_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _environment(rows: Sequence[Row]) -> Table:
-    facts: list[tuple[str, Iterable[Any]]] = [
-        ("machine", (device_class(row) for row in rows if row.get("dist_device") is not None)),
-        *((name, (row.get(column) for row in rows)) for column, name in _VERSIONS.items()),
+    facts: list[tuple[str, list[Any]]] = [
+        ("machine", [device_class(row) for row in rows if row.get("dist_device") is not None]),
+        *((name, [row.get(column) for row in rows]) for column, name in _VERSIONS.items()),
     ]
     lines = []
     for name, values in facts:
