@@ -49,7 +49,7 @@ class Browser:
         data = json.dumps(body).encode() if method == "POST" else None
         request = urllib.request.Request(self._base + path, data, {"Content-Type": "application/json"}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=600) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             reason = json.load(error)["value"]["message"]
@@ -172,7 +172,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_answers(url: str, seconds: float = 120.0) -> None:
+def wait_until_answers(url: str, seconds: float = 600.0) -> None:
     """Wait for a server that is starting."""
     end = time.monotonic() + seconds
     while True:
