@@ -150,7 +150,9 @@ class RunSpec(Typed):
     partition: str = Field("auto", pattern=r"^(auto|even|\d+(,\d+)*)$", description="auto, even, or layers as in 3,4,3")
     wire: Literal["auto", "fp32", "bf16", "uint8"] = Field("auto", description="what crosses between workers")
     schedule: Schedule = Field("gpipe", description="pipeline of the gradient baselines")
-    microbatches: int | None = Field(None, ge=1, description="per pipelined step (default: 4 × workers)")
+    microbatches: int | Literal["auto"] | None = Field(
+        None, description="per pipelined step: a number, or auto: the fastest of a measured few (default: 4 × workers)"
+    )
     threads: int | None = Field(
         None, ge=1, le=MOST_THREADS, description="CPU threads per worker (default: cores // workers)"
     )
@@ -160,6 +162,22 @@ class RunSpec(Typed):
     compile: bool | None = Field(
         None, description="fuse elementwise updates with torch.compile (seconds at the start); default: where it pays"
     )
+
+    @field_validator("microbatches", mode="before")
+    @classmethod
+    def _number_or_auto(cls, microbatches: Any) -> Any:
+        """A number may be its text, as on the command line."""
+        if microbatches is None or microbatches == "auto":
+            return microbatches
+        text = str(microbatches)
+        if isinstance(microbatches, bool) or not text.isdecimal() or int(text) < 1:
+            raise ValueError("give a number of micro-batches, at least 1 (as in 8), or auto")
+        return int(text)
+
+    @property
+    def given_microbatches(self) -> int | None:
+        """The number of micro-batches that was asked for; None where it is measured, or the default."""
+        return None if self.microbatches == "auto" else self.microbatches
 
     @field_validator("schedule", mode="before")
     @classmethod

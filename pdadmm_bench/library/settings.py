@@ -44,7 +44,7 @@ class RunSettings(TypedDict, total=False):
     wire: Literal["auto", "fp32", "bf16", "uint8"]
     mesh: str
     schedule: Literal["gpipe", "1f1b", "zero-bubble"]
-    microbatches: int | None
+    microbatches: int | Literal["auto"] | None
     batch_size: int
     threads: int | None
     precision: Literal["fp32", "tf32", "bf16"]

@@ -130,7 +130,7 @@ def forecast(
         layers=spec.partition,
         wire=optimizer.wire(spec.wire).name,
         schedule=spec.schedule,
-        microbatches=spec.microbatches,
+        microbatches=spec.given_microbatches,
         batch_size=spec.batch_size,
     )
 

@@ -94,7 +94,7 @@ def layout_of(spec: RunSpec, profile: CostProfile, shape: ProblemShape, workers:
     return Layout(
         blocks=tuple(planned_blocks(profile, spec.partition, shape.widths, shape.rows, columns, rows)),
         schedule=spec.schedule if columns > 1 and profile.parallelism == "pipeline" else None,
-        microbatches=spec.microbatches or microbatches_for(columns),
+        microbatches=spec.given_microbatches or microbatches_for(columns),
         rows=rows,
     )
 

@@ -48,6 +48,9 @@ class Loop:
         """
         worker, last = self._worker, self._worker.spec.iterations
         initial = worker.on_device(initial)
+        if worker.measures_microbatches:  # a run that goes on keeps what it had, and so its bits
+            saved = self.saved and self.saved[0]["microbatches"]
+            worker.use_microbatches(saved or worker.fastest_microbatches(initial))
         self.first_step_s = worker.warm_up(initial)
         with worker.links() as links:
             worker.measure_links(links)
@@ -111,6 +114,7 @@ class Loop:
                 "history": self.history,
                 "work": [[asdict(worker) for worker in workers] for workers in self.iterations],
                 "seconds": worker.clock.seconds,
+                "microbatches": worker.layout.microbatches,
             }
             problem = checkpoint.save(progress, worker.optimizer.snapshot(worker.state))
         if problem:

@@ -37,8 +37,8 @@ def check(specs: Sequence[RunSpec], train_rows: int | None = None) -> None:
             check_rows(rows, train_rows or planned_rows(spec.data)["train"])
         planned_blocks(resolved.optimizer.cost_profile, spec.partition, [1] * (spec.model.layers + 1), 1, stages)
         pipelined = stages > 1 and resolved.pipelined
-        if pipelined and spec.microbatches:
-            check_microbatches(spec.schedule, spec.microbatches, stages)
+        if pipelined and spec.given_microbatches:
+            check_microbatches(spec.schedule, spec.given_microbatches, stages)
 
 
 def check_microbatches(schedule: str, microbatches: int, stages: int) -> None:

@@ -93,9 +93,12 @@ def time_iterations(
     """
     worker = join(spec, problem, group, device=device)
     worker.reset_peak()
+    initial = worker.on_device(worker.initial_layers())
+    if worker.measures_microbatches:
+        worker.use_microbatches(worker.fastest_microbatches(initial))
     measured = []
     with worker.links() as links:
-        worker.start(worker.on_device(worker.initial_layers()), links)
+        worker.start(initial, links)
         for iteration in range(WARMUP_ITERATIONS + iterations):
             mine = worker.timed_step()
             if iteration >= WARMUP_ITERATIONS:
@@ -220,6 +223,7 @@ class _Run:
         if workers:
             results |= summarise_iterations(workers, self._loop.iterations, self._worker.layout.rows)
             results["time_first_step_s"] = self._loop.first_step_s
+            results["dist_microbatches"] = self._worker.layout.microbatches if self._worker.layout.schedule else None
             if self._spec.stages():
                 results["time_warm_start_s"] = self._warm_start_s
         if self._checkpoint:

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +39,10 @@ from pdadmm_bench.training.row import Step, Stop, WorkerIteration
 from pdadmm_bench.training.setup import ResolvedRun, check_device, resolve
 
 WARMUP_ITERATIONS = 2
+MICROBATCHES_TRIED = (1, 2, 4, 8)
+"""Multiples of the stages of a pipeline that are tried where the number of micro-batches is measured."""
+STEPS_TRIED = 3
+"""Steps with each of them, after a first one; the fastest counts."""
 
 
 class Worker:
@@ -155,6 +160,37 @@ class Worker:
                     self.optimizer.step(state)
                 first_s = first_s or self.clock.last
         return first_s
+
+    @property
+    def measures_microbatches(self) -> bool:
+        """Whether the number of micro-batches is the fastest of a few, which :meth:`fastest_microbatches` finds."""
+        return self.spec.microbatches == "auto" and self.layout.schedule is not None
+
+    def use_microbatches(self, count: int) -> None:
+        """Go through an iteration in so many micro-batches from now on; every worker calls it with the same number."""
+        self.layout = replace(self.layout, microbatches=count)
+
+    def fastest_microbatches(self, initial: Sequence[mlp.Layer]) -> int:
+        """The number of micro-batches with the fastest step, of 1, 2, 4, … times the stages; the same on every worker.
+
+        Each is tried on a temporary state, off the training clock. The slowest worker counts.
+        """
+        stages = len(self.layout.blocks)
+        fit = [stages * times for times in MICROBATCHES_TRIED if stages * times <= self.shape.rows]
+        seconds: dict[int, float] = {}
+        for count in fit or [stages]:
+            self.use_microbatches(count)
+            with self.links() as links:
+                state = self.optimizer.init(self.problem, initial, self.block, links)
+                self.optimizer.step(state)
+                taken = []
+                for _ in range(STEPS_TRIED):
+                    self.group.barrier()
+                    with self.clock.measure("warm up"):
+                        self.optimizer.step(state)
+                    taken.append(self.clock.last)
+            seconds[count] = max(self.group.gather(min(taken)))
+        return min(seconds, key=lambda count: seconds[count])
 
     def evaluate(self, links: Links) -> Step:
         """Accuracy and mean cross-entropy of the three parts, through the blocks from the first to the last."""

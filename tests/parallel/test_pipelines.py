@@ -44,7 +44,9 @@ def test_bytes_are_counted_as_sent(findings: Findings, case: Case) -> None:
     """Activations forward and their gradients backward, padding rows included."""
     row = findings.pairs[name_of_gradient(case)].many.row
     workers = case.spec.gpus
-    padded = ROWS + -ROWS % (case.spec.microbatches or microbatches_for(workers))
+    microbatches = row["dist_microbatches"]
+    assert microbatches == (case.spec.microbatches or microbatches_for(workers))
+    padded = ROWS + -ROWS % microbatches
     tensor = padded * HIDDEN * BYTES[case.spec.precision]
     assert row["dist_wire"] == case.spec.precision
     assert row["dist_schedule"] == case.spec.schedule

@@ -1,5 +1,6 @@
 """The loop, the clock and how runs end."""
 
+import dataclasses
 import itertools
 import weakref
 
@@ -202,3 +203,20 @@ def test_the_default_preset_is_remarked_upon_below_and_what_a_user_chose_is_warn
     ours = run_spec({"optimizer": "pdadmm-q", "dataset": "cora"})
     assert cautions([ours]) == []
     assert "outside the convergence theorem" in remarks([ours])[0]
+
+
+def test_the_number_of_micro_batches_with_the_fastest_step_is_taken(monkeypatch):
+    """One worker stands for a stage: 1, 2, 4 and 8 micro-batches are tried, and the clock says what each takes."""
+    takes, now, tried = {1: 4.0, 2: 3.0, 4: 2.0, 8: 5.0}, [0.0], []
+    worker = join(toy_spec(microbatches="auto"), toy_problem(), Group(), now=lambda: now[0])
+    assert not worker.measures_microbatches, "there is no pipeline"
+    worker.layout = dataclasses.replace(worker.layout, schedule="gpipe")
+    assert worker.measures_microbatches
+
+    def step(state):
+        tried.append(worker.layout.microbatches)
+        now[0] += takes[worker.layout.microbatches]
+
+    monkeypatch.setattr(worker.optimizer, "step", step)
+    assert worker.fastest_microbatches(worker.initial_layers()) == 4
+    assert sorted(set(tried)) == [1, 2, 4, 8]

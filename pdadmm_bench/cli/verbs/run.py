@@ -47,7 +47,7 @@ def run(
     partition: str | None = None,
     wire: str | None = None,
     schedule: str | None = None,
-    microbatches: int | None = None,
+    microbatches: str | None = None,
     dist_timeout: float | None = None,
     threads: int | None = None,
     precision: str | None = None,
