@@ -23,7 +23,10 @@ from pdadmm_bench.parallel.launch import launch
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.run import Observer, run, time_iterations
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 300.0
+"""Workers wait for each other's runs too, on a busy machine for minutes."""
+REFUSED_S = 30.0
+"""For cases with a mistake, whose other workers wait for one that has given up."""
 FILE = "findings.pickle"
 SIZE = 4
 """Workers in a crew; a case with fewer leaves the last ones idle."""
@@ -146,7 +149,7 @@ def _work(work: Work, problems: dict[str, Problem], out: Path) -> None:
         refused = {}
         for name, case in work.to_refuse.items():
             # With groups of their own, because a lane with an error works no more.
-            fresh = {case.spec.gpus: Workers(case.spec.gpus, timedelta(seconds=TIMEOUT_S))}
+            fresh = {case.spec.gpus: Workers(case.spec.gpus, timedelta(seconds=REFUSED_S))}
             with mistakes.MISTAKES[name]():
                 refused[name] = together(case.spec, problems[case.problem], fresh, everyone)
     if everyone.rank == 0:
