@@ -277,13 +277,15 @@ def _sum_bytes(layers: Layers, index: int, row_workers: int) -> int:
 
 
 def _exposed_sums(layers: Layers, block: Block, machine: Machine, row_workers: int) -> float:
-    """Seconds of sums over rows that show: the last one, as the others run while layers are computed, and what takes
-    longer than the computing. Small sums, such as those of step sizes, are left out.
+    """Seconds of sums over rows that show; small sums, such as those of step sizes, are left out.
+
+    A backward pass computes while sums run, so the last one shows, and what takes longer. Other methods wait for each.
     """
     if row_workers == 1:
         return 0.0
     seconds = [machine.transfer_s(_sum_bytes(layers, index, row_workers)) for index in block]
-    return max(seconds[0], sum(seconds) - sum(layers.seconds(index, machine) for index in block))
+    hidden = sum(layers.seconds(index, machine) for index in block) if layers.profile.parallelism == "pipeline" else 0.0
+    return max(seconds[0], sum(seconds) - hidden)
 
 
 def ring_bytes(num_bytes: int, workers: int) -> int:
