@@ -86,7 +86,8 @@ def _layout(panel: Panel) -> dict[str, Any]:
         shapes.append(
             {
                 "type": "rect", "xref": "x", "yref": "paper", "x0": 0, "x1": end, "y0": 0, "y1": 1, "layer": "below",
-                "line": {"width": 0}, "fillcolor": GREY, "opacity": 0.12, "label": {"text": name, "textangle": -90, "font": {"size": 10}},
+                "line": {"width": 0}, "fillcolor": GREY, "opacity": 0.12,
+                "label": {"text": name, "textangle": -90, "font": {"size": 10}},
             }
         )  # fmt: skip
     return {
