@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.protocol import is_custom
 from pdadmm_bench.core.registry import Registry
 from pdadmm_bench.core.typed import build, read_toml
 from pdadmm_bench.data.cards import GENERATED, Card, DepthParameters, Loader, SbmParameters, Sizes, Split
@@ -63,6 +64,8 @@ def _plain(name: str) -> Card:
         return _named(name)
     if name.endswith(TWIN) and name.removesuffix(TWIN) in names:
         return _twin(_named(name.removesuffix(TWIN)))
+    if is_custom(name):
+        raise UserError(f"{name!r} has no card: its rows were made in a program, and only that program has them")
     # The twins would double the list, so they are offered only to a user who asked for a twin.
     raise unknown("dataset", name, _twins(names) if name.endswith(TWIN) else names)
 

@@ -150,6 +150,7 @@ def test_pictures_are_small() -> None:
         assert picture.stat().st_size < 300_000, picture
 
 
+@pytest.mark.slow
 def test_the_notebook_the_readme_and_the_page_about_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their code is run from top to bottom; the page shows every public name."""
     monkeypatch.chdir(tmp_path)
