@@ -8,6 +8,7 @@ registry = Registry(
     {
         "pdadmm": "pdadmm_bench.optim.admm.pdadmm:PdADMM",
         "pdadmm-q": "pdadmm_bench.optim.admm.pdadmm_q:PdADMMQ",
+        "pdadmm-m": "pdadmm_bench.optim.admm.pdadmm_m:PdADMMM",
         "pdadmm-c": "pdadmm_bench.optim.admm.pdadmm_c:PdADMMC",
         "dladmm": "pdadmm_bench.optim.admm.dladmm:DlADMM",
         "sgd": "pdadmm_bench.optim.gradient.sgd:SGD",
@@ -22,7 +23,7 @@ registry = Registry(
 
 REFERENCE = "pdadmm-reference"
 """The oracle, which pdADMM's time and accuracy are measured against."""
-NAMED_ONLY = (REFERENCE, "pdadmm-c", "ddg", "fdg")
+NAMED_ONLY = (REFERENCE, "pdadmm-m", "pdadmm-c", "ddg", "fdg")
 """Optimizers that run when they are named; ``all`` leaves them out: an oracle, and those whose hyperparameters have not
 been chosen on few labels, so that the protocol's tables have no row of them."""
 

@@ -234,6 +234,9 @@ def admm_profile(products: int, first: float, hidden: Arrays, stored: int = 3) -
 
 PDADMM = admm_profile(4, 73, Arrays(14, 75, 10))
 """pdADMM's profile. It is assumed for a method without gradients that declares no profile."""
+PDADMM_M = admm_profile(4, 73, Arrays(14, 75, 10), stored=5)
+"""The same with multipliers s and u, whose passes are about as many as those of z, q and u."""
+PDADMM_M = replace(PDADMM_M, last=replace(PDADMM_M.last, states=PDADMM_M.last.states.plus(Arrays(outputs=1))))
 
 
 def gradient_profile(statistics: int, passes: int, scratch: int = 0) -> CostProfile:

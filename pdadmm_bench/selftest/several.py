@@ -50,6 +50,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "pdadmm bf16 on the wire": {"optimizer": "pdadmm", "wire": "bf16"},
     "pdadmm-q": {"optimizer": "pdadmm-q"},
     "pdadmm-q of 1000 levels": {"optimizer": "pdadmm-q", "set": {"levels": 1000}},
+    "pdadmm-m": {"optimizer": "pdadmm-m"},
     "pdadmm-c": {"optimizer": "pdadmm-c"},
     "dladmm": {"optimizer": "dladmm"},
     "ddg": {"optimizer": "ddg"},

@@ -218,7 +218,7 @@ def test_every_verb_is_in_a_group(cli: Cli) -> None:
     ("words", "offered"),
     [
         ("run --dataset wiki", {"wikics"}),
-        ("run --optimizer pdadmm-", {"pdadmm-q", "pdadmm-c", "pdadmm-reference"}),
+        ("run --optimizer pdadmm-", {"pdadmm-q", "pdadmm-m", "pdadmm-c", "pdadmm-reference"}),
         ("suite sm", {"smoke"}),
         ("info cora-", {"cora-full", "cora-ml"}),
         ("prepare cora cite", {"citeseer"}),

@@ -145,4 +145,4 @@ def test_a_cuda_graph_needs_a_gpu_and_steady_steps(name, problem):
         run(spec(name, cuda_graphs=True, device="cpu"), problem)
     reason = registry.get(name).create({}, name).supports(spec(name, cuda_graphs=True))
     assert reason is None or "CUDA graph" in reason
-    assert (reason is None) == (name not in ("pdadmm-c", "pdadmm-reference", "ddg", "fdg"))
+    assert (reason is None) == (name not in ("pdadmm-c", "pdadmm-m", "pdadmm-reference", "ddg", "fdg"))

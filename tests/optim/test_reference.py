@@ -174,4 +174,4 @@ def test_what_it_is_not_for(settings: dict[str, object], reason: str | None) -> 
 
 def test_all_leaves_it_out() -> None:
     assert "pdadmm-reference" in registry.names()
-    assert set(registry.names()) - set(contenders()) == {"pdadmm-reference", "pdadmm-c", "ddg", "fdg"}
+    assert set(registry.names()) - set(contenders()) == {"pdadmm-reference", "pdadmm-m", "pdadmm-c", "ddg", "fdg"}

@@ -22,7 +22,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("spaces", ["", "many-labels"])
-@pytest.mark.parametrize("optimizer", [*contenders(), "pdadmm-c", "ddg", "fdg"])
+@pytest.mark.parametrize("optimizer", [*contenders(), "pdadmm-c", "pdadmm-m", "ddg", "fdg"])
 def test_every_optimizer_has_a_space_that_it_understands(optimizer: str, spaces: str) -> None:
     trials = draw(optimizer, Search(trials=16, spaces=spaces))
     assert len(trials) == 16

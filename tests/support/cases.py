@@ -49,6 +49,10 @@ OTHERS = [
     admm("pdadmm", (1, 1, 5), 5, "bf16", set=EXACT, precision="bf16"),
     admm("pdadmm-q", (3, 1, 3), 5, set=EXACT),
     admm("pdadmm-q", (4, 3), 5, set={**ROW_UNIT, "quantize": "q", "high": 5}),
+    admm("pdadmm-m", (2, 1, 1, 3), 5),
+    admm(
+        "pdadmm-m", (3, 4), 5, "bf16", set={"decay": "identity", "bias": "update", "step": "row-unit"}, warm_start="2:3"
+    ),
     admm("pdadmm-c", (3, 4), 5, set={"momentum": 0.5}, init="he"),
     admm("pdadmm-c", (1, 2, 1, 3), 5, set={"decay": "identity", "mu": 0.1}, warm_start="2:3"),
     admm("pdadmm-c", (2, 1, 1, 3), 5, set={"blocks": 7}),
@@ -145,6 +149,7 @@ MESH = [
     mesh("pdadmm-q", "layers=2,rows=2"),
     mesh("dladmm", "rows=3"),
     mesh("dladmm", "layers=2,rows=2", set={"step": "exact", "bias": "projected"}),
+    mesh("pdadmm-m", "layers=2,rows=2"),
     mesh("pdadmm-c", "layers=2,rows=2", set={"momentum": 0.5}),
     mesh("adam", "rows=3", **TRAINED, batch_size=8),
     mesh("sgd", "layers=1,rows=4", set={"lr": 0.1, "momentum": 0.5}, batch_size=2),  # some have no row of a batch

@@ -34,6 +34,7 @@ hyperparameters = {
         {"rho": penalties, "levels": st.integers(2, 600), "quantize": st.sampled_from("pq"), "start": starts, **rules}
     ),
     "dladmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties, **rules}),
+    "pdadmm-m": st.fixed_dictionaries({"rho": penalties, "nu": penalties, "step": st.sampled_from(["layer", "exact"])}),
     "pdadmm-c": st.fixed_dictionaries(
         {"nu": st.sampled_from([10.0, 30.0]), "momentum": st.sampled_from([0.0, 0.5]), "blocks": st.integers(1, 4)}
     ),

@@ -34,7 +34,10 @@ def losses(result):
 @pytest.mark.parametrize(
     ("optimizer", "warming"),
     [
-        *(pytest.param(name, False, marks=at_once(name, {"pdadmm", "adam"})) for name in (*contenders(), "pdadmm-c")),
+        *(
+            pytest.param(name, False, marks=at_once(name, {"pdadmm", "adam"}))
+            for name in (*contenders(), "pdadmm-c", "pdadmm-m")
+        ),
         # What an optimizer keeps is the same in a warm start: one of each kind is enough there.
         *(pytest.param(name, True, marks=pytest.mark.slow) for name in ("pdadmm", "adam")),
     ],

@@ -6,6 +6,7 @@ without a ``scratch``. The dual u is given only where a method keeps it; elsewhe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -69,3 +70,38 @@ def z_q_u(
     moved = sub.norm(q.sub_(q_new)).square()
     q.copy_(q_new)
     return moved
+
+
+def z_and_multipliers(
+    p: Tensor, r: Tensor, s: Tensor, q: Tensor, z: Tensor, u: Tensor,
+    *, shift: Tensor, nu: float, rho: float, scratch: Scratch | None = None,
+) -> Tensor:  # fmt: skip
+    """Update z, q = f(z) and the multipliers of some rows of a hidden layer in place; return ‖change of q‖².
+
+    z is the minimiser of ν (z − c)² + ρ (f(z) − d)², c = p Wᵀ + b + s, d = p_{l+1} + u/ρ: above zero it is the weighted
+    mean of c and d, below it is c. Below is better where c < 0 and κ c + (1 − κ) d < 0 for κ = √(ν/(ν + ρ)).
+
+    Args:
+        p: (N, n) the next layer's new p; r: p Wᵀ + b − z + s; s: multiplier of the layer's equation over ν; u: that of
+            p = f(z).
+        shift: (n,) the change of b, which is subtracted from every row of r.
+    """
+    c = r.sub_(shift).add_(z)
+    d = torch.add(p, u, alpha=1 / rho, out=temporary(scratch, "d", p))
+    share = torch.lerp(d, c, math.sqrt(nu / (nu + rho)), out=temporary(scratch, "share", p))
+    above = (c > 0).logical_or_(share > 0)
+    mean = torch.lerp(c, d, rho / (nu + rho), out=share).clamp_(min=0)
+    torch.where(above, mean, c, out=z)
+    multiplied(c, z, s, scratch)
+    activation = torch.clamp(z, min=0, out=mean)
+    u.copy_(d.sub_(activation).mul_(rho))
+    moved = sub.norm(q.sub_(activation)).square()
+    q.copy_(activation)
+    return moved
+
+
+def multiplied(c: Tensor, z: Tensor, s: Tensor, scratch: Scratch | None = None) -> None:
+    """Update the multiplier s of a layer's equation for the new z; ``c``, p Wᵀ + b + s, becomes the residual + s."""
+    new = torch.sub(c, z, out=temporary(scratch, "multiplier", z))
+    torch.mul(new, 2, out=c).sub_(s)
+    s.copy_(new)

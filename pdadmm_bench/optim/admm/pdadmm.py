@@ -50,6 +50,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
     Hyperparameters: ClassVar[type[Typed]] = PdADMMHyperparameters
     compiles: ClassVar[bool] = True
     splits_rows: ClassVar[bool] = True
+    batches: ClassVar[bool] = True
+    """Whether small equal layers may be updated together."""
 
     def cautions(self) -> list[str]:
         rho, nu = self.hyperparameters.rho, self.hyperparameters.nu
@@ -131,7 +133,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
                 first.v = left.receive()
         if not state.batches:
             rows = state.links.reduce.longest(len(first.z))
-            state.batches = in_batches(layers, 1 if self.deterministic else batch_size(layers, rows))
+            together = self.batches and not self.deterministic
+            state.batches = in_batches(layers, batch_size(layers, rows) if together else 1)
         # Boundary layers come first, so that their tensors travel while the inner layers are updated.
         self.update_p_W(first, [], state)
         if last is not first:
@@ -242,6 +245,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         if period and state.iteration > 0 and state.iteration % period == 0:
             with self.part("refresh"), full_precision():
                 torch.matmul(layer.p, layer.W.mT, out=layer.r).add_(layer.b).sub_(layer.z)
+                if layer.s is not None:
+                    layer.r.add_(layer.s)
 
     def step_size(self, tau: Tensor) -> Tensor:
         """The step for a subproblem of curvature τ under the chosen rule."""

@@ -29,6 +29,8 @@ class PdADMMLayer(ADMMLayer):
     q: Tensor | None = None
     u: Tensor | None = None
     """The dual, where a method restricts q; elsewhere it is ν(q − f(z))."""
+    s: Tensor | None = None
+    """The multiplier of the layer's equation over ν, where a method has one; ``r`` then is the residual + s."""
     v: Tensor | None = None
     """q − u/ρ of the layer before, where that layer is another worker's."""
     moved: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))

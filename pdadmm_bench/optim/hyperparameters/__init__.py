@@ -11,6 +11,7 @@ from pdadmm_bench.core.typed import Typed, build
 _MODELS = {
     "pdadmm": "admm:PdADMMHyperparameters",
     "pdadmm-q": "admm:PdADMMQHyperparameters",
+    "pdadmm-m": "admm:PdADMMMHyperparameters",
     "pdadmm-c": "admm:PdADMMCHyperparameters",
     "dladmm": "admm:DlADMMHyperparameters",
     "pdadmm-reference": "admm:ReferenceHyperparameters",

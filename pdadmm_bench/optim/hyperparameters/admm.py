@@ -49,6 +49,17 @@ class PdADMMHyperparameters(Typed):
         return self
 
 
+class PdADMMMHyperparameters(PdADMMHyperparameters):
+    """The hyperparameters of pdADMM; penalties only set the pace, since no equation gives way at a solution."""
+
+    rho: float = Field(1e-2, gt=0, description="ρ, penalty of p_{l+1} = f(z_l)")
+    nu: float = Field(1e-2, gt=0, description="ν, penalty of the layer equations")
+    step: Step = "exact"
+    bias: Bias = "projected"
+    start: Literal["zero"] = Field("zero", description="multipliers at the start")
+    rho_schedule: Literal["constant"] = Field("constant", description="penalties stay as they are")
+
+
 class PdADMMQHyperparameters(PdADMMHyperparameters):
     """The hyperparameters of pdADMM, and the set Δ of equally spaced levels."""
 

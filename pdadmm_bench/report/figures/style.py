@@ -29,7 +29,7 @@ GREY = "#6b6b6b"
 _BROWN, _TEAL = "#8B5E3C", "#44AA99"  # black and dark colours would be lost on a dark page
 _OPTIMIZERS = {
     "pdadmm": BLUE, "adam": VERMILION, "sgd": GREEN, "adagrad": ORANGE, "dladmm": PURPLE, "pdadmm-q": SKY,
-    "adadelta": _BROWN, "pdadmm-c": _TEAL, "pdadmm-reference": GREY,
+    "adadelta": _BROWN, "pdadmm-c": _TEAL, "pdadmm-m": "#332288", "pdadmm-reference": GREY,
 }  # fmt: skip
 _OTHERS = ("#AA4499", "#999933", "#6699CC", "#882255")
 
