@@ -214,12 +214,11 @@ def direction_of_W(
         gradient = rows.gradient_of_W(products, offset, factor, r, nu, mu)
     inverse = kept.get(compute, nu, mu) if kept else compute()
     if dual:
-        target, share = r, mu / inverse.ridge
-        if mu:
-            seen = plain.image(p, offset.mT).mul_(share)
-            if centre:
-                centre(seen)
-            target = torch.sub(r, seen, out=scratch.like("target", r))
+        share = mu / inverse.ridge
+        seen = plain.image(p, offset.mT).mul_(share)
+        if centre:
+            centre(seen)
+        target = torch.sub(r, seen, out=scratch.like("target", r))
         coefficients = torch.matmul(inverse.matrix, target, out=scratch.like("coefficients", r))
         # Where b is minimised too, the columns of the coefficients have mean 0, so that p need not be centred.
         return DirectionOfW(plain.add(offset.mul_(share), coefficients.mT, p, beta=1, alpha=nu), None, p)
