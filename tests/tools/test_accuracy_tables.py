@@ -17,6 +17,10 @@ TABLES = [
     ("ablation", "SECONDS", "seconds"),
     ("ablation", "REMOVED", "table"),
     ("depth", "TABLE", "table"),
+    ("many_labels", "ACCURACY", "accuracy"),
+    ("many_labels", "AHEAD", "ahead"),
+    ("many_labels", "AHEAD_M", "ahead_m"),
+    ("many_labels", "SOONEST", "soonest"),
 ]
 
 

@@ -1,0 +1,204 @@
+"""The tables and the picture of docs/many-labels.md about 60 % of the rows, from the rows in ``reports/many-labels``.
+
+    pdadmm-bench suite runners/many-labels.toml
+    python tools/docs/many_labels.py results/many-labels    # takes rows and curves of the suite first
+    python tools/docs/many_labels.py                        # writes tables and picture
+    python tools/docs/many_labels.py --check                # fails where the page has other numbers than the rows
+
+A pair has the seed and the split in common. Seconds are training seconds, the warm start's included, until a run's
+validation accuracy reaches 99 % of the best that any method reached on the same seed and split.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+from marked import ROOT, Marked, main, markdown
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from pdadmm_bench.core import history
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
+from pdadmm_bench.stats.comparison import compare_rows
+from pdadmm_bench.stats.estimate import aggregate
+from pdadmm_bench.stats.metrics import metric
+from pdadmm_bench.suite.results import Results
+
+FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
+NAMES = ("acc", "ahead", "ahead-m", "soon")
+ACCURACY, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
+CURVES, PICTURE = FOLDER / "curves.json.gz", ROOT / "docs" / "images" / "many-labels.png"
+METHODS, NEAR = ("pdadmm", "pdadmm-m"), 0.99
+
+Curve = list[tuple[float, float]]
+"""Training seconds and validation accuracy of each evaluated iteration."""
+
+
+def method_of(row: Row) -> str:
+    """The optimizer of a run with what tells it from others of the suite."""
+    spec = json.loads(row["spec"])
+    batches = f", batches of {spec['batch_size']}" if spec.get("batch_size") else ""
+    blocks = f", {spec['set']['blocks']} blocks" if spec["set"].get("blocks", 1) > 1 else ""
+    start = "" if row["model_warm_start"] else f", from {spec['init']}"
+    return f"{row['optimizer_name']}{batches}{blocks}{start}"
+
+
+def take_curves(folders: list[Path]) -> None:
+    """Keep the validation accuracy over seconds of every run, by its spec."""
+    curves: dict[str, Curve] = {}
+    for folder in folders:
+        results = Results(folder)
+        for path in sorted(folder.glob("runs/*.json")):
+            row = json.loads(path.read_text(encoding="utf-8"))
+            steps = history.read(results.history_file(path.stem), row["run_id"])
+            before = row.get("time_warm_start_s") or 0.0
+            curves[row["spec"]] = [
+                (round(before + step["train_seconds"], 4), round(step["acc_val"], 5))
+                for step in steps
+                if "acc_val" in step
+            ]
+    CURVES.write_bytes(gzip.compress(json.dumps(curves, sort_keys=True).encode(), mtime=0))
+
+
+def load_curves() -> dict[str, Curve]:
+    """The kept curves by spec."""
+    curves: dict[str, Curve] = json.loads(gzip.decompress(CURVES.read_bytes()))
+    return curves
+
+
+def grouped(rows: list[Row]) -> dict[str, dict[str, list[Row]]]:
+    """The complete rows by method and dataset, in the order of the table."""
+    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["status"] == "ok":
+            found[method_of(row)][row["dataset_name"]].append(row)
+    return dict(sorted(found.items(), key=lambda item: ("from" in item[0], item[0] not in METHODS, item[0])))
+
+
+def datasets_of(rows: list[Row]) -> list[str]:
+    """The datasets by name."""
+    return sorted({row["dataset_name"] for row in rows})
+
+
+def accuracy(rows: list[Row]) -> str:
+    """Mean test accuracy at the best validation accuracy, with its bootstrap interval."""
+    names = datasets_of(rows)
+    lines = []
+    for method, by_name in grouped(rows).items():
+        cells = []
+        for name in names:
+            found = aggregate((100 * row["acc_test_at_best_val"] for row in by_name.get(name, [])), "mean")
+            interval = "" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]"
+            cells.append("–" if found.value is None else f"{found.value:.1f}{interval} (n={found.n})")
+        lines.append([method, *cells])
+    return markdown(["test accuracy, %", *names], lines)
+
+
+def ahead(rows: list[Row]) -> str:
+    """Points of test accuracy, pair by pair: pdADMM less the other; bold is what the paired test shows."""
+    return _ahead(rows, METHODS[0])
+
+
+def ahead_m(rows: list[Row]) -> str:
+    """The same for pdADMM-M."""
+    return _ahead(rows, METHODS[1])
+
+
+def _ahead(rows: list[Row], ours: str) -> str:
+    groups, names = grouped(rows), datasets_of(rows)
+    lines = []
+    for method, by_name in groups.items():
+        if method == ours:
+            continue
+        cells = []
+        for name in names:
+            sides = by_name.get(name, []), groups[ours].get(name, [])
+            if not all(sides):
+                cells.append("–")
+                continue
+            found = (
+                compare_rows(*sides, [metric("acc_test_at_best_val")], by=["dataset"], apart=True).lines[0].comparison
+            )
+            effect = found.effect
+            value = f"{100 * (effect.value or 0):+.1f}"
+            value = f"**{value}**" if found.verdict in ("better", "worse") else value
+            if effect.low is not None and effect.high is not None:
+                value += f" [{100 * effect.low:+.1f}, {100 * effect.high:+.1f}]"
+            cells.append(f"{value} (n={effect.n})".replace("-", "−"))
+        lines.append([method, *cells])
+    return markdown([f"{ours} against", *names], lines)
+
+
+def soonest(rows: list[Row]) -> str:
+    """Median seconds to 99 % of the best validation accuracy of any method; the share of runs that get there."""
+    curves, names = load_curves(), datasets_of(rows)
+    best: dict[tuple[str, int, int], float] = defaultdict(float)
+    for row in rows:
+        best[_pair(row)] = max(best[_pair(row)], row["acc_val_best"] or 0.0)
+    lines = []
+    for method, by_name in grouped(rows).items():
+        cells = []
+        for name in names:
+            found = [reached(curves[row["spec"]], NEAR * best[_pair(row)]) for row in by_name.get(name, [])]
+            there = [seconds for seconds in found if seconds is not None]
+            # The median of all runs, of which those that never get there are the slowest.
+            half = len(there) > len(found) / 2
+            value = f"{median(sorted(there) + [float('inf')] * (len(found) - len(there))):.1f} s" if half else "never"
+            cells.append(f"{value} ({len(there)}/{len(found)})" if found else "–")
+        lines.append([method, *cells])
+    return markdown(["seconds, and runs that get there", *names], lines)
+
+
+def reached(curve: Curve, target: float) -> float | None:
+    """The seconds at which ``curve`` is at ``target`` first."""
+    return next((seconds for seconds, value in curve if value >= target), None)
+
+
+def _pair(row: Row) -> tuple[str, int, int]:
+    spec = json.loads(row["spec"])
+    return row["dataset_name"], spec["seed"], spec["split_seed"]
+
+
+def draw(rows: list[Row]) -> None:
+    """Validation accuracy over seconds of every method, the median over pairs at each evaluated iteration."""
+    curves, names = load_curves(), datasets_of(rows)
+    figure, grid = panels(len(names))
+    for axes, name in zip(grid, names, strict=False):
+        dress(axes)
+        for method, by_name in grouped(rows).items():
+            found = [curves[row["spec"]] for row in by_name.get(name, [])]
+            points = list(zip(*found, strict=False))
+            if not points:
+                continue
+            x, y = ([median(point[part] for point in at) for at in points] for part in (0, 1))
+            optimizer = method.partition(",")[0]
+            style = "-" if method == optimizer else ":" if "batches" in method else "--"
+            axes.plot(x, [100 * value for value in y], style, color=colour_of(optimizer), label=method, linewidth=1.4)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        best = max(100 * (row["acc_val_best"] or 0) for row in rows if row["dataset_name"] == name)
+        axes.set_ylim(best - 12, best + 0.5)
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("training seconds, warm start included", fontsize=8)
+        axes.set_ylabel("validation accuracy, %", fontsize=8)
+    grid[0].legend(fontsize=6, loc="lower right")
+    heading(figure, "60 % of the rows, 10 × 128: accuracy over seconds, median over splits and seeds")
+    figure.savefig(PICTURE)
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    if given := [Path(word) for word in words if word != "--check"]:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        take_curves(given)
+    wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soonest))
+    if "--check" not in words:
+        draw(ACCURACY.load())
+    sys.exit(wrong)
