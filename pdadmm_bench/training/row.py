@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -64,7 +63,7 @@ def results_from(history: Sequence[Step], target: float | None, seconds: Mapping
 
 def _roc_auc(evaluated: Sequence[Step]) -> dict[str, float]:
     """The best validation ROC AUC and the test ROC AUC there, of problems of two classes whose rows are not split."""
-    known = [step for step in evaluated if math.isfinite(step.get("acc_roc_auc_val", math.nan))]
+    known = [step for step in evaluated if {"acc_roc_auc_val", "acc_roc_auc_test"} <= step.keys()]
     if not known:
         return {}
     best = max(known, key=lambda step: step["acc_roc_auc_val"])

@@ -204,7 +204,8 @@ class Worker:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
                 step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
                 if self.problem.num_classes == 2:
-                    step[f"acc_roc_auc_{name}"] = roc_auc(logits[:, 1] - logits[:, 0], rows.y)
+                    area = roc_auc(logits[:, 1] - logits[:, 0], rows.y)
+                    step |= {} if area is None else {f"acc_roc_auc_{name}": area}
             else:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).sum())
                 step[f"loss_{name}"] = float(loss_sum(logits, rows.y))
