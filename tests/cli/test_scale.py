@@ -22,7 +22,7 @@ SHAPE = ("--rows", "40", "--features", "6", "--hidden", "8", "--layers", "4", "-
         (("--partition", "3,3"), "partition '3,3' has 6 layers and the network 4"),
         (("--mesh", "layers=2,rows=2"), "mesh layers=2,rows=2 fits no number of workers among 1, 2"),
         (("--mesh", "rows", "--optimizer", "ddg"), "ddg needs all training rows on every worker"),
-        (("--schedule", "pipedream"), "should be 'gpipe' or '1f1b'"),
+        (("--schedule", "pipedream"), "should be 'gpipe', '1f1b' or 'zero-bubble'"),
         (("--optimizer", "adm"), "did you mean"),
         (("--optimizer", "adam", "--wire", "bf16"), "adam"),
         (("--dataset", "pubmed"), "either --dataset NAME or --rows N"),

@@ -68,8 +68,8 @@ def test_code_version_is_part_of_the_key(monkeypatch):
 
 
 def test_files_are_part_of_the_key(tiny):
-    spec = DataSpec(dataset="computers", train_per_class=2, num_val=5, num_test=5, hops=1)
-    made = tiny("computers")
+    spec = DataSpec(dataset="physics", train_per_class=2, num_val=5, num_test=5, hops=1)
+    made = tiny("physics")
     load_problem(spec, data_root=made.root, report=lambda _: None)
     assert load_problem(spec, data_root=made.root, report=lambda _: None).facts["dataset_cache_hit"]
     path = next(made.root.rglob("*.npz"))

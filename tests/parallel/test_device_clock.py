@@ -47,7 +47,7 @@ def test_a_neighbour_that_sleeps_is_exposed_time(device: FakeDevice, neighbour: 
     taken = other.traffic.take()
     assert taken["exposed_s"] == pytest.approx(LATE_S - COMPUTE_S)
     assert taken["received_bytes"] == 24
-    assert other.traffic.take() == {"sent_bytes": 0, "received_bytes": 0, "exposed_s": 0}
+    assert other.traffic.take() == {"sent_bytes": 0, "received_bytes": 0, "reduced_bytes": 0, "exposed_s": 0}
 
 
 def test_a_transfer_behind_computing_is_not_exposed(

@@ -12,7 +12,7 @@ from properties import apart
 
 pytestmark = pytest.mark.dist
 
-TOLERANCE = {"fp32": 2e-4, "bf16": 0.05}
+TOLERANCE = {"fp32": 2e-4, "bf16": 0.1}
 """Of a layer's norm, and of the largest value that a quantity of the history has."""
 ROWS, FEATURES, HIDDEN, CLASSES = 33, 12, 10, 3
 

@@ -276,7 +276,7 @@ def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
     assert {line[-3].value for line in communication.rows} == {"fp32", "bf16", "uint8"}
     step = {"iteration": 1, "train_seconds": 1.0, "acc_val": 0.5, "objective": 1.0, "primal_residual": 1.0}
     drawn = pictures(rows, {row["run_id"]: [step] for row in rows}, report.points)
-    assert {name.split("-")[0] for name in drawn} == {"convergence", "speedup", "profile"}
+    assert {name.split("-")[0] for name in drawn} == {"answer", "convergence", "speedup", "profile"}
     assert len(drawn["speedup"].panels) == 3
 
 

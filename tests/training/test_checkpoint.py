@@ -70,11 +70,11 @@ def test_a_finished_stage_is_not_trained_again(tmp_path):
     assert recorder.warm_start_steps == [(2, iteration) for iteration in range(11)], "it is shown all the same"
 
 
-@pytest.mark.parametrize(("code", "sha256", "named"), [("other", "", "code"), ("code", "other", "dataset_sha256")])
+@pytest.mark.parametrize(("code", "seed", "named"), [("other", 0, "code"), ("code", 1, "dataset_sha256")])
 @pytest.mark.slow
-def test_a_checkpoint_of_another_run_is_refused_and_kept(code, sha256, named, tmp_path):
+def test_a_checkpoint_of_another_run_is_refused_and_kept(code, seed, named, tmp_path):
     run(toy_spec(), toy_problem(), [Crash(at=7)], checkpoints=always(tmp_path))
-    row = run(toy_spec(), toy_problem(sha256=sha256), checkpoints=always(tmp_path, code)).row
+    row = run(toy_spec(), toy_problem(seed=seed), checkpoints=always(tmp_path, code)).row
     assert row["status"] == "error"
     assert f"its {named} is " in row["status_reason"]
     assert run(toy_spec(), toy_problem(), checkpoints=always(tmp_path)).row["env_continued_from"] == 6

@@ -29,7 +29,7 @@ def test_the_code_of_a_run_is_what_its_numbers_come_from() -> None:
             if name in ("pdadmm", "sgd", "adam"):
                 assert f"pdadmm_bench.optim.{other}" not in modules
     assert "pdadmm_bench.optim.admm.pdadmm" in ours["pdadmm-q"]  # which is built on it
-    assert "pdadmm_bench.optim.admm.subproblems" in ours["pdadmm"] - ours["adam"]
+    assert "pdadmm_bench.optim.admm.elementwise" in ours["pdadmm"] - ours["adam"]
 
 
 def test_a_change_is_seen_where_it_matters(install: Callable[..., Path]) -> None:
