@@ -94,6 +94,7 @@ def test_training_loss_falls_and_it_beats_chance(name, problem):
     assert row["acc_test_at_best_val"] > 0.4  # chance is a third
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bits_another_seed_does_not(name, problem):
     first, again, other = (run(spec(name, seed=seed), problem).row for seed in (0, 0, 1))
     assert first["weights_sha256"] == again["weights_sha256"]
@@ -101,6 +102,7 @@ def test_same_seed_gives_the_same_bits_another_seed_does_not(name, problem):
     assert first["weights_sha256"] != other["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_every_optimizer_of_a_seed_starts_from_the_same_weights(problem):
     assert len({run(spec(name, iterations=1), problem).row["weights_initial_sha256"] for name in NAMES}) == 1
 

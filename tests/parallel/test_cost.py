@@ -129,6 +129,7 @@ def test_every_optimizer_but_the_reference_declares_a_profile() -> None:
     assert set(registry.names()) - set(DECLARED) == {"pdadmm-reference"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
 @pytest.mark.parametrize(("name", "values"), CASES)
 def test_products_are_those_the_optimizer_makes(name: str, values: dict[str, Any], widths: Sequence[int]) -> None:
