@@ -46,7 +46,7 @@ class Block:
         return iter(range(self.start, self.stop))
 
 
-def even_sizes(layers: int, blocks: int) -> list[int]:
-    """Numbers of layers that differ by at most one, the larger ones first."""
-    size, longer = divmod(layers, blocks)
-    return [size + (block < longer) for block in range(blocks)]
+def even_sizes(total: int, parts: int) -> list[int]:
+    """Sizes of ``parts`` parts of ``total`` layers or rows that differ by at most one, the larger ones first."""
+    size, longer = divmod(total, parts)
+    return [size + (part < longer) for part in range(parts)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pdadmm_bench.core.block import even_sizes
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -19,8 +21,7 @@ class Shard:
     @property
     def start(self) -> int:
         """The first row, counted from 0."""
-        shortest, longer = divmod(self.total, self.size)
-        return self.index * shortest + min(self.index, longer)
+        return sum(even_sizes(self.total, self.size)[: self.index])
 
     @property
     def stop(self) -> int:
@@ -30,8 +31,7 @@ class Shard:
     @property
     def longest(self) -> int:
         """Rows of the longest part."""
-        return -(-self.total // self.size)
+        return even_sizes(self.total, self.size)[0]
 
     def __len__(self) -> int:
-        shortest, longer = divmod(self.total, self.size)
-        return shortest + (self.index < longer)
+        return even_sizes(self.total, self.size)[self.index]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.protocol import CUSTOM
+from pdadmm_bench.core.protocol import CUSTOM, is_custom
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.core.typed import build
 from pdadmm_bench.data.cards import Card
@@ -25,7 +25,7 @@ from pdadmm_bench.data.problem import PARTS, Problem, rows_digest
 
 def custom_name(name: str) -> str:
     """``mine (custom data)`` for ``mine``; a name that says so already is kept."""
-    if name == CUSTOM or name.endswith(f"({CUSTOM})"):
+    if is_custom(name):
         return name
     return f"{name} ({CUSTOM})" if name else CUSTOM
 

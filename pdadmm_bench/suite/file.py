@@ -45,7 +45,7 @@ COUNTED = {"seeds": "seed", "split_seeds": "split_seed"}
 #: Keys of an entry that are axes.
 AXES = (*(name for name in SETTINGS if name not in COUNTED.values()), *COUNTED)
 #: What the hyperparameters of a run follow from.
-CHOOSING = ("optimizer", "set", "preset", "dataset", "layers", "hidden")
+CHOOSING = ("optimizer", "set", "preset", "dataset", "split", "layers", "hidden")
 #: The axes that change slowest. So runs on the same data follow each other, and every setting has its first seed early.
 OUTER = ("dataset", "split_seed", "seed")
 

@@ -18,14 +18,15 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from depth import interval
 from marked import ROOT, Marked, main, markdown
 from matplotlib.ticker import LogLocator, NullFormatter
+from paired import points
 
 from pdadmm_bench.core import history
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
 from pdadmm_bench.stats.comparison import compare_rows
-from pdadmm_bench.stats.estimate import aggregate
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.suite.results import Results
 
@@ -90,11 +91,8 @@ def accuracy(rows: list[Row]) -> str:
     names = datasets_of(rows)
     lines = []
     for method, by_name in grouped(rows).items():
-        cells = []
-        for name in names:
-            found = aggregate((100 * row["acc_test_at_best_val"] for row in by_name.get(name, [])), "mean")
-            interval = "" if found.low is None else f" [{found.low:.1f}, {found.high:.1f}]"
-            cells.append("–" if found.value is None else f"{found.value:.1f}{interval} (n={found.n})")
+        accuracies = [[row["acc_test_at_best_val"] for row in by_name.get(name, [])] for name in names]
+        cells = [interval(values, 1) if values else "–" for values in accuracies]
         lines.append([method, *cells])
     return markdown(["test accuracy, %", *names], lines)
 
@@ -121,15 +119,8 @@ def _ahead(rows: list[Row], ours: str) -> str:
             if not all(sides):
                 cells.append("–")
                 continue
-            found = (
-                compare_rows(*sides, [metric("acc_test_at_best_val")], by=["dataset"], apart=True).lines[0].comparison
-            )
-            effect = found.effect
-            value = f"{100 * (effect.value or 0):+.1f}"
-            value = f"**{value}**" if found.verdict in ("better", "worse") else value
-            if effect.low is not None and effect.high is not None:
-                value += f" [{100 * effect.low:+.1f}, {100 * effect.high:+.1f}]"
-            cells.append(f"{value} (n={effect.n})".replace("-", "−"))
+            found = compare_rows(*sides, [metric("acc_test_at_best_val")], by=["dataset"], apart=True)
+            cells.append(points(found.lines[0].comparison))
         lines.append([method, *cells])
     return markdown([f"{ours} against", *names], lines)
 

@@ -32,7 +32,7 @@ METHOD = "pdadmm"
 
 def ahead(rows: list[Row]) -> str:
     """Points of test accuracy: pdADMM less the other."""
-    return _table(rows, "acc_test_at_best_val", _points, b_is_method=True)
+    return _table(rows, "acc_test_at_best_val", points, b_is_method=True)
 
 
 def sooner(rows: list[Row]) -> str:
@@ -58,7 +58,8 @@ def _table(rows: list[Row], column: str, cell: Callable[[Comparison], str], b_is
     return markdown([f"{METHOD} against", *datasets], lines)
 
 
-def _points(found: Comparison) -> str:
+def points(found: Comparison) -> str:
+    """The difference of two accuracies in points, with its interval and n; bold where the paired test shows it."""
     return _cell(found, lambda value: f"{100 * value:+.1f}".replace("-", "−"))
 
 

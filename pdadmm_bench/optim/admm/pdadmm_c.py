@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from pdadmm_bench.core.block import Block, even_sizes
+from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.models.mlp import Layer
@@ -114,7 +113,7 @@ class PdADMMC(ADMMOptimizer[CostateState]):
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> CostateState:
         settings, x, descent = self.hyperparameters, problem.train.x, self.descent(links.reduce)
-        ends = set(accumulate(even_sizes(block.total, min(settings.blocks, block.total))))
+        ends = {part.stop for part in Block.even(block.total, settings.blocks)}
         states: list[CostateLayer] = []
         for index, (weight, bias) in zip(block, layers, strict=True):
             weights = layer_weights(index, block.total, weight, x, "features", settings.decay, descent)

@@ -168,18 +168,28 @@ class GradientOptimizer(Optimizer[GradientState]):
 
     def snapshot(self, state: GradientState) -> Any:
         return {
-            "layers": [[tensor.detach() for tensor in layer] for layer in state.layers],
+            "layers": saved_layers(state.layers),
             "optimizer": state.optimizer.state_dict(),
             "epoch": state.epoch,
         }
 
     def restore(self, state: GradientState, snapshot: Any) -> None:
-        with torch.no_grad():
-            for layer, saved in zip(state.layers, snapshot["layers"], strict=True):
-                for tensor, value in zip(layer, saved, strict=True):
-                    tensor.copy_(value)
+        restore_layers(state.layers, snapshot["layers"])
         state.optimizer.load_state_dict(snapshot["optimizer"])
         state.epoch = snapshot["epoch"]
+
+
+def saved_layers(layers: Sequence[Layer]) -> list[list[Tensor]]:
+    """Weights and biases for a snapshot."""
+    return [[tensor.detach() for tensor in layer] for layer in layers]
+
+
+def restore_layers(layers: Sequence[Layer], saved: Sequence[Sequence[Tensor]]) -> None:
+    """Copy what :func:`saved_layers` made into ``layers``, whose tensors require gradients."""
+    with torch.no_grad():
+        for layer, values in zip(layers, saved, strict=True):
+            for tensor, value in zip(layer, values, strict=True):
+                tensor.copy_(value)
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:

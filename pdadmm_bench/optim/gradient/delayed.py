@@ -33,7 +33,7 @@ from pdadmm_bench.optim.cost import Arrays, CostProfile
 from pdadmm_bench.optim.gradient.adadelta import Adadelta
 from pdadmm_bench.optim.gradient.adagrad import Adagrad
 from pdadmm_bench.optim.gradient.adam import Adam
-from pdadmm_bench.optim.gradient.base import GradientOptimizer
+from pdadmm_bench.optim.gradient.base import GradientOptimizer, restore_layers, saved_layers
 from pdadmm_bench.optim.gradient.sgd import SGD
 from pdadmm_bench.optim.hyperparameters.gradient import DelayedHyperparameters
 from pdadmm_bench.optim.wire import BFloat16, Wire
@@ -250,7 +250,7 @@ class DelayedGradients(Optimizer[DelayedState]):
 def _snapshot(block: DelayedBlock) -> dict[str, Any]:
     data = block.block.is_first  # whose input is not saved
     return {
-        "layers": [[tensor.detach() for tensor in layer] for layer in block.layers],
+        "layers": saved_layers(block.layers),
         "optimizer": block.optimizer.state_dict(),
         "passes": [[one.activations[data:], one.weights] for one in block.passes],
         "gradient": block.gradient,
@@ -262,10 +262,7 @@ def _restore(block: DelayedBlock, saved: Mapping[str, Any], x: Tensor, device: t
     def there(tensors: Sequence[Tensor]) -> list[Tensor]:
         return [tensor.to(device) for tensor in tensors]
 
-    with torch.no_grad():
-        for layer, values in zip(block.layers, saved["layers"], strict=True):
-            for tensor, value in zip(layer, values, strict=True):
-                tensor.copy_(value)
+    restore_layers(block.layers, saved["layers"])
     block.optimizer.load_state_dict(saved["optimizer"])
     data = [x] if block.block.is_first else []
     block.passes = [Pass([*data, *there(activations)], there(weights)) for activations, weights in saved["passes"]]
