@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from pdadmm_bench.core.names import short_names
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.standings import Rival, Standing, standings
-from pdadmm_bench.report.tables.settings import gather
+from pdadmm_bench.report.standings import Leaders, Rival, Standing
+from pdadmm_bench.report.tables.settings import Differences
 from pdadmm_bench.report.units import seconds
-from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.pairing import device_class
 
-ACCURACY, ITERATION = "acc_test_at_best_val", "time_iteration_median_s"
+Name = Callable[[tuple[Any, ...]], str]
+"""The name of a problem."""
 _NAMED = 3
 """So many problems are named one by one; of more, only their number is given."""
 
 
-def sentences(rows: Sequence[Row]) -> list[str]:
-    """What the rows show about accuracy and time, and what they do not show; empty for rows of one setting.
+def sentences(leaders: Leaders) -> list[str]:
+    """What rows show about accuracy and time, and what they do not show; empty for rows of one setting.
 
     Rows of one machine only have a sentence on time: those of two are not compared.
     """
-    lines = gather(rows)
-    names = _Names.of([line.problem for line in lines])
-    accuracy = standings(lines, metric(ACCURACY))
-    machines = {device_class(row) for row in rows if row.get("dist_device") is not None}
-    time = standings(lines, metric(ITERATION)) if len(machines) == 1 else []
+    name = partial(_name, Differences.of(leaders.lines))
+    accuracy = leaders.accuracy
+    (time,) = leaders.times.values() if len(leaders.times) == 1 else ([],)
     found = [
-        _shown(accuracy, names, "the most accurate", _points),
-        _shown(time, names, "fastest per iteration", _times),
-        _not_shown(accuracy, names, "the most accurate"),
-        _not_shown(time, names, "fastest per iteration"),
+        _shown(accuracy, name, "the most accurate", _points),
+        _shown(time, name, "fastest per iteration", _times),
+        _not_shown(accuracy, name, "the most accurate"),
+        _not_shown(time, name, "fastest per iteration"),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -54,27 +51,16 @@ def about(rows: Sequence[Row]) -> str:
     return " · ".join(part for part in parts if part)
 
 
-@dataclass(frozen=True)
-class _Names:
-    """What a problem is called among others: settings that all of them share are left out."""
-
-    datasets: dict[str, str]
-    varying: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, problems: Sequence[tuple[Any, ...]]) -> _Names:
-        columns = list(zip(*problems, strict=True))
-        varying = tuple(len(set(column)) > 1 for column in columns)
-        return cls(short_names(str(problem[0]) for problem in problems), varying)
-
-    def __call__(self, problem: tuple[Any, ...]) -> str:
-        dataset, layers, hidden, workers = problem
-        parts = [f"{layers}×{hidden}"] if self.varying[1] or self.varying[2] else []
-        parts += [f"{workers or 1} worker{'' if (workers or 1) == 1 else 's'}"] if self.varying[3] else []
-        return self.datasets[str(dataset)] + (f" ({', '.join(parts)})" if parts else "")
+def _name(differ: Differences, problem: tuple[Any, ...]) -> str:
+    """What a problem is called among others."""
+    dataset, layers, hidden, workers = problem
+    count = workers or 1
+    parts = [f"{layers}×{hidden}"] if differ.network else []
+    parts += [f"{count} worker{'' if count == 1 else 's'}"] if differ.workers else []
+    return differ.datasets[str(dataset)] + (f" ({', '.join(parts)})" if parts else "")
 
 
-def _shown(found: Sequence[Standing], names: _Names, what: str, gap: Any) -> str:
+def _shown(found: Sequence[Standing], name: Name, what: str, gap: Any) -> str:
     shown = [standing for standing in found if standing.is_shown]
     if not shown:
         return ""
@@ -82,7 +68,7 @@ def _shown(found: Sequence[Standing], names: _Names, what: str, gap: Any) -> str
     for optimizer in dict.fromkeys(standing.leader.optimizer for standing in shown):
         mine = [standing for standing in shown if standing.leader.optimizer == optimizer]
         if len(shown) <= _NAMED:
-            clauses += [f"{optimizer} is {what} on {names(each.problem)}: {gap(each)}" for each in mine]
+            clauses += [f"{optimizer} is {what} on {name(each.problem)}: {gap(each)}" for each in mine]
         else:
             clauses.append(f"{optimizer} is {what} on {len(mine)} of {len(found)} problems")
     return "; ".join(clauses) + "."
@@ -110,12 +96,12 @@ def _effect(rival: Rival, scale: float, form: str) -> str:
     return f"{value} [{low}, {high}]" if low and high else str(value)
 
 
-def _not_shown(found: Sequence[Standing], names: _Names, what: str) -> str:
+def _not_shown(found: Sequence[Standing], name: Name, what: str) -> str:
     """Why no line is called the best on the other problems, by reason."""
     reasons: dict[str, list[str]] = {}
     for standing in found:
         if not standing.is_shown:
-            reasons.setdefault(_reason(standing), []).append(names(standing.problem))
+            reasons.setdefault(_reason(standing), []).append(name(standing.problem))
     clauses = []
     for reason, problems in reasons.items():
         where = ", ".join(problems) if len(problems) <= _NAMED else f"{len(problems)} of {len(found)} problems"

@@ -18,6 +18,7 @@ from pdadmm_bench.report.figures.interactive import plotly_panels
 from pdadmm_bench.report.figures.picture import Picture
 from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.render import html
+from pdadmm_bench.report.standings import Leaders
 from pdadmm_bench.report.table import Table, hoisted
 from pdadmm_bench.report.tables.appendix import appendix_tables
 from pdadmm_bench.report.tables.verdicts import verdict_tables
@@ -45,6 +46,7 @@ def page(
     from jinja2 import Environment
     from plotly.offline import get_plotlyjs
 
+    leaders = Leaders.of(rows)
     short = short_names(str(row["dataset_name"]) for row in rows if row.get("dataset_name"))
     plots = {name: _plots(each, short) for name, each in pictures.items()}
     return (
@@ -52,11 +54,11 @@ def page(
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
             title=title,
-            sentences=sentences(rows),
+            sentences=sentences(leaders),
             about=about(rows),
             answer=plots.pop(ANSWER, []),
             caption=pictures[ANSWER].title if ANSWER in pictures else "",
-            tables=[_section(table, short) for table in (*verdict_tables(rows), *report.tables)],
+            tables=[_section(table, short) for table in (*verdict_tables(leaders), *report.tables)],
             plots={name: (pictures[name].title, drawn) for name, drawn in plots.items()},
             appendix=[_section(table, short) for table in appendix_tables(rows)],
             remarks=remarks,

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdadmm_bench.report.tables.settings import SettingRows, once, quotable
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.tables.settings import SettingRows, by_machine, gather, once, quotable
 from pdadmm_bench.stats.comparison import ComparisonLine, compare_rows, judge_lines
 from pdadmm_bench.stats.estimate import Estimate, aggregate
-from pdadmm_bench.stats.metrics import Metric
+from pdadmm_bench.stats.metrics import ACCURACY, ITERATION, Metric, metric
 from pdadmm_bench.stats.paired import Comparison, Verdict
 
 
@@ -47,6 +48,24 @@ class Standing:
     def is_shown(self) -> bool:
         """Whether the leader is better than each other line."""
         return all(rival.verdict == "better" for rival in self.rivals)
+
+
+@dataclass(frozen=True)
+class Leaders:
+    """Who leads in what a report says first."""
+
+    lines: list[SettingRows]
+    """All lines of the rows."""
+    accuracy: list[Standing]
+    times: dict[str, list[Standing]]
+    """In the time of an iteration, on each class of machine."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Leaders:
+        """Those of ``rows``; the comparisons behind them take seconds for a thousand rows."""
+        lines = gather(rows)
+        times = {name: standings(gather(mine), metric(ITERATION)) for name, mine in by_machine(rows).items()}
+        return cls(lines, standings(lines, metric(ACCURACY)), times)
 
 
 def standings(lines: Sequence[SettingRows], metric: Metric) -> list[Standing]:

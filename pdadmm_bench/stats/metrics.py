@@ -30,7 +30,8 @@ WORDS: dict[Kind, tuple[str, str]] = {
     "iterations": ("fewer", "more"),
 }
 
-DEFAULT = ("acc_test_at_best_val", "time_iteration_median_s")
+ACCURACY, ITERATION = "acc_test_at_best_val", "time_iteration_median_s"
+DEFAULT = (ACCURACY, ITERATION)
 TARGET = "time_to_target_s"
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.history import History
-from pdadmm_bench.core.names import short_names
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.tracking.values import name_of
+
+if TYPE_CHECKING:
+    from pdadmm_bench.report.tables.settings import Differences
 
 METRICS = ("acc_test_at_best_val", "time_iteration_median_s", "time_to_near_best_s", "time_to_target_s")
 
@@ -24,12 +27,12 @@ def metrics(rows: Sequence[Row]) -> list[Any]:
     from mlflow.entities import Metric
 
     from pdadmm_bench.report.standings import estimate
-    from pdadmm_bench.report.tables.settings import gather
+    from pdadmm_bench.report.tables.settings import Differences, gather
     from pdadmm_bench.report.tables.speedups import points_of_rows
     from pdadmm_bench.stats.metrics import metric
 
     lines = gather(rows)
-    name = _Name([line.problem for line in lines])
+    name = partial(_name, Differences.of(lines))
     values = {
         f"{name(line.optimizer, line.problem)}/{column}": estimate(line, metric(column)).value
         for line in lines
@@ -65,22 +68,18 @@ def speedups(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def texts(rows: Sequence[Row]) -> dict[str, str]:
-    """Tables in Markdown by the name of their artifact."""
+def texts(rows: Sequence[Row]) -> tuple[dict[str, str], str]:
+    """Tables in Markdown by the name of their artifact, and the description of the run: the answer, then the table."""
+    from pdadmm_bench.report.answer import sentences
     from pdadmm_bench.report.render import markdown, markdown_body
+    from pdadmm_bench.report.standings import Leaders
     from pdadmm_bench.report.tables.summary import summary_table
     from pdadmm_bench.report.tables.verdicts import verdict_tables
 
-    verdicts = "\n".join(map(markdown, verdict_tables(rows)))
-    found = {"summary.md": markdown_body(summary_table(rows))}
-    return found | ({"verdicts.md": verdicts} if verdicts else {})
-
-
-def note(rows: Sequence[Row]) -> str:
-    """The description of the run: the answer, then the table."""
-    from pdadmm_bench.report.answer import sentences
-
-    return "\n\n".join([*sentences(rows), texts(rows)["summary.md"]])
+    leaders, table = Leaders.of(rows), markdown_body(summary_table(rows))
+    verdicts = "\n".join(map(markdown, verdict_tables(leaders)))
+    found = {"summary.md": table} | ({"verdicts.md": verdicts} if verdicts else {})
+    return found, "\n\n".join([*sentences(leaders), table])
 
 
 def report_page(title: str, runs: Sequence[tuple[Row, History]]) -> str:
@@ -94,17 +93,11 @@ def report_page(title: str, runs: Sequence[tuple[Row, History]]) -> str:
     return page(title, rows, report, drawn, report.missing)
 
 
-class _Name:
-    """Names of lines: the optimizer, and those of dataset, network and workers that are not the same for all."""
-
-    def __init__(self, problems: Sequence[tuple[Any, ...]]):
-        self._short = short_names(str(problem[0]) for problem in problems)
-        self._varying = [len(set(column)) > 1 for column in zip(*problems, strict=True)]
-
-    def __call__(self, optimizer: str, problem: tuple[Any, ...]) -> str:
-        dataset, layers, hidden, workers = problem
-        parts = [optimizer]
-        parts += [self._short[str(dataset)]] if self._varying[0] else []
-        parts += [f"{layers}x{hidden}"] if self._varying[1] or self._varying[2] else []
-        parts += [f"{workers} workers"] if self._varying[3] and workers != 1 else []
-        return " ".join(parts)
+def _name(differ: Differences, optimizer: str, problem: tuple[Any, ...]) -> str:
+    """The optimizer, and what of dataset, network and workers is not the same for all."""
+    dataset, layers, hidden, workers = problem
+    parts = [optimizer]
+    parts += [differ.datasets[str(dataset)]] if differ.dataset else []
+    parts += [f"{layers}x{hidden}"] if differ.network else []
+    parts += [f"{workers} workers"] if differ.workers and workers != 1 else []
+    return " ".join(parts)

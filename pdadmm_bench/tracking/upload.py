@@ -154,10 +154,11 @@ class Upload:
         """
         rows = [row for row, _ in runs]
         if rows:
-            for name, text in summary.texts(rows).items():
+            texts, note = summary.texts(rows)
+            for name, text in texts.items():
                 self.client.log_text(parent.run_id, text, name)
             self.client.log_text(parent.run_id, dump(rows), "rows.json")
-            self.client.set_tag(parent.run_id, NOTE, as_note(summary.note(rows)))
+            self.client.set_tag(parent.run_id, NOTE, as_note(note))
             metrics = summary.metrics(rows)
             for start in range(0, len(metrics), MOST_METRICS):
                 self.client.log_batch(parent.run_id, metrics=metrics[start : start + MOST_METRICS])

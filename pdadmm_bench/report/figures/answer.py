@@ -9,9 +9,8 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.picture import Curve, Panel, Picture
 from pdadmm_bench.report.standings import estimate
 from pdadmm_bench.report.tables.settings import SettingRows, by_machine, gather, quotable
-from pdadmm_bench.stats.metrics import metric
+from pdadmm_bench.stats.metrics import ACCURACY, metric
 
-ACCURACY = metric("acc_test_at_best_val")
 #: The seconds on the x axis: the first of these columns that the rows have.
 SECONDS = {
     "time_to_near_best_s": "seconds to 99 % of its own best",
@@ -55,7 +54,7 @@ def answer_pictures(rows: Sequence[Row]) -> dict[str, Picture]:
 
 
 def _point(line: SettingRows, column: str) -> Curve | None:
-    accuracy = estimate(line, ACCURACY)
+    accuracy = estimate(line, metric(ACCURACY))
     seconds, flagged = estimate(line, metric(column)), quotable(line.rows)[1]
     if accuracy.value is None or seconds.value is None:
         return None

@@ -10,9 +10,7 @@ from pdadmm_bench.report.standings import Standing, estimate, standings
 from pdadmm_bench.report.table import Cell, Column, Table, cell
 from pdadmm_bench.report.tables.settings import SettingRows, columns, gather, headings, once, setting_cells
 from pdadmm_bench.stats.estimate import LEAST_FOR_INTERVAL
-from pdadmm_bench.stats.metrics import metric
-
-COLUMN = "acc_test_at_best_val"
+from pdadmm_bench.stats.metrics import ACCURACY, metric
 
 
 def accuracy_table(rows: Iterable[Row]) -> Table | None:
@@ -22,9 +20,9 @@ def accuracy_table(rows: Iterable[Row]) -> Table | None:
     workers. The test pairs seeds and is corrected for all comparisons of the table.
     """
     lines = gather(rows)
-    if not any(row.get(COLUMN) is not None for line in lines for row in line.rows):
+    if not any(row.get(ACCURACY) is not None for line in lines for row in line.rows):
         return None
-    found = standings(lines, metric(COLUMN))
+    found = standings(lines, metric(ACCURACY))
     best = {id(standing.leader) for standing in found if standing.is_shown}
     datasets = list(dict.fromkeys(str(line.setting["dataset"]) for line in lines))
     names = columns(lines, leave_out=["dataset"])
@@ -49,7 +47,7 @@ def accuracy_table(rows: Iterable[Row]) -> Table | None:
 
 
 def _cell(line: SettingRows, best: bool) -> Cell:
-    found = estimate(line, metric(COLUMN))
+    found = estimate(line, metric(ACCURACY))
     return cell(found, suffix=line.statuses if line.failed else "", best=best)
 
 

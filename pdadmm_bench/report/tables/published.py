@@ -9,10 +9,9 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.published import load, published_speedups, sources
 from pdadmm_bench.report.standings import estimate
 from pdadmm_bench.report.table import Cell, Column, Table, cell
-from pdadmm_bench.report.tables.accuracy import COLUMN
 from pdadmm_bench.report.tables.settings import SettingRows, gather
 from pdadmm_bench.report.tables.speedups import Point
-from pdadmm_bench.stats.metrics import metric
+from pdadmm_bench.stats.metrics import ACCURACY, metric
 
 
 def published_tables(rows: Iterable[Row], points: Sequence[Point]) -> list[Table]:
@@ -22,7 +21,7 @@ def published_tables(rows: Iterable[Row], points: Sequence[Point]) -> list[Table
 
 def _accuracy(rows: Sequence[Row]) -> Table:
     data = load("accuracy")
-    ours = [line for line in gather(rows) if estimate(line, metric(COLUMN)).n]
+    ours = [line for line in gather(rows) if estimate(line, metric(ACCURACY)).n]
     datasets = {str(line.setting["dataset"]) for line in ours}
     table, used = [], []
     for block in data["accuracy"]:
@@ -41,7 +40,7 @@ def _accuracy(rows: Sequence[Row]) -> Table:
                 used.append(block["source"])
                 for each in mine or [None]:
                     own = f"{each.setting['layers']} × {each.setting['hidden']}" if each else None
-                    found = cell(estimate(each, metric(COLUMN))) if each else Cell()
+                    found = cell(estimate(each, metric(ACCURACY))) if each else Cell()
                     label = each.optimizer if each else name
                     table.append(
                         [Cell(dataset), Cell(label), Cell(own), found, Cell(network), theirs, Cell(block["source"])]

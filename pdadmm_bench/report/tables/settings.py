@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pdadmm_bench.core.names import short_names
 from pdadmm_bench.core.rows import Row, shared, status_of
 from pdadmm_bench.report.table import Cell, Column
 from pdadmm_bench.stats.pairing import device_class, repetition, settings
@@ -44,6 +45,24 @@ class SettingRows:
     @property
     def failed(self) -> bool:
         return any(not status_of(row).complete for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """In what problems differ from each other, for names that leave out what all of them share."""
+
+    datasets: dict[str, str]
+    """Their short names."""
+    dataset: bool
+    network: bool
+    workers: bool
+
+    @classmethod
+    def of(cls, lines: Sequence[SettingRows]) -> Differences:
+        """Those of the problems of ``lines``."""
+        datasets, *others = ({line.problem[place] for line in lines} for place in range(4))
+        layers, hidden, workers = (len(values) > 1 for values in others)
+        return cls(short_names(map(str, datasets)), len(datasets) > 1, layers or hidden, workers)
 
 
 def gather(rows: Iterable[Row]) -> list[SettingRows]:

@@ -19,10 +19,9 @@ from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import STATUSES, Row, shared, status_of
 from pdadmm_bench.report.standings import standings
 from pdadmm_bench.report.table import Cell, Column, Table, cell
-from pdadmm_bench.report.tables.accuracy import COLUMN
 from pdadmm_bench.report.tables.settings import SettingRows, gather
 from pdadmm_bench.stats.estimate import Estimate, aggregate
-from pdadmm_bench.stats.metrics import metric
+from pdadmm_bench.stats.metrics import ACCURACY, metric
 from pdadmm_bench.stats.paired import ALPHA, least_pairs
 from pdadmm_bench.stats.pairing import repetition
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
@@ -102,7 +101,7 @@ def summary_table(rows: Iterable[Row]) -> Table:
 
 
 def _shown_best(rows: Sequence[Row]) -> list[SettingRows]:
-    return [standing.leader for standing in standings(gather(rows), metric(COLUMN)) if standing.is_shown]
+    return [standing.leader for standing in standings(gather(rows), metric(ACCURACY)) if standing.is_shown]
 
 
 def _verdict(lines: Sequence[SummaryLine], best: set[int]) -> list[str]:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.standings import Standing, standings
+from pdadmm_bench.report.standings import Leaders, Standing
 from pdadmm_bench.report.table import Cell, Column, Kind, Table
-from pdadmm_bench.report.tables.settings import by_machine, gather
-from pdadmm_bench.stats.metrics import WORDS, Metric, metric
-
-ACCURACY, ITERATION = "acc_test_at_best_val", "time_iteration_median_s"
+from pdadmm_bench.stats.metrics import ACCURACY, ITERATION, WORDS, Metric, metric
 
 
-def verdict_tables(rows: Sequence[Row]) -> list[Table]:
+def verdict_tables(leaders: Leaders) -> list[Table]:
     """The leader of each problem in accuracy, and in the time of an iteration on each class of machine, with rivals."""
-    accuracy = _table(rows, metric(ACCURACY), "verdict-accuracy", "Verdicts on test accuracy", "accuracy", "points")
+    accuracy = _table(
+        leaders.accuracy, metric(ACCURACY), "verdict-accuracy", "Verdicts on test accuracy", "accuracy", "points"
+    )
     times = [
-        _table(mine, metric(ITERATION), "verdict-time", f"Verdicts on the time of an iteration · {machine}",
+        _table(found, metric(ITERATION), "verdict-time", f"Verdicts on the time of an iteration · {machine}",
                "seconds", "factor")
-        for machine, mine in by_machine(rows).items()
+        for machine, found in leaders.times.items()
     ]  # fmt: skip
     return [table for table in (accuracy, *times) if table is not None]
 
 
-def _table(rows: Sequence[Row], of: Metric, name: str, title: str, kind: Kind, effect: Kind) -> Table | None:
-    found = standings(gather(rows), of)
+def _table(found: Sequence[Standing], of: Metric, name: str, title: str, kind: Kind, effect: Kind) -> Table | None:
     if not found:
         return None
     better, worse = WORDS[of.kind]
