@@ -55,11 +55,17 @@ def load_graph(card: Card, root: Path) -> Graph:
 
     Raises :class:`DataError` when the files cannot be read, or when the sizes are not those of the card.
     """
-    from torch_geometric.utils import to_undirected
+    return checked_graph(card, *read_files(card, root, "remove them, and pdadmm-bench prepare fetches them again"))
 
+
+def read_files(card: Card, root: Path, cure: str) -> Loaded:
+    """What the card's loader reads below ``root``, where it writes files of its own, too.
+
+    Raises :class:`DataError` when the files cannot be read; its message ends with ``cure``.
+    """
     try:
         with quiet():
-            data, splits = LOADERS[card.loader.kind](card, root)
+            return LOADERS[card.loader.kind](card, root)
     except (MemoryError, UserError):
         raise
     except Exception as error:  # a parser of another library may raise anything for bytes that are not in its format
@@ -67,8 +73,14 @@ def load_graph(card: Card, root: Path) -> Graph:
         # Its words are not repeated: those of numpy and torch advise to load a damaged file without their safeguards.
         raise DataError(
             f"the files of dataset {card.name!r} cannot be read ({names}): one is damaged or in another format "
-            f"({type(error).__name__}); remove them, and pdadmm-bench prepare fetches them again"
+            f"({type(error).__name__}); {cure}"
         ) from error
+
+
+def checked_graph(card: Card, data: Any, splits: Sequence[dict[str, Tensor]]) -> Graph:
+    """The graph in what was read; raises :class:`DataError` when it is not the one that the card describes."""
+    from torch_geometric.utils import to_undirected
+
     if data.x is None or data.y is None or data.edge_index is None:
         raise DataError(f"the files of dataset {card.name!r} lack features, labels or edges")
     x, y = data.x.to(torch.float32), data.y.view(-1)

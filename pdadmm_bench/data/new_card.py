@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from pdadmm_bench.core.errors import DataError, UserError
 from pdadmm_bench.core.typed import build
 from pdadmm_bench.data.cache import digest_of, scratch, store
 from pdadmm_bench.data.cards import Card, Loader, RawFile
 from pdadmm_bench.data.graph_file import SUFFIXES
-from pdadmm_bench.data.graphs import LOADERS, load_graph, quiet
+from pdadmm_bench.data.graphs import checked_graph, read_files
 from pdadmm_bench.data.pyg_dataset import raw_files
 
 _SOURCES = {
@@ -78,11 +80,12 @@ def _from_files(
         "sizes": {"nodes": 1, "edges": 0, "features": 1, "classes": 2},
         "files": [{"path": file.as_posix(), "sha256": digest_of(root / file)} for file in files],
     }  # fmt: skip
-    with _copied(files, root, cache) as folder:
-        values |= _described(build(Card, {**values, "name": name}, "card"), folder)
     card = build(Card, {**values, "name": name}, "card")
     with _copied(files, root, cache) as folder:
-        load_graph(card, folder)  # raises for a graph that no run could use
+        data, splits = read_files(card, folder, "make them anew")
+    values |= _described(card, data, splits)
+    card = build(Card, {**values, "name": name}, "card")
+    checked_graph(card, data, splits)  # raises for a graph that no run could use
     return NewCard(card, _toml(values))
 
 
@@ -96,17 +99,10 @@ def _copied(files: Sequence[Path], root: Path, cache: Path) -> Iterator[Path]:
         yield folder
 
 
-def _described(card: Card, folder: Path) -> dict[str, Any]:
-    """Sizes and split of the files of ``card``."""
+def _described(card: Card, data: Any, splits: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
+    """Sizes and split of what the files of ``card`` hold."""
     from torch_geometric.utils import to_undirected
 
-    try:
-        with quiet():
-            data, splits = LOADERS[card.loader.kind](card, folder)
-    except (MemoryError, UserError):
-        raise
-    except Exception as error:  # a parser of another library may raise anything for bytes that are not in its format
-        raise DataError(f"the files of {card.name!r} cannot be read: {type(error).__name__}: {error}") from error
     missing = [part for part in ("x", "y", "edge_index") if getattr(data, part, None) is None]
     if missing:
         raise UserError(f"the graph of {card.name!r} has no {', '.join(missing)}")
