@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from toy import Crash, toy_problem, toy_spec
+from toy import Crash, plain_network, toy_problem, toy_spec
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.errors import UserError
@@ -44,11 +44,7 @@ def test_an_iteration_is_an_epoch_of_a_plain_torch_loop(
     optimizer.batch_size, optimizer.seed = batch_size, SEED
     state = optimizer.init(problem, start, Block.whole(3), Links())
 
-    network = nn.Sequential(nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 3))
-    with torch.no_grad():
-        for module, layer in zip(network[::2], start, strict=True):
-            module.weight.copy_(layer.weight)
-            module.bias.copy_(layer.bias)
+    network = plain_network(start)
     plain = cls(network.parameters(), **values, foreach=False)
     for epoch in range(5):
         optimizer.step(state)

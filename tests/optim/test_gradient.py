@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from toy import toy_problem, toy_spec
+from toy import plain_network, toy_problem, toy_spec
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.spec import ModelSpec, run_spec
@@ -40,13 +40,7 @@ def test_baseline_follows_a_plain_torch_loop(
     optimizer = registry.get(name).create(values, name)
     state = optimizer.init(problem, start, block, Links())
 
-    network = torch.nn.Sequential(
-        *(m for i in range(3) for m in (torch.nn.Linear(8 if i == 0 else 10, 3 if i == 2 else 10), torch.nn.ReLU()))
-    )[:-1]
-    with torch.no_grad():
-        for module, layer in zip(network[::2], start, strict=True):
-            module.weight.copy_(layer.weight)
-            module.bias.copy_(layer.bias)
+    network = plain_network(start)
     plain = cls(network.parameters(), **values, foreach=False)
     for _ in range(25):
         optimizer.step(state)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.data.problem import Problem, Rows
+from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.training.observer import Observer
 
 
@@ -26,6 +28,16 @@ def toy_problem(
 
     parts = {name: part(count) for name, count in (("train", rows), ("val", 11), ("test", 13))}
     return Problem(name="toy", split="random", num_classes=classes, sha256=sha256, **parts)
+
+
+def plain_network(layers: Sequence[Layer]) -> nn.Sequential:
+    """The network with these weights in plain PyTorch: a linear module in every second place, ReLU between them."""
+    modules: list[nn.Module] = []
+    for layer in layers:
+        linear = nn.Linear(layer.weight.shape[1], layer.weight.shape[0])
+        linear.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+        modules += [linear, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
 
 
 def toy_spec(**values: Any) -> RunSpec:
