@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import sys
 import threading
 
@@ -98,13 +99,14 @@ def test_files_of_another_dataset_are_refused(tiny, key, value):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # numpy leaves such a file open
-@pytest.mark.parametrize("name", ["computers", "flickr", "ogbn-arxiv"])
+@pytest.mark.parametrize("name", ["physics", "flickr", "ogbn-arxiv"])
 def test_truncated_file_without_a_known_checksum(tiny, name):
     made = tiny(name)
     path = max((made.root).rglob("*.*z"), key=lambda path: path.stat().st_size)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=path.name):
         load_problem(DataSpec(dataset=name), data_root=made.root, offline=True, report=lambda _: None)
+    gc.collect()  # closes that file here, and not in a later test, which would fail
 
 
 @pytest.mark.parametrize("name", ["physics", "flickr"])

@@ -55,7 +55,6 @@ def graph() -> dict[str, torch.Tensor]:
     return {"x": torch.randn(40, 3, generator=generator), "y": y, "edge_index": torch.tensor([[0, 1, 2], [1, 2, 3]])}
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # PyG's files
 def test_a_class_of_pyg_becomes_the_card_that_is_shipped(tiny, new: New, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = os.environ[resources.VARIABLE]
     monkeypatch.setenv(resources.VARIABLE, str(Path(mine).with_name("share")))  # where tiny has its cards
