@@ -105,6 +105,7 @@ def time_iterations(
                 measured.append(group.gather(mine))
     seconds = [max(one.seconds for one in everyone) for everyone in measured]
     workers = group.gather(worker.facts())
+    worker.release()  # the next measurement needs the memory, and a garbage collection may come too late
     if unequal := unequal_replicas(workers, worker.layout.rows):
         raise RuntimeError(unequal)
     results = summarise_iterations(workers, measured, worker.layout.rows)

@@ -72,7 +72,7 @@ class Worker:
         self.problem = local_part(problem, self.block).to(self.device)
         self.device_clock = device_clock(self.device, group.limit_s if isinstance(group, Workers) else None)
         self.traffic = Traffic(self.device_clock)
-        self.clock = Clock(now, self.synchronize)
+        self.clock = Clock(now, self.device_clock.finish)  # no method of this worker, which would keep it alive
         self.state: Any = None
         self.link_seconds_per_byte = self.reduction_seconds_per_byte = 0.0
         self._step: Callable[[], None] = lambda: None
@@ -106,10 +106,14 @@ class Worker:
         device = torch.cuda.get_device_properties(torch.cuda.current_device())
         return f"{self.peak_bytes():,} allocated at most on a {device.name} of {device.total_memory:,}"
 
-    def forget_state(self, error: BaseException) -> None:
-        """Free the memory of a run that failed with ``error``, whose traceback holds the tensors of every call."""
+    def release(self) -> None:
+        """Free the state, which may be most of the memory."""
         self.state = self._replay = None
         self._step = lambda: None
+
+    def forget_state(self, error: BaseException) -> None:
+        """Free the memory of a run that failed with ``error``, whose traceback holds the tensors of every call."""
+        self.release()
         pending: list[BaseException | None] = [error]
         while pending:
             if cause := pending.pop():

@@ -1,6 +1,7 @@
 """The loop, the clock and how runs end."""
 
 import dataclasses
+import gc
 import itertools
 import weakref
 
@@ -14,9 +15,10 @@ from pdadmm_bench.core.rows import FIXED
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.optim.gradient.adam import Adam
 from pdadmm_bench.parallel.group import Group
+from pdadmm_bench.timing.generated import generated_problem
 from pdadmm_bench.training.preflight import cautions, remarks
 from pdadmm_bench.training.row import failed, failed_with, results_from
-from pdadmm_bench.training.run import WARMUP_ITERATIONS, run
+from pdadmm_bench.training.run import WARMUP_ITERATIONS, run, time_iterations
 from pdadmm_bench.training.worker import join
 
 
@@ -220,3 +222,22 @@ def test_the_number_of_micro_batches_with_the_fastest_step_is_taken(monkeypatch)
     monkeypatch.setattr(worker.optimizer, "step", step)
     assert worker.fastest_microbatches(worker.initial_layers()) == 4
     assert sorted(set(tried)) == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize("optimizer", ["pdadmm", "adam"])
+def test_a_measurement_frees_its_state(optimizer: str) -> None:
+    """One after the other, the measurements of scale would fill the memory if a garbage collection had to free each."""
+    spec = run_spec({"dataset": "sbm", "optimizer": optimizer, "layers": 3, "hidden": 37, "warm_start": "none"})
+    problem = generated_problem(rows=113, features=37, classes=5)
+
+    def tensors() -> int:
+        return sum(isinstance(x, torch.Tensor) and x.shape in {(113, 37), (37, 37)} for x in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = tensors()
+        time_iterations(spec, problem, Group(), 1)
+        assert tensors() == before
+    finally:
+        gc.enable()
