@@ -6,9 +6,13 @@ Each of these workers makes the same calls in the same order, with tensors of th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from torch import Tensor
+
+Task = Callable[[int], None]
+"""A part of an iteration. It is given its lane, 0 or 1; tasks of different lanes write to different buffers."""
 
 
 class Pending(Protocol):
@@ -38,6 +42,9 @@ class Reduction(Protocol):
     def sum(self, tensor: Tensor) -> Tensor:
         """``tensor``, replaced by its sum over the workers."""
 
+    def in_turns(self, tasks: Iterable[Task]) -> None:
+        """Run the tasks, which start in this order; while one waits for a sum, another one may go on."""
+
     def largest(self, tensor: Tensor) -> Tensor:
         """The elementwise maximum of ``tensor`` over the workers, a new tensor; for starts."""
 
@@ -59,6 +66,10 @@ class AllRows:
 
     def sum(self, tensor: Tensor) -> Tensor:
         return tensor
+
+    def in_turns(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            task(0)
 
     def largest(self, tensor: Tensor) -> Tensor:
         return tensor

@@ -7,6 +7,7 @@ so the same mesh gives the same bits, and every worker gets the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -14,8 +15,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pdadmm_bench.core.shard import Shard
+from pdadmm_bench.optim.reduction import Task
 from pdadmm_bench.parallel.cost import ring_bytes
+from pdadmm_bench.parallel.device_clock import HostClock
 from pdadmm_bench.parallel.exchange import Traffic
+from pdadmm_bench.parallel.turns import Turns
 
 
 @dataclass
@@ -27,6 +31,7 @@ class RowGroup:
     traffic: Traffic
     index: int = field(init=False)
     size: int = field(init=False)
+    _turns: Turns = field(default_factory=Turns, init=False)
 
     def __post_init__(self) -> None:
         self.index, self.size = self.shard.index, self.shard.size
@@ -39,10 +44,17 @@ class RowGroup:
 
     def start(self, tensor: Tensor) -> Sum:
         self.traffic.reduced_bytes += ring_bytes(tensor.nbytes, self.size)
-        return Sum(tensor, dist.all_reduce(tensor, group=self.group, async_op=True), self.traffic)
+        return Sum(tensor, dist.all_reduce(tensor, group=self.group, async_op=True), self.traffic, self._turns)
 
     def sum(self, tensor: Tensor) -> Tensor:
         return self.start(tensor).wait()
+
+    def in_turns(self, tasks: Iterable[Task]) -> None:
+        if isinstance(self.traffic.clock, HostClock):
+            self._turns.run(tasks)
+            return
+        for task in tasks:  # a device waits in its stream, and the process does not
+            task(0)
 
     def largest(self, tensor: Tensor) -> Tensor:
         own = tensor.new_zeros(self.size, *tensor.shape)
@@ -69,9 +81,11 @@ class Sum:
     tensor: Tensor
     work: dist.Work | None
     traffic: Traffic
+    turns: Turns
 
     def wait(self) -> Tensor:
         if self.work is not None:
+            self.turns.give_way()
             with self.traffic.waiting():
                 self.work.wait()
             self.work = None

@@ -30,7 +30,7 @@ from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
 from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 from pdadmm_bench.optim.admm.products import full_precision
-from pdadmm_bench.optim.admm.state import CompiledPasses, PdADMMLayer, PdADMMState
+from pdadmm_bench.optim.admm.state import CompiledPasses, LayerBatch, PdADMMLayer, PdADMMState
 from pdadmm_bench.optim.admm.weights import spread
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.compiled import compile_elementwise
@@ -109,7 +109,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         rho, nu = stiffness * settings.rho, stiffness * settings.nu
         return PdADMMState(
             states, rho, nu, rho, nu, [], 0, problem.train.y, links,
-            descent=descent, compiled=passes,
+            descent=descent, second=self.descent(links.reduce), compiled=passes,
         )  # fmt: skip
 
     def mu_of(self, index: int, p: Tensor, reduce: Reduction) -> float:
@@ -148,12 +148,17 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         else:
             self.update_b_z_output(last, state)
         # Then the layers from right to left: the p-update of a layer reads the old q and z of the layer before, and the
-        # z-, q- and u-update of a layer read the new p of the layer after.
-        for batch in state.batches:
-            if batch.before:
-                self.update_p_W(batch.layer, batch.before, state)
-            self.update_b_z_q_u(batch.layer, batch.p_next, batch.wire, nu, rho, state)
+        # z-, q- and u-update of a layer read the new p of the layer after. That is so in two lanes too: before its z, a
+        # layer waits twice (rᵀp, mean of r), and the layer after, which began earlier, once before its p is there.
+        state.links.reduce.in_turns(partial(self.update_batch, batch, state, nu, rho) for batch in state.batches)
         state.rho, state.nu, state.iteration = rho, nu, state.iteration + 1
+
+    def update_batch(self, batch: LayerBatch, state: PdADMMState, nu: float, rho: float, lane: int) -> None:
+        """All updates of the layers of a batch; p and W of the block's first layer were updated before."""
+        state = state.in_lane(lane)
+        if batch.before:
+            self.update_p_W(batch.layer, batch.before, state)
+        self.update_b_z_q_u(batch.layer, batch.p_next, batch.wire, nu, rho, state)
 
     def update_p_W(self, layer: PdADMMLayer, before: Sequence[Tensor], state: PdADMMState) -> None:
         """Update p and W of a layer; ``before`` is q, z (and u) of the layer before, where this block has it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -84,6 +84,8 @@ class PdADMMState:
     y: Tensor = field(metadata={"state": False})
     links: Links = field(metadata={"state": False})
     descent: Descent = field(metadata={"state": False})
+    second: Descent = field(metadata={"state": False})
+    """With buffers of its own, for updates that go on while others wait for a sum over rows."""
     p_right: Tensor | None = field(default=None, metadata={"state": False})
     compiled: CompiledPasses | None = field(default=None, metadata={"state": False})
     batches: list[LayerBatch] = field(default_factory=list, metadata={"state": False})
@@ -91,5 +93,9 @@ class PdADMMState:
 
     @property
     def scratch(self) -> Scratch:
-        """The buffers of all updates."""
+        """The buffers of all updates of a lane."""
         return self.descent.products.scratch
+
+    def in_lane(self, lane: int) -> PdADMMState:
+        """The same state with the buffers of ``lane``, 0 or 1."""
+        return replace(self, descent=self.second) if lane else self
