@@ -31,7 +31,7 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint --failure-threshold style Dockerfile
-	$(BIN)/shellcheck --severity=style .ci/run runners/slurm/run.sbatch
+	$(BIN)/shellcheck --severity=style .ci/run runners/layouts.sh runners/slurm/run.sbatch
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(BIN)/kubernetes-validate --strict runners/kubernetes/job.yaml

@@ -21,6 +21,10 @@ TABLES = [
     ("many_labels", "AHEAD", "ahead"),
     ("many_labels", "AHEAD_M", "ahead_m"),
     ("many_labels", "SOONEST", "soonest"),
+    ("layouts", "TWO", "two"),
+    ("layouts", "CROSSING", "crossing"),
+    ("layouts", "PREDICTED", "predicted"),
+    ("layouts", "PIPELINES", "pipelines"),
 ]
 
 
