@@ -12,8 +12,10 @@ from properties import apart
 
 pytestmark = pytest.mark.dist
 
-TOLERANCE = {"fp32": 2e-4, "bf16": 0.1}
-"""Of a layer's norm, and of the largest value that a quantity of the history has."""
+TOLERANCE = {"fp32": 2e-4, "bf16": 0.05}
+"""Of the largest value that a quantity of the history has, and of a layer's norm, but for ``OF_WEIGHTS``."""
+OF_WEIGHTS = {"bf16": 0.1}
+"""After exact steps in bf16 the last layer of one worker is itself 5 % away from that in fp32."""
 ROWS, FEATURES, HIDDEN, CLASSES = 33, 12, 10, 3
 
 
@@ -28,7 +30,7 @@ def assert_close(pair: Pair, case: Case) -> None:
         # An accuracy jumps where a row is near the border of two classes; a loss near 0 is a difference of logits.
         within = 2 / 11 if name.startswith("acc_") else tolerance * max(1e-2, *map(abs, theirs))
         assert ours == pytest.approx(theirs, abs=within), name
-    assert apart(many, one) <= tolerance
+    assert apart(many, one) <= OF_WEIGHTS.get(case.spec.precision, tolerance)
     assert many.row["weights_sha256"] != many.row["weights_initial_sha256"]
 
 

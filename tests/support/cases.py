@@ -144,7 +144,7 @@ MESH = [
     mesh("pdadmm", "rows=3", set=ROW_UNIT, warm_start="2:3"),
     mesh("pdadmm", "layers=1,rows=4", set=EXACT),
     mesh("pdadmm", "layers=2,rows=2", set={**EXACT, "bias": "update"}, wire="bf16"),
-    mesh("pdadmm", "rows", 2, precision="bf16", set=EXACT),
+    mesh("pdadmm", "rows", precision="bf16", set=EXACT),
     mesh("pdadmm", "rows", layers=9, deterministic=False),
     mesh("pdadmm-q", "layers=2,rows=2"),
     mesh("dladmm", "rows=3"),

@@ -147,18 +147,20 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
                 right.send(self.message(last, nu, rho, state.scratch))
         else:
             self.update_b_z_output(last, state)
-        # Then the layers from right to left: the p-update of a layer reads the old q and z of the layer before, and the
-        # z-, q- and u-update of a layer read the new p of the layer after. That is so in two lanes too: before its z, a
-        # layer waits twice (rᵀp, mean of r), and the layer after, which began earlier, once before its p is there.
-        state.links.reduce.in_turns(partial(self.update_batch, batch, state, nu, rho) for batch in state.batches)
+        # Then p and W of the other layers, from the old q and z of the layers before; and only then, from the new p of
+        # the layers after, their b, z, q and u. Within each of the two, no layer reads what another one writes.
+        in_turns = state.links.reduce.in_turns
+        in_turns(partial(self.update_p_W_in, state, batch) for batch in state.batches if batch.before)
+        in_turns(partial(self.update_b_z_q_u_in, state, batch, nu, rho) for batch in state.batches)
         state.rho, state.nu, state.iteration = rho, nu, state.iteration + 1
 
-    def update_batch(self, batch: LayerBatch, state: PdADMMState, nu: float, rho: float, lane: int) -> None:
-        """All updates of the layers of a batch; p and W of the block's first layer were updated before."""
-        state = state.in_lane(lane)
-        if batch.before:
-            self.update_p_W(batch.layer, batch.before, state)
-        self.update_b_z_q_u(batch.layer, batch.p_next, batch.wire, nu, rho, state)
+    def update_p_W_in(self, state: PdADMMState, batch: LayerBatch, lane: int) -> None:
+        """:meth:`update_p_W` of the layers of a batch, with the buffers of a lane."""
+        self.update_p_W(batch.layer, batch.before, state.in_lane(lane))
+
+    def update_b_z_q_u_in(self, state: PdADMMState, batch: LayerBatch, nu: float, rho: float, lane: int) -> None:
+        """:meth:`update_b_z_q_u` of the layers of a batch, with the buffers of a lane."""
+        self.update_b_z_q_u(batch.layer, batch.p_next, batch.wire, nu, rho, state.in_lane(lane))
 
     def update_p_W(self, layer: PdADMMLayer, before: Sequence[Tensor], state: PdADMMState) -> None:
         """Update p and W of a layer; ``before`` is q, z (and u) of the layer before, where this block has it."""
