@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import itertools
@@ -13,6 +14,7 @@ from types import ModuleType
 
 import hypothesis
 import pytest
+import typer.main
 from hold import HOLD_VARIABLE, Hold
 from pictures import draw_blank
 from sharing import made_once
@@ -24,6 +26,9 @@ from pdadmm_bench.tracking import store
 # that few of them in many runs find what many would.
 hypothesis.settings.register_profile("patient", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("patient")
+
+# typer makes the whole command anew at every call, which takes longer than what most calls in the tests do.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 SUPPORT = Path(__file__).resolve().parent / "support"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -109,7 +114,26 @@ def tool() -> Callable[[str], ModuleType]:
     return importlib.import_module
 
 
-def pytest_collection_finish() -> None:
-    """Leave what was imported out of every later garbage collection: it lives as long as the process."""
-    gc.collect()
-    gc.freeze()
+class Imports:
+    """Leaves what was imported out of every later garbage collection: it lives as long as the process.
+
+    A run that fails collects garbage, which takes a third of a second where torch and MLflow are imported.
+    """
+
+    MANY = 300
+    """New modules that are worth a collection."""
+
+    def __init__(self) -> None:
+        self.known = 0
+
+    def pytest_runtest_logfinish(self) -> None:
+        if len(sys.modules) >= self.known + self.MANY:
+            gc.collect()
+            gc.freeze()
+            self.known = len(sys.modules)
+
+    pytest_collection_finish = pytest_runtest_logfinish
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Imports())

@@ -13,7 +13,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from mlflow import MlflowClient
 from shell import Cli, tiny_suite
 
 from pdadmm_bench.gate import baseline
@@ -61,6 +60,8 @@ def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: 
     assert answer.code == 0, answer
     assert "no times: the baseline has none" in answer.out
     assert {row["effect"] for row in json.loads((suite / "gate.json").read_text()) if row["check"] == "accuracy"} == {0}
+    from mlflow import MlflowClient
+
     client = MlflowClient(f"sqlite:///{suite / 'mlflow.db'}")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.info.run_name == "regress mine"
