@@ -29,6 +29,16 @@ def suites(incomplete: str) -> list[str]:
     return _beginning(resources.names("runners"), incomplete)
 
 
+def sources(incomplete: str) -> list[str]:
+    """What has rows: suites with results here, and files and folders."""
+    from pathlib import Path
+
+    folder, slash, begun = incomplete.rpartition("/")
+    made = sorted(path.name for path in Path("results").glob("*/"))
+    here = sorted(path.name for path in Path(folder + slash).glob("*"))
+    return [*_beginning(made, incomplete), *(f"{folder}{slash}{name}" for name in _beginning(here, begun))]
+
+
 def datasets_and_optimizers(incomplete: str) -> list[str]:
     """What ``info`` tells about."""
     return [*datasets(incomplete), *(name for name in optimizers(incomplete) if name != "all")]

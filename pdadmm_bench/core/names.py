@@ -1,4 +1,4 @@
-"""Names for readers: of datasets, of one run, and of the runs of a command.
+"""Names for readers: of settings, datasets, one run, and the runs of a command.
 
 A generated graph is ``sbm[nodes=400,classes=4,…]`` in a row, and ``sbm`` to a reader.
 """
@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
+
+_WORDS = {"gpus": "workers"}
+"""Settings that users call by another word than specs and rows, where the name stays as it was."""
+
+
+def setting_word(name: str) -> str:
+    """What users call the setting ``name``."""
+    return _WORDS.get(name, name)
+
+
+def setting_of(word: str) -> str:
+    """The name, in specs and rows, of the setting that users call ``word``; both are understood."""
+    return next((name for name, known in _WORDS.items() if known == word), word)
 
 
 def short_names(datasets: Iterable[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.names import setting_of
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 
@@ -119,7 +120,7 @@ def config_file(path: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     valid = ["json" if name == "json_file" else name for name in FIELDS]
     for key, value in read_toml(path).items():
-        name = {"workers": "gpus"}.get(key, key.replace("-", "_"))  # as the option, which has both names
+        name = setting_of(key.replace("-", "_"))
         if name not in valid:
             raise unknown(f"key in {path}:", key, valid)
         options["json_file" if name == "json" else name] = value

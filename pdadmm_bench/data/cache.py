@@ -70,6 +70,21 @@ def cache_folder(given: Path | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("pdadmm-bench"))
 
 
+@contextlib.contextmanager
+def using_cache(given: Path | None) -> Iterator[None]:
+    """In the block, ``given`` is the cache of this process, and of the processes that it starts, if it is not None."""
+    before = os.environ.get(CACHE_VARIABLE)
+    if given is not None:
+        os.environ[CACHE_VARIABLE] = str(given.absolute())
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[CACHE_VARIABLE] = before
+        elif given is not None:
+            del os.environ[CACHE_VARIABLE]
+
+
 def data_root(given: Path | None = None) -> Path | None:
     """The folder of raw files: ``given``, else the one in the variable; None where there is neither.
 

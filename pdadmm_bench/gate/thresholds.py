@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.names import setting_of
 from pdadmm_bench.core.typed import Typed, build
 
 
@@ -57,7 +58,7 @@ class SuiteThresholds:
             if not isinstance(where, dict) or not where:
                 raise UserError(f"{what} where={where!r} is not valid: give settings, as in {{ optimizer = 'adam' }}")
             build(Thresholds, own, f"threshold in {what}")
-            self._special.append((where, own))
+            self._special.append(({setting_of(key): value for key, value in where.items()}, own))
         self._used = [False] * len(self._special)
         self._name = name
 

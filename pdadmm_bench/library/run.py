@@ -84,7 +84,7 @@ def run(
     output, specs = plan({**options, **{name: value for name, value in outside.items() if value is not None}})
     for preset in dict.fromkeys(each.preset for each in specs):
         check_preset(preset)
-    view = _Progress(total=len(specs), quiet=not progress)
+    view = _Progress(specs=specs, quiet=not progress)
     rows = train_specs(specs, output, view, _tracking(experiment, tracking_uri), problem)
     return Results(rows, view.histories)
 
@@ -100,8 +100,8 @@ def _tracking(experiment: str | None, tracking_uri: str | None) -> Tracking:
 class _Progress(LiveView):
     """The display of the command without its final table; keeps the steps of every run."""
 
-    def __init__(self, *, total: int, quiet: bool):
-        super().__init__(total=total, quiet=quiet)
+    def __init__(self, *, specs: Sequence[RunSpec], quiet: bool):
+        super().__init__(specs=specs, quiet=quiet)
         self.histories: dict[str, list[dict[str, float]]] = {}
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:

@@ -101,18 +101,9 @@ def _not_shown(found: Sequence[Standing], name: Name, what: str) -> str:
     reasons: dict[str, list[str]] = {}
     for standing in found:
         if not standing.is_shown:
-            reasons.setdefault(_reason(standing), []).append(name(standing.problem))
+            reasons.setdefault(standing.doubt, []).append(name(standing.problem))
     clauses = []
     for reason, problems in reasons.items():
         where = ", ".join(problems) if len(problems) <= _NAMED else f"{len(problems)} of {len(found)} problems"
         clauses.append(f"on {where}: {reason}")
     return f"None is shown to be {what} {'; '.join(clauses)}." if clauses else ""
-
-
-def _reason(standing: Standing) -> str:
-    """The reason of the first rival that the leader is not shown to beat."""
-    rival = next(rival for rival in standing.rivals if rival.verdict != "better")
-    why = rival.comparison.reason if rival.comparison else "no common seeds"
-    if rival.verdict == "not significant":
-        return f"not significantly ahead of {rival.line.optimizer}"
-    return f"{rival.verdict}: {why}" if why else str(rival.verdict)

@@ -12,6 +12,7 @@ from pdadmm_bench.report.figures.convergence import Histories, convergence_pictu
 from pdadmm_bench.report.figures.performance_profile import performance_profile_pictures
 from pdadmm_bench.report.figures.picture import Picture
 from pdadmm_bench.report.figures.speedups import speedup_pictures
+from pdadmm_bench.report.standings import Leaders
 from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
@@ -25,14 +26,16 @@ TRIAL = "from a suite for trying out (save = false): nothing in this table is to
 class Report:
     """The tables of a report, the points of its speedups, and a sentence on each table that could not be made."""
 
+    leaders: Leaders
     tables: list[Table]
     points: list[Point]
     missing: list[str]
 
 
 def assemble(
-    rows: Sequence[Row], scale: Sequence[Mapping[str, Any]], reference: str | None = None, published: bool = False
-) -> Report:
+    rows: Sequence[Row], scale: Sequence[Mapping[str, Any]], reference: str | None = None, published: bool = False,
+    leaders: Leaders | None = None,
+) -> Report:  # fmt: skip
     """Make every table that is possible from the result rows and the rows of ``scale``.
 
     Args:
@@ -40,12 +43,14 @@ def assemble(
         scale: rows that ``scale --json`` wrote.
         reference: the optimizer whose single worker speedups are relative to; None for each optimizer's own.
         published: add the numbers of papers beside ours.
+        leaders: of these rows, where they are known already.
 
     Raises :class:`UserError` where no row has the reference optimizer.
     """
     tables: list[Table] = []
     missing: list[str] = []
-    accuracy = accuracy_table(rows)
+    leaders = leaders or Leaders(rows)
+    accuracy = accuracy_table(leaders)
     if accuracy:
         tables.append(accuracy)
     elif rows:
@@ -79,7 +84,7 @@ def assemble(
         tables += published_tables(rows, points)
     if any(row.get("env_trial") for row in rows):
         tables = [replace(table, notes=[TRIAL, *table.notes]) for table in tables]
-    return Report(tables, points, missing)
+    return Report(leaders, tables, points, missing)
 
 
 def pictures(rows: Sequence[Row], histories: Histories, points: Sequence[Point]) -> dict[str, Picture]:

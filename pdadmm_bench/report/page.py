@@ -6,6 +6,8 @@ a reader opens. Filters act on tables and plots alike.
 
 from __future__ import annotations
 
+import base64
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +16,11 @@ from pdadmm_bench.core.names import short_names
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.answer import about, sentences
 from pdadmm_bench.report.assemble import Report
+from pdadmm_bench.report.figures.draw import svg
 from pdadmm_bench.report.figures.interactive import plotly_panels
 from pdadmm_bench.report.figures.picture import Picture
 from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.render import html
-from pdadmm_bench.report.standings import Leaders
 from pdadmm_bench.report.table import Table, hoisted
 from pdadmm_bench.report.tables.appendix import appendix_tables
 from pdadmm_bench.report.tables.verdicts import verdict_tables
@@ -40,32 +42,52 @@ class _Plot:
 
 
 def page(
-    title: str, rows: Sequence[Row], report: Report, pictures: Mapping[str, Picture], remarks: Sequence[str]
-) -> str:
-    """The HTML of the page. It holds the code of plotly (about 5 MB) only where there is a plot."""
-    from jinja2 import Environment
-    from plotly.offline import get_plotlyjs
+    title: str, rows: Sequence[Row], report: Report, pictures: Mapping[str, Picture], remarks: Sequence[str],
+    still: Picture | None = None,
+) -> str:  # fmt: skip
+    """The HTML of the page.
 
-    leaders = Leaders.of(rows)
+    Args:
+        title: of the page.
+        rows: those that the report was made from.
+        pictures: drawn by plotly, whose code (about 2 MB, compressed) is in the page where there are any.
+        remarks: what could not be made.
+        still: a picture at the top that needs no plotly, in place of the one in ``pictures``.
+    """
+    from jinja2 import Environment
+
     short = short_names(str(row["dataset_name"]) for row in rows if row.get("dataset_name"))
     plots = {name: _plots(each, short) for name, each in pictures.items()}
+    answer = still or pictures.get(ANSWER)
     return (
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
             title=title,
-            sentences=sentences(leaders),
+            sentences=sentences(report.leaders),
             about=about(rows),
             answer=plots.pop(ANSWER, []),
-            caption=pictures[ANSWER].title if ANSWER in pictures else "",
-            tables=[_section(table, short) for table in (*verdict_tables(leaders), *report.tables)],
+            still=_encoded(svg(still)) if still else "",
+            caption=answer.title if answer else "",
+            tables=[_section(table, short) for table in (*verdict_tables(report.leaders), *report.tables)],
             plots={name: (pictures[name].title, drawn) for name, drawn in plots.items()},
             appendix=[_section(table, short) for table in appendix_tables(rows)],
             remarks=remarks,
             filters=_filters(rows, short),
-            plotly=get_plotlyjs() if pictures else "",
+            plotly=_plotly() if pictures else "",
         )
     )
+
+
+def _plotly() -> str:
+    """The code of plotly for the page, which unpacks it: five megabytes of text are two."""
+    from plotly.offline import get_plotlyjs
+
+    return _encoded(gzip.compress(get_plotlyjs().encode(), mtime=0))
+
+
+def _encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def _plots(picture: Picture, short: Mapping[str, str]) -> list[_Plot]:

@@ -6,8 +6,9 @@ other line of it, and all these comparisons are one family.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pdadmm_bench.core.rows import Row
@@ -47,25 +48,47 @@ class Standing:
     @property
     def is_shown(self) -> bool:
         """Whether the leader is better than each other line."""
-        return all(rival.verdict == "better" for rival in self.rivals)
+        return self.obstacle is None
+
+    @property
+    def obstacle(self) -> Rival | None:
+        """The nearest line that the leader is not shown to be better than."""
+        return next((rival for rival in self.rivals if rival.verdict != "better"), None)
+
+    @property
+    def doubt(self) -> str:
+        """Why the leader is not shown to be better than each other line; empty where it is."""
+        rival = self.obstacle
+        if rival is None:
+            return ""
+        if rival.verdict == "not significant":
+            return f"not significantly ahead of {rival.line.optimizer}"
+        reason = rival.comparison.reason if rival.comparison else "no common seeds"
+        return f"{rival.verdict}: {reason}" if reason else rival.verdict
 
 
-@dataclass(frozen=True)
 class Leaders:
-    """Who leads in what a report says first."""
+    """Who leads in what a report says first.
 
-    lines: list[SettingRows]
-    """All lines of the rows."""
-    accuracy: list[Standing]
-    times: dict[str, list[Standing]]
-    """In the time of an iteration, on each class of machine."""
+    For a thousand rows the comparisons take seconds. So they are made when they are first asked for, and then kept.
+    """
 
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Leaders:
-        """Those of ``rows``; the comparisons behind them take seconds for a thousand rows."""
-        lines = gather(rows)
-        times = {name: standings(gather(mine), metric(ITERATION)) for name, mine in by_machine(rows).items()}
-        return cls(lines, standings(lines, metric(ACCURACY)), times)
+    def __init__(self, rows: Iterable[Row]):
+        self._rows = list(rows)
+
+    @cached_property
+    def lines(self) -> list[SettingRows]:
+        """All lines of the rows."""
+        return gather(self._rows)
+
+    @cached_property
+    def accuracy(self) -> list[Standing]:
+        return standings(self.lines, metric(ACCURACY))
+
+    @cached_property
+    def times(self) -> dict[str, list[Standing]]:
+        """In the time of an iteration, on each class of machine."""
+        return {name: standings(gather(mine), metric(ITERATION)) for name, mine in by_machine(self._rows).items()}
 
 
 def standings(lines: Sequence[SettingRows], metric: Metric) -> list[Standing]:

@@ -17,3 +17,11 @@ def size(num_bytes: float) -> str:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.3g} GB"
+
+
+def duration(value: float) -> str:
+    """A duration for planning: in seconds, minutes, or hours and minutes."""
+    if value < 100:
+        return f"{value:.0f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -53,7 +54,7 @@ def aggregate(values: Iterable[float | None], statistic: Statistic = "median") -
     known, missing = known_values(values)
     if not known:
         return Estimate(None, None, None, 0, missing)
-    value, (low, high) = _statistic(known, statistic), _interval(known, statistic)
+    value, (low, high) = _statistic(known, statistic), _interval(tuple(known), statistic)
     if low is not None and high is not None:  # percentiles between equal numbers can differ in the last digit
         low, high = min(low, value), max(high, value)
     return Estimate(value, low, high, len(known), missing)
@@ -72,7 +73,8 @@ def _statistic(values: Sequence[float], statistic: Statistic) -> float:
     return _infinite(getattr(np, statistic)(_finite(values)))
 
 
-def _interval(values: Sequence[float], statistic: Statistic) -> Interval:
+@lru_cache(maxsize=8192)  # several tables of a report have the interval of the same runs
+def _interval(values: tuple[float, ...], statistic: Statistic) -> Interval:
     n = len(values)
     if n < LEAST_FOR_INTERVAL:
         return None, None

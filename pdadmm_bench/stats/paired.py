@@ -49,6 +49,8 @@ class Comparison:
     """About b. None until :func:`judge` has seen the whole table."""
     reason: str = ""
     """The reason for the verdict, where neither p nor the interval shows it."""
+    needed: int = 0
+    """So many pairs are enough to reject for every comparison of its kind in the table; 0 until it was judged."""
 
     @property
     def pairs(self) -> int:
@@ -129,20 +131,20 @@ def _judge_family(family: Sequence[Comparison], alpha: float) -> list[Comparison
     tested = [place for place, found in enumerate(family) if found.pairs >= least_pairs(alpha)]
     corrected = dict(zip(tested, holm([family[place].p or 0.0 for place in tested]), strict=True))
     size = max(1, sum(found.pairs > 0 for found in family))
+    needed = least_pairs(alpha / size)  # Holm's first step is the hardest
     judged = []
     for place, found in enumerate(family):
         p = corrected.get(place)
-        verdict, reason = _verdict(found, p, size, alpha)
-        judged.append(replace(found, p_corrected=p, verdict=verdict, reason=reason))
+        verdict, reason = _verdict(found, p, needed, size, alpha)
+        judged.append(replace(found, p_corrected=p, verdict=verdict, reason=reason, needed=needed))
     return judged
 
 
-def _verdict(found: Comparison, p: float | None, size: int, alpha: float) -> tuple[Verdict, str]:
-    """``p`` is Holm's, ``size`` the number of comparisons of the family.
+def _verdict(found: Comparison, p: float | None, needed: int, size: int, alpha: float) -> tuple[Verdict, str]:
+    """``p`` is Holm's, ``size`` the number of comparisons of the family, ``needed`` the pairs that are enough for all.
 
-    The number of pairs that is asked for is the final one: with it every comparison of the family can be rejected.
+    So the number of pairs that is asked for is the final one.
     """
-    needed = least_pairs(alpha / size)
     if p is None or (p > alpha and (found.p or 0.0) <= alpha and found.pairs < needed):
         return "too few seeds", f"{_pairs(found)}, {needed} needed" + (f" for {size} comparisons" if size > 1 else "")
     if p > alpha:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError, unknown
+from pdadmm_bench.core.names import setting_of
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import recorded_spec
 
@@ -98,8 +99,8 @@ def settings(row: Row) -> Settings:
 def setting_name(name: str, rows: Iterable[Row]) -> str:
     """The setting or seed that ``name`` means, which may be a column; raises :class:`UserError` if there is none."""
     valid = {key for row in rows for key in settings(row)} | set(REPEATED)
-    aliases = {column: key for key, column in COLUMNS.items()} | {"workers": "gpus", "dataset_split_seed": "split_seed"}
-    found = aliases.get(name, name)
+    aliases = {column: key for key, column in COLUMNS.items()} | {"dataset_split_seed": "split_seed"}
+    found = setting_of(aliases.get(name, name))
     if found not in valid:
         raise unknown("setting", name, valid)
     return found

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from pdadmm_bench.core.eta import fraction_done, kind_of
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.suite.plan import PlannedRun
 from pdadmm_bench.suite.progress import SuiteProgress
@@ -33,6 +34,8 @@ class ActiveRun(RelayedRun):
         self.concurrency = concurrency
         """The most runs at once since it began. Runs of other processes that work on the suite are included."""
         self.began = time.monotonic()
+        self.kind, self.done = kind_of(planned.spec), 0.0
+        """What other runs it is like, and the fraction of it that is done."""
         self._keeper, self._results, self._tracker, self._progress = keeper, results, tracker, progress
 
     def handle(self, event: str, content: Sequence[Any]) -> None:
@@ -46,11 +49,13 @@ class ActiveRun(RelayedRun):
         elif event == "on_warm_start_step":
             layers, step = content
             total = dict(self.spec.stages())[layers]
+            self.done = fraction_done(self.spec, int(step["iteration"]), layers)
             self._progress.stepped(self.planned.key, int(step["iteration"]), total, f"warm start, {layers} layers")
         elif event == "stepped":
             known = next((step["acc_val"] for step in reversed(self.history) if "acc_val" in step), None)
             facts = "" if known is None else f"val {100 * known:.1f} %"
             done = int(self.history[-1]["iteration"])
+            self.done = fraction_done(self.spec, done)
             self._progress.stepped(self.planned.key, done, self.spec.iterations, facts)
 
     def _tracked(self) -> list[Observer]:

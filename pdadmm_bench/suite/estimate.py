@@ -6,7 +6,6 @@ and many are evaluated. Starting processes, logging and drawing are a constant p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,23 +49,3 @@ def estimate(spec: RunSpec, threads: int) -> RunEstimate:
         num_bytes=state + data + (spec.gpus + (spec.gpus > 1)) * PROCESS_BYTES,
         layers=tuple(len(worker.block) for worker in prediction.workers),
     )
-
-
-class EtaEstimate:
-    """How long the rest of a suite will take: the predictions, times the ratio of measured to predicted so far."""
-
-    def __init__(self, predictions: Iterable[float], jobs: int):
-        self._left, self._jobs = sum(predictions), jobs
-        self._predicted = self._took = 0.0
-
-    def over(self, predicted: float, took: float) -> None:
-        """Count a run that is over, by its predicted and measured seconds; ``took`` is 0 if it was not made here."""
-        self._left -= predicted
-        if took:
-            self._predicted += predicted
-            self._took += took
-
-    @property
-    def seconds(self) -> float:
-        """Seconds until the end."""
-        return max(0.0, self._left) * (self._took / self._predicted if self._predicted else 1.0) / self._jobs

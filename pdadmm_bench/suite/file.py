@@ -21,6 +21,7 @@ from pydantic import Field
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, short, unknown
+from pdadmm_bench.core.names import setting_of, setting_word
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 from pdadmm_bench.data.catalog import card_names, load_card
@@ -118,11 +119,12 @@ def check(name: str, filters: Sequence[str] = ()) -> None:
 
 def filter_of(text: str) -> tuple[str, str]:
     """The setting and the value of ``KEY=VALUE``; raises :class:`UserError` for anything else."""
-    key, equals, value = (part.strip() for part in text.partition("="))
+    word, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not value:
         raise UserError(f"--filter {text!r}: give KEY=VALUE, such as optimizer=pdadmm or layers=2,10")
+    key = setting_of(word)
     if key not in SETTINGS:
-        raise unknown("key in --filter", key, SETTINGS)
+        raise unknown("key in --filter", word, map(setting_word, SETTINGS))
     return key, value
 
 
@@ -171,21 +173,22 @@ class _Entry:
     """One ``[[entry]]`` combined with the defaults."""
 
     def __init__(self, file: SuiteFile, index: int, name: str):
-        own = dict(file.entry[index])
         self._what = f"entry {index + 1} of {name}:"
+        own = _by_setting(self._what, file.entry[index])
+        defaults = _by_setting(f"defaults of {name}:", file.defaults)
         excludes = own.pop("exclude", [])
         if not isinstance(excludes, list):
             raise UserError(f"{self._what} exclude={short(excludes)} is not valid: give a list of tables")
         self._excludes = [_Exclude(table, self._what) for table in excludes]
         self._sets: list[dict[str, Any]] = []
         self._trials: dict[str, list[dict[str, Any]]] = {}
-        for place, table in ((f"defaults of {name}:", file.defaults), (self._what, own)):
+        for place, table in ((f"defaults of {name}:", defaults), (self._what, own)):
             valid = (*AXES, "set", "search", "local_only") + (("exclude",) if table is own else ())
             for key in table:
                 if key not in valid:
-                    raise unknown(f"key in {place}", key, valid)
+                    raise unknown(f"key in {place}", key, map(setting_word, valid))
             self._sets.append(_set_table(place, table.get("set", {})))
-        merged = {**file.defaults, **own}
+        merged = {**defaults, **own}
         merged.pop("set", None)
         self.local_only = merged.pop("local_only", False)
         if not isinstance(self.local_only, bool):
@@ -295,10 +298,10 @@ class _Exclude:
         self._what = f"{what} exclude"
         if not isinstance(table, dict) or not table:
             raise UserError(f"{self._what} {table!r} is not valid: give a table such as {{ optimizer = 'adam' }}")
-        for key in table:
+        self._given, self._table = table, _by_setting(f"{self._what}:", table)
+        for key in self._table:
             if key not in SETTINGS:
-                raise unknown(f"key in {self._what}", key, SETTINGS)
-        self._table = table
+                raise unknown(f"key in {self._what}", key, map(setting_word, SETTINGS))
         self._used = False
 
     def takes(self, settings: Mapping[str, Any]) -> bool:
@@ -313,11 +316,19 @@ class _Exclude:
     def check_used(self) -> None:
         """Raise for an exclude that matches no run: most likely one of its values is misspelt."""
         if not self._used:
-            raise UserError(f"{self._what} {self._table} matches no run")
+            raise UserError(f"{self._what} {self._given} matches no run")
 
 
 #: The values of the settings that a suite file does not give.
 DEFAULTS = RunSpec().flat()
+
+
+def _by_setting(place: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with the names that settings have in a spec: ``workers`` is ``gpus``."""
+    found = {setting_of(key): value for key, value in table.items()}
+    if len(found) < len(table):
+        raise UserError(f"{place} workers and gpus are one setting: give one of them")
+    return found
 
 
 def _set_table(place: str, value: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pdadmm_bench.core.names import setting_word
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.suite.file import DEFAULTS, SETTINGS
 from pdadmm_bench.suite.plan import PlannedRun
@@ -38,7 +39,7 @@ class RunLabels:
         """
         flat = run.spec.flat()
         shown = [key for key in self._keys if key not in _SEEDS and flat[key] != DEFAULTS[key]]
-        parts = [f"{key}={_short(flat[key])}" for key in shown if workers or key != "gpus"]
+        parts = [f"{setting_word(key)}={_short(flat[key])}" for key in shown if workers or key != "gpus"]
         own = {key: value for key, value in hyperparameters(run).items() if (run.spec.optimizer, key) in self._hyper}
         return " ".join(parts + [f"{key}={_short(value)}" for key, value in own.items()])
 

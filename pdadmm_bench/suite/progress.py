@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.suite.plan import Plan
+
+SecondsLeft = Callable[[str | None], float | None]
+"""How many seconds all runs, or those of a kind (:func:`pdadmm_bench.core.eta.kind_of`), will still take."""
 
 
 class SuiteProgress(Protocol):
@@ -15,8 +18,8 @@ class SuiteProgress(Protocol):
     def plan(self, plan: Plan, jobs: int, where: str, dry_run: bool) -> None:
         """The plan is made; ``where`` says where its rows go. With ``dry_run`` nothing follows."""
 
-    def begin(self, total: int, seconds_left: float) -> None:
-        """``total`` runs are about to be made; they will take about ``seconds_left`` seconds."""
+    def begin(self, total: int, seconds_left: SecondsLeft) -> None:
+        """``total`` runs are about to be made."""
 
     def end(self) -> None:
         """No run is under way any more."""
@@ -27,10 +30,10 @@ class SuiteProgress(Protocol):
     def stepped(self, key: str, iteration: int, total: int, facts: str) -> None:
         """A run, or its warm start, has done ``iteration`` of ``total`` iterations."""
 
-    def finished(self, key: str, name: str, row: Row, seconds_left: float) -> None:
-        """A run is over; the others will take about ``seconds_left`` seconds."""
+    def finished(self, key: str, name: str, row: Row) -> None:
+        """A run is over."""
 
-    def made_elsewhere(self, name: str, row: Row) -> None:
+    def made_elsewhere(self, key: str, name: str, row: Row) -> None:
         """Another process has made a run."""
 
     def note(self, message: str) -> None:

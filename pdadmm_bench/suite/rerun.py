@@ -13,6 +13,7 @@ from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, status_of, write_rows
 from pdadmm_bench.core.spec import RunSpec, recorded_spec, run_spec
+from pdadmm_bench.data.cache import using_cache
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.optim import registry
@@ -147,7 +148,7 @@ def _check_data(row: Row, spec: RunSpec, output: Output, report: Say) -> str:
 
 def _make(spec: RunSpec, output: Output, live: AbstractContextManager[Observer]) -> Row:
     rows: list[Row] = []
-    with live as observer:
+    with using_cache(output.cache), live as observer:
         if spec.gpus > 1:
             run_in_workers([spec], output, lambda: [observer], rows.append)
         else:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.eta import EtaEstimate, Underway, kind_of
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.core.signals import STOPS, handlers_kept
 from pdadmm_bench.core.spec import DataSpec
+from pdadmm_bench.data.cache import using_cache
 from pdadmm_bench.data.load import look_for
 from pdadmm_bench.suite.active_run import ActiveRun
-from pdadmm_bench.suite.estimate import EtaEstimate
 from pdadmm_bench.suite.labels import RunLabels, runs
 from pdadmm_bench.suite.plan import Plan, PlannedRun
 from pdadmm_bench.suite.pool import DONE, GONE, Pool, WorkerProcess
@@ -48,6 +49,7 @@ class Scheduler:
         self._keeper = RowKeeper(plan, results, progress)
         self._labels = RunLabels(plan.runs)
         self._pending: list[PlannedRun] = []
+        self._active: dict[WorkerProcess, ActiveRun] = {}
         self._stops = 0
         self._halted = False
         self._told_waiting = False
@@ -63,12 +65,14 @@ class Scheduler:
             if planned.action == "skip":
                 self._keeper.skip(planned, "skipped", planned.reason or "")
         self._adopt()
-        with Pool(self._jobs, work, self._output.dist_timeout) as pool, self._stopping(pool):
+        pool = Pool(self._jobs, work, self._output.dist_timeout)
+        with using_cache(self._output.cache), pool, self._stopping(pool):
             self._prepare(pool)
             self._pending = [run for run in self._plan.to_make() if run.key not in self.rows]
             self._jobs = max(1, min(self._jobs, len(self._pending)))
-            self._eta = EtaEstimate([_seconds(run) for run in self._pending], self._jobs)
-            self._progress.begin(len(self._pending), self._eta.seconds)
+            predicted = [(kind_of(run.spec), run.estimate.seconds if run.estimate else None) for run in self._pending]
+            self._eta = EtaEstimate(predicted, self._jobs)
+            self._progress.begin(len(self._pending), self._seconds_left)
             try:
                 self._make_all(pool)
             finally:
@@ -134,7 +138,7 @@ class Scheduler:
     # The runs.
 
     def _make_all(self, pool: Pool) -> None:
-        active: dict[WorkerProcess, ActiveRun] = {}
+        active = self._active
         deadline = None
         while True:
             if self._stops or self._halted:
@@ -144,7 +148,7 @@ class Scheduler:
                 self._progress.note(
                     "stopping: what is finished stays; Ctrl-C again does not wait for the runs under way"
                 )
-            waiting = self._dispatch(pool, active)
+            waiting = self._dispatch(pool)
             if not active:
                 if not self._pending:
                     return
@@ -163,9 +167,9 @@ class Scheduler:
                 for worker in list(active):
                     self._gone(worker, active.pop(worker), "")
 
-    def _dispatch(self, pool: Pool, active: dict[WorkerProcess, ActiveRun]) -> bool:
+    def _dispatch(self, pool: Pool) -> bool:
         """Give runs to free processes; returns whether all runs that are left are made by other processes."""
-        elsewhere = 0
+        active, elsewhere = self._active, 0
         for worker in pool.free:
             run, elsewhere = self._next()
             if run is None:
@@ -194,8 +198,8 @@ class Scheduler:
                 continue
             self._pending.remove(planned)
             if self._keeper.made_elsewhere(planned):
-                self._eta.over(_seconds(planned), 0.0)
-                self._progress.made_elsewhere(self._labels.full(planned), self.rows[planned.key])
+                self._eta.over(kind_of(planned.spec), 0.0)
+                self._progress.made_elsewhere(planned.key, self._labels.full(planned), self.rows[planned.key])
                 claim.release()
                 continue
             if code_version(planned.spec.optimizer) != planned.code:
@@ -245,8 +249,12 @@ class Scheduler:
             self._results.forget_checkpoints(run.planned.key)
         with contextlib.suppress(OSError):
             run.claim.release()
-        self._eta.over(_seconds(run.planned), time.monotonic() - run.began)
-        self._progress.finished(run.planned.key, self._labels.full(run.planned), run.row, self._eta.seconds)
+        self._eta.over(run.kind, time.monotonic() - run.began if status_of(run.row).complete else 0.0)
+        self._progress.finished(run.planned.key, self._labels.full(run.planned), run.row)
+
+    def _seconds_left(self, kind: str | None) -> float | None:
+        now = time.monotonic()
+        return self._eta.seconds([Underway(run.kind, now - run.began, run.done) for run in self._active.values()], kind)
 
     @contextlib.contextmanager
     def _stopping(self, pool: Pool) -> Iterator[None]:
@@ -261,7 +269,3 @@ class Scheduler:
 
         with handlers_kept(*STOPS, handler=stop):
             yield
-
-
-def _seconds(planned: PlannedRun) -> float:
-    return planned.estimate.seconds if planned.estimate else 0.0

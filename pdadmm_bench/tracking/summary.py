@@ -8,13 +8,26 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.tracking.values import name_of
+from pdadmm_bench.report.render import markdown_body
+from pdadmm_bench.report.table import Cell, Column, Kind, table_of_words, text
+from pdadmm_bench.tracking.described import TrainingRun
+from pdadmm_bench.tracking.values import TAG_LENGTH, as_note, fit, name_of
 
 if TYPE_CHECKING:
+    from pdadmm_bench.report.standings import Leaders
     from pdadmm_bench.report.tables.settings import Differences
 
+#: What the description of a training run says, in this order.
+_RESULTS: dict[str, tuple[str, Kind]] = {
+    "acc_test_at_best_val": ("test accuracy at the best validation accuracy", "accuracy"),
+    "acc_val_best": ("best validation accuracy", "accuracy"), "iterations": ("iterations", "count"),
+    "time_iteration_median_s": ("time of an iteration", "seconds"), "time_train_s": ("training time", "seconds"),
+    "time_warm_start_s": ("warm start, of that", "seconds"),
+    "time_to_near_best_s": ("time to 99 % of its best", "seconds"),
+    "time_to_target_s": ("time to target", "seconds"), "memory_peak_bytes": ("peak memory", "bytes"),
+    "status_reason": ("ended", "text"),
+}  # fmt: skip
 METRICS = ("acc_test_at_best_val", "time_iteration_median_s", "time_to_near_best_s", "time_to_target_s")
 
 
@@ -68,29 +81,45 @@ def speedups(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def texts(rows: Sequence[Row]) -> tuple[dict[str, str], str]:
+def texts(rows: Sequence[Row], leaders: Leaders) -> tuple[dict[str, str], str]:
     """Tables in Markdown by the name of their artifact, and the description of the run: the answer, then the table."""
     from pdadmm_bench.report.answer import sentences
-    from pdadmm_bench.report.render import markdown, markdown_body
-    from pdadmm_bench.report.standings import Leaders
+    from pdadmm_bench.report.render import markdown
     from pdadmm_bench.report.tables.summary import summary_table
     from pdadmm_bench.report.tables.verdicts import verdict_tables
 
-    leaders, table = Leaders.of(rows), markdown_body(summary_table(rows))
+    table = markdown_body(summary_table(rows, leaders))
     verdicts = "\n".join(map(markdown, verdict_tables(leaders)))
     found = {"summary.md": table} | ({"verdicts.md": verdicts} if verdicts else {})
     return found, "\n\n".join([*sentences(leaders), table])
 
 
-def report_page(title: str, runs: Sequence[tuple[Row, History]]) -> str:
-    """The page of a report on ``runs``."""
-    from pdadmm_bench.report.assemble import assemble, pictures
-    from pdadmm_bench.report.page import page
+def run_note(run: TrainingRun, row: Row, pictures: Sequence[str]) -> str:
+    """The description of a training run, with which its page begins: pictures, results, configuration.
 
-    rows = [row for row, _ in runs]
-    report = assemble(rows, [])
-    drawn = pictures(rows, {row["run_id"]: history for row, history in runs if history}, report.points)
-    return page(title, rows, report, drawn, report.missing)
+    Args:
+        pictures: names of artifacts. MLflow's UI shows such a link relative to its own address.
+    """
+    shown = [f"![{name}](get-artifact?path={name}&run_uuid={run.run_id})" for name in pictures]
+    results = [(words, text(Cell(row[name]), Column("", kind))) for name, (words, kind) in _RESULTS.items()
+               if row.get(name) is not None]  # fmt: skip
+    settings = [(key, value) for key, value in run.params.items() if not key.startswith("optimizer_")]
+    settings.append(("hyperparameters", run.tags.get("hyperparameters", "")))
+    tables = [
+        table_of_words(name, "", [name, ""], lines, labels=2)
+        for name, lines in (("result", results), ("setting", settings))
+    ]
+    return fit("\n\n".join([*shown, *map(as_note, map(markdown_body, tables))]), TAG_LENGTH)
+
+
+def report_page(title: str, rows: Sequence[Row], leaders: Leaders) -> str:
+    """The page of a report on ``rows``: its tables and the picture of the answer. Curves are MLflow's own charts."""
+    from pdadmm_bench.report.assemble import assemble
+    from pdadmm_bench.report.figures.answer import answer_pictures
+    from pdadmm_bench.report.page import ANSWER, page
+
+    report = assemble(rows, [], leaders=leaders)
+    return page(title, rows, report, {}, report.missing, still=answer_pictures(rows).get(ANSWER))
 
 
 def _name(differ: Differences, optimizer: str, problem: tuple[Any, ...]) -> str:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row, status_of
@@ -30,6 +30,9 @@ from pdadmm_bench.tracking.values import (
     series,
 )  # fmt: skip
 from pdadmm_bench.tracking.view import PROTOCOL_METRIC
+
+if TYPE_CHECKING:
+    from pdadmm_bench.report.standings import Leaders
 
 #: Columns of a finished row that become metrics under the same names; the protocol's comes first.
 SUMMARY = (
@@ -140,7 +143,8 @@ class Upload:
         )
         for name, text in {"row.json": dump(row), **run.logs}.items():
             self.client.log_text(run.run_id, text, name)
-        self._figures(run, row, warn)
+        drawn = self._figures(run, row, warn)
+        self.client.set_tag(run.run_id, NOTE, summary.run_note(run, row, drawn))
         self.client.set_terminated(run.run_id, status_of(row).mlflow, ended)
         run.row.update(ids)
 
@@ -154,7 +158,10 @@ class Upload:
         """
         rows = [row for row, _ in runs]
         if rows:
-            texts, note = summary.texts(rows)
+            from pdadmm_bench.report.standings import Leaders
+
+            leaders = Leaders(rows)
+            texts, note = summary.texts(rows, leaders)
             for name, text in texts.items():
                 self.client.log_text(parent.run_id, text, name)
             self.client.log_text(parent.run_id, dump(rows), "rows.json")
@@ -164,8 +171,8 @@ class Upload:
                 self.client.log_batch(parent.run_id, metrics=metrics[start : start + MOST_METRICS])
             for run_id, speedup in summary.speedups(rows).items():
                 self.client.log_metric(run_id, "speedup", speedup)
-        if len(rows) > 1:
-            self._page(parent, runs, warn)
+            if len(rows) > 1:
+                self._page(parent, rows, leaders, warn)
         drawn = [(row, history) for row, history in runs if history]
         if 1 < len(drawn) <= MOST_DRAWN:
             from pdadmm_bench.report.figures.convergence import comparison_picture
@@ -175,11 +182,11 @@ class Upload:
         self.client.set_terminated(parent.run_id, parent.end, parent.ended)
 
     def _page(
-        self, parent: ParentRun, runs: Sequence[tuple[Row, History]], warn: Callable[[str], None]
+        self, parent: ParentRun, rows: Sequence[Row], leaders: Leaders, warn: Callable[[str], None]
     ) -> None:  # fmt: skip
-        """Send the page of a report on ``runs``; one that cannot be made causes a warning."""
+        """Send the page of a report on ``rows``; one that cannot be made causes a warning."""
         try:
-            text = summary.report_page(parent.name, runs)
+            text = summary.report_page(parent.name, rows, leaders)
         except Exception as error:
             warn(f"report.html of {parent.name} could not be made ({store.sentence(error)})")
         else:
@@ -213,27 +220,33 @@ class Upload:
             self.tag(parent, joined)
         self._collected |= mine
 
-    def _figures(self, run: TrainingRun, row: Row, warn: Callable[[str], None]) -> None:
+    def _figures(self, run: TrainingRun, row: Row, warn: Callable[[str], None]) -> list[str]:
+        """Draw and send the pictures of a run; returns the names of those that were sent."""
+        sent = []
         if len(run.steps) > 2:  # the start and one iteration are no curve
             from pdadmm_bench.report.figures.convergence import run_picture
             from pdadmm_bench.report.figures.draw import figure
 
-            self._figure(run, "convergence.png", lambda: figure(run_picture(run.steps, row)), warn)
+            if self._figure(run, "convergence.png", lambda: figure(run_picture(run.steps, row)), warn):
+                sent.append("convergence.png")
         if (row["dist_workers"] or 1) > 1 and row.get("dist_per_worker"):
             from pdadmm_bench.report.figures.workers import workers_figure
 
-            self._figure(run, "workers.png", lambda: workers_figure(row), warn)
+            if self._figure(run, "workers.png", lambda: workers_figure(row), warn):
+                sent.append("workers.png")
+        return sent
 
-    def _figure(self, run: Run, name: str, draw: Callable[[], Any], warn: Callable[[str], None]) -> None:
-        """Draw a picture and send it; one that cannot be drawn causes a warning."""
+    def _figure(self, run: Run, name: str, draw: Callable[[], Any], warn: Callable[[str], None]) -> bool:
+        """Draw a picture and send it; one that cannot be drawn causes a warning. Returns whether it was sent."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / name
             try:
                 draw().savefig(path)
             except Exception as error:
                 warn(f"{name} of {run.name} could not be drawn ({store.sentence(error)})")
-            else:
-                self.client.log_artifact(run.run_id, str(path))
+                return False
+            self.client.log_artifact(run.run_id, str(path))
+            return True
 
 
 def find_run(client: Any, run_id: str) -> Any | None:

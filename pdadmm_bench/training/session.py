@@ -21,7 +21,7 @@ from pdadmm_bench.core.names import command_name
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, write_rows
 from pdadmm_bench.core.spec import RunSpec, run_spec
-from pdadmm_bench.data.cache import cache_folder, scratch
+from pdadmm_bench.data.cache import cache_folder, scratch, using_cache
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.data.stored import write
@@ -112,7 +112,8 @@ def train_specs(
         specs = [run_spec({**spec.flat(), "gpus": world}) for spec in specs]
     check(specs, len(problem.train.x) if problem else None)
     device = resolve(specs[0]).device
-    with supervising(output.dist_timeout) if world else contextlib.nullcontext() as supervisor:
+    supervision = supervising(output.dist_timeout) if world else contextlib.nullcontext()
+    with using_cache(output.cache), supervision as supervisor:
         if supervisor and supervisor.rank > 0:
             work_along(specs, output, device, supervisor)
             return []

@@ -14,10 +14,11 @@ from pdadmm_bench.core.spec import run_spec
 class Screen:
     """A view with its two streams captured."""
 
-    def __init__(self, *, terminal: bool = False, quiet: bool = False, total: int = 1):
+    def __init__(self, *, terminal: bool = False, quiet: bool = False, optimizers: tuple[str, ...] = ("pdadmm",)):
         self.err, self.out = io.StringIO(), io.StringIO()
         stderr = Console(file=self.err, force_terminal=terminal, width=80, color_system=None)
-        self.view = LiveView(quiet=quiet, total=total, stderr=stderr, stdout=Console(file=self.out, width=200))
+        specs = [run_spec({"optimizer": name}) for name in optimizers]
+        self.view = LiveView(quiet=quiet, specs=specs, stderr=stderr, stdout=Console(file=self.out, width=200))
 
     def play(
         self,
@@ -26,9 +27,10 @@ class Screen:
         status: str = "ok",
         dataset: str = "cora",
         stages: str = "none",
+        optimizer: str = "pdadmm",
         **values: object,
     ) -> Row:
-        settings = {"dataset": dataset, "optimizer": "pdadmm", "iterations": iterations, "warm_start": stages}
+        settings = {"dataset": dataset, "optimizer": optimizer, "iterations": iterations, "warm_start": stages}
         spec = run_spec({**settings, "layers": 10})
         self.view.started(spec, {})
         for layers, until in spec.stages():
@@ -39,7 +41,7 @@ class Screen:
         for k in range(1, iterations + 1):
             step = {"iteration": k, "iteration_seconds": 0.012, "loss": 1 / k}
             self.view.stepped(step | ({"acc_val": 0.75} if k % 7 == 0 else {}))
-        names = {"optimizer_name": "pdadmm", "dataset_name": dataset, "seed": 0}
+        names = {"optimizer_name": optimizer, "dataset_name": dataset, "seed": 0}
         row = make_row({**names, "status": status, "acc_test_at_best_val": 0.812, **values})
         self.view.finished(row, [])
         return row
@@ -82,7 +84,7 @@ def test_fewer_iterations_than_lines() -> None:
 
 
 def test_a_terminal_gets_a_bar_and_keeps_the_last_line() -> None:
-    screen = Screen(terminal=True, total=2)
+    screen = Screen(terminal=True, optimizers=("pdadmm", "pdadmm"))
     with screen.view:
         screen.play()
         screen.play()
@@ -93,6 +95,32 @@ def test_a_terminal_gets_a_bar_and_keeps_the_last_line() -> None:
     assert "12 ms/iter" in text
     assert "100/100" in text
     assert text.count("✓ pdadmm cora seed 0  test 81.2 %") == 2
+
+
+def test_the_standings_so_far_stand_below_the_bars() -> None:
+    """The best first: mean validation accuracy over the finished runs, how many there are, and what is left."""
+    screen = Screen(terminal=True, optimizers=("adam", "pdadmm", "adam", "pdadmm"))
+    with screen.view:
+        screen.play(optimizer="adam", acc_val_best=0.70)
+        screen.play(optimizer="pdadmm", acc_val_best=0.80)
+        screen.play(optimizer="adam", status="diverged", acc_val_best=0.1)
+        last = screen.err.tell()
+        screen.play(optimizer="pdadmm", acc_val_best=0.81)
+    while_last_runs = screen.err.getvalue()[last:].split("best validation accuracy, mean")[2]
+    first, second = [line.split() for line in while_last_runs.splitlines() if line.startswith(("adam", "pdadmm"))][:2]
+    assert first[:7] == ["pdadmm", "80.0", "%", "(n=1)", "1", "of", "2"] and first[-1] == "s"
+    assert " ".join(second) == "adam 70.0 % (n=1) 2 of 2, 1 failed"
+    assert "all runs" in while_last_runs and "3/4" in while_last_runs
+    assert "80.5 % (n=2)" in screen.err.getvalue()
+
+
+def test_off_a_terminal_the_rest_is_in_the_line_of_each_run() -> None:
+    screen = Screen(optimizers=("adam", "pdadmm"))
+    screen.play(iterations=1, optimizer="adam")
+    screen.play(iterations=1)
+    lines = screen.err.getvalue().splitlines()
+    assert len(lines) == 4 and "so far" not in screen.err.getvalue()
+    assert lines[1] == "✓ adam cora seed 0  test 81.2 %  (0 s left)" and "left" not in lines[3]
 
 
 def test_quiet_shows_failures_warnings_and_the_table() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,21 @@ def test_off_a_terminal_the_output_is_plain_lines(two_at_once: tuple[Path, Answe
     assert "\x1b" not in answer.out + answer.err
     assert "\r" not in answer.out + answer.err
     assert [line.split()[1] for line in answer.out.splitlines() if line.startswith("│")] == ["adam", "pdadmm"]
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_standings_are_below_the_bars(
+    cli: Cli, with_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # stands for a terminal
+    answer = cli(*TINY, "--optimizer", "adam", "--optimizer", "pdadmm", "--seeds", "2")
+    assert answer.code == 0, answer.err
+    screens = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", answer.err).split("best validation accuracy, mean")
+    assert re.search(r"adam +– +0 of 2\s", screens[1]), "before anything is known there is a dash, and no time"
+    last = screens[-1]
+    assert all(re.search(rf"{name} +\d+\.\d % \(n=2\) +2 of 2\s", last) for name in ("adam", "pdadmm")), last
+    assert any(re.search(r"adam +\d+\.\d % \(n=1\) +1 of 2 +\d+ s", screen) for screen in screens)
+    assert any("all runs" in screen and re.search(r"1/4 \d+ s left", screen) for screen in screens)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -343,11 +344,19 @@ def test_a_suite_for_trying_out_is_kept_apart_until_the_next_try(folder: Path, c
 
 
 @pytest.mark.slow
-def test_a_suite_for_trying_out_goes_where_it_is_told(folder: Path, cli: Cli, migrated: Path) -> None:
+def test_a_suite_for_trying_out_goes_where_it_is_told(
+    folder: Path, cli: Cli, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "there").mkdir()
     shutil.copy(migrated, folder / "there" / "mlflow.db")
-    one = ("--filter", "gpus=1", "--filter", "layers=3", "--filter", "seed=0", "--filter", "optimizer=dladmm")
-    assert cli("suite", "smoke", *one, "--results", "there", "--quiet").code == 0
+    one = ("--filter", "workers=1", "--filter", "layers=3", "--filter", "seed=0", "--filter", "optimizer=dladmm")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # stands for a terminal
+    made = cli("suite", "smoke", *one, "--results", "there")
+    assert made.code == 0, made.err
+    standings = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", made.err.rpartition("best validation accuracy, mean")[2])
+    assert re.search(r"dladmm +\d+\.\d % \(n=1\) +1 of 1\s", standings), standings
+    assert "0 of 1" in made.err, "the run was planned before it was made"
+    monkeypatch.delenv("FORCE_COLOR")
     assert [row["env_suite"] for row in rows_of(folder / "there" / "rows.json")] == ["smoke"]
     assert [path.name for path in folder.iterdir()] == ["there"]
     again = cli("suite", "smoke", *one, "--results", "there")

@@ -14,11 +14,11 @@ import typer
 from ports import answers, free_port
 from waiting import PATIENCE_S, wait_until
 
-from pdadmm_bench.cli.diagnoses import Diagnosis, diagnoses
 from pdadmm_bench.cli.verbs.doctor import doctor
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.data.catalog import load_card
+from pdadmm_bench.selftest.diagnoses import Diagnosis, diagnoses
 from pdadmm_bench.tracking import store
 
 

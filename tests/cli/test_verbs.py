@@ -230,6 +230,18 @@ def test_a_shell_completes_names(words: str, offered: set[str]) -> None:
     assert set(re.findall(r'"([\w-]+)"', out)) == offered
 
 
+@pytest.mark.parametrize("verb", ["report", "compare rows.json"])
+def test_a_shell_completes_what_has_rows(verb: str, folder: Path) -> None:
+    """Suites with results, and files and folders."""
+    (folder / "results" / "mine").mkdir(parents=True)
+    for name in ("mine.json", "other.json"):
+        (folder / name).touch()
+    for begun, offered in (("mi", {"mine", "mine.json"}), ("results/m", {"results/mine"})):
+        variables = {"_PDADMM_BENCH_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": f"pdadmm-bench {verb} {begun}"}
+        out = CliRunner(env=variables).invoke(main.app, prog_name="pdadmm-bench").output
+        assert set(re.findall(r'"([\w./-]+)"', out)) == offered
+
+
 def test_info_shows_the_values_of_a_run_preset_by_preset(cli: Cli) -> None:
     out = cli("info", "adam", "--dataset", "cora", "--layers", "2", "--hidden", "500").out
     (line,) = [line for line in out.splitlines() if line.startswith("│ lr ")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import tomllib
 from collections.abc import Callable
@@ -59,11 +60,12 @@ COMMANDS = [
 
 @pytest.fixture
 def examples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Callable[..., Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> Callable[[Path], list[str]]:
     """``examples(document)`` writes its files into the working folder, installs its packages, and returns their names.
 
-    The working folder is an overlay as well, so that the cards of the document are found.
+    The working folder is an overlay as well, so that the cards of the document are found. A graph that one of the files
+    writes has its card, as the document says.
     """
 
     def write(document: Path) -> list[str]:
@@ -75,9 +77,16 @@ def examples(
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
+        for arguments in commands(document):
+            if arguments[:2] == ["card", "new"] and "--from-file" in arguments:
+                for name in (name for name, text in files.items() if f'"{arguments[-1]}"' in text):
+                    runpy.run_path(name)
+                    typer.main.get_command(app).main(arguments, standalone_mode=False)
+        capsys.readouterr()
         return [name for targets in groups.values() for name in targets]
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(resources.VARIABLE, str(tmp_path))
     monkeypatch.setenv("COLUMNS", "300")
     return write

@@ -236,7 +236,7 @@ def test_thresholds_of_a_benchmark() -> None:
         "time_percent": 7,
         "benchmark": [
             {"where": {"optimizer": ["adam", "pdadmm"]}, "time": False},
-            {"where": {"optimizer": "pdadmm", "layers": 4}, "loss_percent": 9},
+            {"where": {"optimizer": "pdadmm", "workers": 1}, "loss_percent": 9},
         ],
     }
     gate = SuiteThresholds(table, "mine.toml")

@@ -11,9 +11,12 @@ from rich.console import Console
 
 from pdadmm_bench.core.rows import Row, make_row
 from pdadmm_bench.report import render
+from pdadmm_bench.report.tables.comparison import decision_rule
 from pdadmm_bench.report.tables.summary import summarise, summary_table
 from pdadmm_bench.report.units import seconds
+from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.estimate import aggregate
+from pdadmm_bench.stats.metrics import metric
 
 
 def a_row(seed: int = 0, status: str = "ok", **values: object) -> Row:
@@ -136,8 +139,8 @@ def test_durations(value: float | None, text: str) -> None:
     assert seconds(value) == text
 
 
-def compared(seeds: int = 6, ahead: float = 0.02) -> str:
-    """The table of adam, sgd, which is the better gradient method, and pdadmm, which is ``ahead`` of sgd."""
+def three(seeds: int = 6, ahead: float = 0.02) -> list[Row]:
+    """Rows of adam, sgd, which is the better gradient method, and pdadmm, which is ``ahead`` of sgd."""
     rows = []
     for name, accuracy, time in (("pdadmm", 0.8 + ahead, 0.03), ("adam", 0.75, 0.01), ("sgd", 0.8, 0.005)):
         for seed in range(seeds):
@@ -145,7 +148,12 @@ def compared(seeds: int = 6, ahead: float = 0.02) -> str:
             values = {"acc_test_at_best_val": accuracy + 0.001 * seed, "time_iteration_median_s": time, "spec": spec}
             values |= {"time_to_near_best_s": time * 10} | ({} if name == "pdadmm" else {"optimizer_lr": 0.1})
             rows.append(a_row(seed, optimizer_name=name, run_id=f"{name}{seed}", **values))
-    return summary_markdown(rows)
+    return rows
+
+
+def compared(seeds: int = 6, ahead: float = 0.02) -> str:
+    """The table of :func:`three`."""
+    return summary_markdown(three(seeds, ahead))
 
 
 def test_lines_are_compared_with_the_best_gradient_method_and_with_adam() -> None:
@@ -166,5 +174,21 @@ def test_lines_are_compared_with_the_best_gradient_method_and_with_adam() -> Non
 def test_the_table_says_which_is_best_or_why_none_is() -> None:
     """Seven pairs are the fewest with which two tests can be passed; the table asks for them at once."""
     assert "pdadmm is the most accurate: better than every other by the paired test" in compared(seeds=7)
-    assert "none is shown to be the most accurate" in compared(seeds=7, ahead=0.001)
-    assert "too few seeds for a verdict on accuracy: 5; the paired tests need 7 (--seeds 7)" in compared(seeds=5)
+    assert "none is shown to be the most accurate: no difference shown" in compared(seeds=7, ahead=0.001)
+    few = "none is shown to be the most accurate: too few seeds: 5 pairs, 7 needed for 2 comparisons (--seeds 7)"
+    assert few in compared(seeds=5)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_the_table_and_a_comparison_ask_for_the_same_number_of_seeds(failed: bool) -> None:
+    """Of the leader with every other line: two comparisons need seven pairs, and one needs six where a line failed."""
+    rows = three(seeds=5)
+    if failed:
+        rows = [row | {"status": "diverged"} if row["optimizer_name"] == "adam" else row for row in rows]
+    others, leader = ([row for row in rows if (row["optimizer_name"] == "pdadmm") == best] for best in (False, True))
+    sides = compare_rows(others, leader, [metric("acc_test_at_best_val")])
+    needed = {line.comparison.needed for line in sides.lines}
+    assert needed == {6 if failed else 7}
+    (said,) = {line.comparison.reason for line in sides.lines if line.comparison.pairs}
+    assert f"too few seeds: {said} (--seeds {needed.pop()})" in summary_markdown(rows)
+    assert f"no line was tested: {said.split()[2]} pairs" in decision_rule(sides, 0.005, 0.02, False)

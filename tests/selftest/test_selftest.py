@@ -13,13 +13,13 @@ import torch
 import typer
 from selftest_checks import fine, wrong
 
-from pdadmm_bench.cli.diagnoses import diagnoses
 from pdadmm_bench.cli.verbs.selftest import selftest as verb
 from pdadmm_bench.core import selftests
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.selftest import several
 from pdadmm_bench.selftest.catalogue import checks_for
 from pdadmm_bench.selftest.check import Check, Skipped
+from pdadmm_bench.selftest.diagnoses import diagnoses
 from pdadmm_bench.selftest.run import selftest
 from pdadmm_bench.training.row import known_values
 from pdadmm_bench.training.worker import join

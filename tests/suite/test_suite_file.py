@@ -171,6 +171,14 @@ def test_settings_without_effect_make_no_runs_of_their_own(suite: Any) -> None:
     assert len(suite('[[entry]]\ndataset = "photo"\nsplit_seeds = 3').specs) == 3
 
 
+def test_workers_are_called_workers(suite: Any) -> None:
+    """``workers`` is the word of the command, and ``gpus`` the older name, which rows keep."""
+    older = suite("[defaults]\ngpus = 2\n[[entry]]\nexclude = [{ gpus = 4 }]\ngpus = [2, 4]\nlayers = 4")
+    made = suite("[defaults]\ngpus = 2\n[[entry]]\nexclude = [{ workers = 4 }]\nworkers = [2, 4]\nlayers = 4")
+    assert [f["gpus"] for f in flats(made)] == [2]
+    assert made.version == older.version
+
+
 def test_a_preset_and_its_values_are_one_run(suite: Any) -> None:
     default = resolve(RunSpec()).optimizer.hyperparameters.model_dump(exclude_none=True)
     entries = ['[[entry]]\noptimizer = "pdadmm"', f'[[entry]]\npreset = "none"\nset = {toml(default)}']
@@ -211,6 +219,8 @@ REFUSED = {
     "[[entry]]\nset = 3": "set is a table",
     "[[entry]]\npreset = 'defalt'": "unknown preset 'defalt': did you mean default?",
     "[[entry]]\ngpus = [2, 4]\nlayers = 3": "4 workers need at least as many layers, got 3",
+    "[[entry]]\nworkers = [2, 4]\nlayers = 3": "4 workers need at least as many layers, got 3",
+    "[[entry]]\nworkers = 2\ngpus = 2": "entry 1 of mine.toml: workers and gpus are one setting: give one of them",
     "[[entry]]\nlocal_only = 1": "local_only=1 is not valid: give true or false",
     "[[entry]]\nexclude = [{ seeds = 3 }]": "unknown key in entry 1 of mine.toml: exclude 'seeds': did you mean seed",
     "[[entry]]\nexclude = [{ optimizer = 'adam' }]": "exclude {'optimizer': 'adam'} matches no run",

@@ -14,7 +14,7 @@ import pytest
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.data.load import load_problem
-from pdadmm_bench.suite.estimate import EtaEstimate, estimate
+from pdadmm_bench.suite.estimate import estimate
 from pdadmm_bench.suite.file import read
 from pdadmm_bench.suite.plan import Plan, PlannedRun, PlanOptions, make_plan
 from pdadmm_bench.suite.results import Results, untimed
@@ -236,17 +236,6 @@ def test_an_estimate_grows_with_the_work(planned: Any) -> None:
     assert estimate(limited, 1).seconds < few.seconds + 0.5
     over_two = estimate(spec.model_copy(update={"gpus": 2}), 1)
     assert sum(over_two.layers) == 4 and over_two.num_bytes > few.num_bytes
-
-
-def test_the_outlook_learns_from_the_runs_so_far() -> None:
-    eta = EtaEstimate([10.0, 10.0, 20.0], jobs=2)
-    assert eta.seconds == 20
-    eta.over(10.0, 30.0)
-    assert eta.seconds == 45
-    eta.over(10.0, 0.0)  # made by somebody else
-    assert eta.seconds == 30
-    eta.over(20.0, 60.0)
-    assert eta.seconds == 0
 
 
 def test_looking_for_rows_changes_nothing(planned: Any, tmp_path: Path) -> None:

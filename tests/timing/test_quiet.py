@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 from toy import toy_problem, toy_spec
 
+from pdadmm_bench.cli.views.live import LiveView
 from pdadmm_bench.core import quiet
+from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.quiet import Quietness
 from pdadmm_bench.data.cache import CACHE_VARIABLE
 from pdadmm_bench.timing.quiet import judged, measure
 from pdadmm_bench.training.run import run
+from pdadmm_bench.training.session import NoTracking, train_specs
 
 
 @pytest.mark.parametrize(
@@ -41,6 +45,16 @@ def test_a_row_keeps_the_answer_for_an_hour(tmp_path: Path, monkeypatch: pytest.
     assert quiet.kept(tmp_path, now=lambda: time.time() + 3601) is None
     (tmp_path / "quiet.json").write_text('{"spread": []}')
     assert quiet.kept(tmp_path) is None
+
+
+def test_the_answer_is_that_of_the_cache_that_a_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``check --cache X`` and ``run --cache X``: the answer is in X, also for the processes of the run."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "usual"))
+    quiet.keep(tmp_path / "told", Quietness(0.02, 0.0, 0.01))
+    output = Output(cache=tmp_path / "told", quiet=True)
+    (row,) = train_specs([toy_spec(iterations=1)], output, LiveView(quiet=True), NoTracking(), toy_problem())
+    assert row["env_quiet"] == "quiet: spread 2%, drift 0%, other load 1%"
+    assert os.environ[CACHE_VARIABLE] == str(tmp_path / "usual")
 
 
 def test_it_can_be_measured_here() -> None:

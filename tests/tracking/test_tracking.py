@@ -93,8 +93,8 @@ def test_a_parent_is_worth_opening(uri: str) -> None:
         child.stepped(steps(1)[0])
         return end(
             child, steps(1), spec=json.dumps(spec.flat()), optimizer_name=optimizer, seed=seed, dist_workers=workers,
-            acc_test_at_best_val=accuracy, time_iteration_median_s=seconds, dist_device="cpu", env_cores=2,
-            model_layers=10, model_hidden=256, run_id=child.run.id,
+            acc_test_at_best_val=accuracy, time_iteration_median_s=seconds, time_to_near_best_s=seconds,
+            dist_device="cpu", env_cores=2, model_layers=10, model_hidden=256, run_id=child.run.id,
         )  # fmt: skip
 
     with open_tracker(uri) as tracker:
@@ -110,7 +110,10 @@ def test_a_parent_is_worth_opening(uri: str) -> None:
     assert parent.data.tags["mlflow.note.content"].startswith("pdadmm is the most accurate on cora (1 worker): 75.3 %")
     verdicts = Path(client.download_artifacts(tracker.run_id, "verdicts.md")).read_text()
     assert "**leader better**" in verdicts
+    note = client.get_run(twice["mlflow_run_id"]).data.tags["mlflow.note.content"]
+    assert "| test accuracy at the best validation accuracy | 75.0 % |" in note and "| optimizer | pdadmm |" in note
     page = Path(client.download_artifacts(tracker.run_id, "report.html")).read_text()
+    assert "data:image/svg+xml;base64," in page and len(page) < 500_000, "one picture, and no plotly"
     assert "pdadmm is the most accurate on cora (1 worker)" in page
 
 

@@ -16,6 +16,7 @@ from marked import ROOT, Marked, main
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
+from pdadmm_bench.report.standings import Leaders
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 
 TABLE = Marked(
@@ -33,7 +34,7 @@ def deep(rows: list[Row]) -> list[Row]:
 
 def table(rows: list[Row]) -> str:
     """The report's own table of accuracies, in Markdown; raises ``ValueError`` if no row has an accuracy."""
-    found = accuracy_table(rows)
+    found = accuracy_table(Leaders(rows))
     if found is None:
         raise ValueError("no row has a test accuracy")
     return render.markdown_body(found).strip()

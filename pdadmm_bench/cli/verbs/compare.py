@@ -9,10 +9,20 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
+
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="rows file, MLflow run id, or experiment: the reference")],
-    b: Annotated[str, typer.Argument(metavar="B", help="the same, of what the verdicts speak about")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="rows file, MLflow run id, or experiment: the reference", autocompletion=complete.sources
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(metavar="B", help="the same, of what the verdicts speak about", autocompletion=complete.sources),
+    ],
     only_a: Annotated[
         list[str] | None, typer.Option("--a", help="only these rows of A, as in optimizer=pdadmm; repeatable")
     ] = None,
@@ -76,6 +86,7 @@ def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Pa
     from pdadmm_bench.cli.views.console import show
     from pdadmm_bench.core.errors import UserError
     from pdadmm_bench.core.files import check_writable, write_atomic
+    from pdadmm_bench.core.names import setting_word
     from pdadmm_bench.report.tables.comparison import comparison_tables, count, decision_rule, remarks
     from pdadmm_bench.stats.comparison import compare_rows, values_for_json
     from pdadmm_bench.stats.metrics import metrics_for
@@ -100,7 +111,7 @@ def run_compare(options: CompareOptions, tracking_uri: str | None, json_file: Pa
         unfinished = f", {len(source.without_row)} more without a result row" if source.without_row else ""
         typer.echo(f"{letter}  {source.name}: {count(len(kept), 'row')}{unfinished}")
     for name, changes in sides.compared.items():
-        typer.echo(f"compared: {name} {', '.join(changes)}")
+        typer.echo(f"compared: {setting_word(name)} {', '.join(changes)}")
     if sides.lines:
         show(*comparison_tables(sides))
         typer.echo(decision_rule(sides, *smallest, options.apart))

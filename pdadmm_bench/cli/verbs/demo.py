@@ -38,7 +38,7 @@ def demo(
     check_writable(rows)
     output, specs = plan({**RUNS, "json_file": rows, "quiet": quiet})
     typer.echo(f"the same, with options to change, tracked in MLflow:\n  {command(rows)}", err=True)
-    view = LiveView(total=len(specs), quiet=quiet or not sys.stderr.isatty())
+    view = LiveView(specs=specs, quiet=quiet or not sys.stderr.isatty())
     code = exit_code(train_specs(specs, output, view, NoTracking()))
     if code != 130:  # not after Ctrl-C
         run_report(ReportOptions([str(rows)], ["html"], out, None, False, None))

@@ -12,9 +12,9 @@ def doctor(data_root: Path | None = None, tracking_uri: str | None = None, cache
 
     Covers Python, torch, devices, backends, the MLflow store and the datasets. Exits with 1 on a failure.
     """
-    from pdadmm_bench.cli.diagnoses import diagnoses
     from pdadmm_bench.cli.views.console import show
     from pdadmm_bench.report.tables.listing import doctor_table
+    from pdadmm_bench.selftest.diagnoses import diagnoses
 
     found = list(diagnoses(data_root, tracking_uri, cache))
     show(doctor_table((check.mark, check.subject, check.state, check.remedy) for check in found))

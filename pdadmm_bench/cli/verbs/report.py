@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pdadmm_bench.cli import complete
+
 
 def report(
     sources: Annotated[
@@ -14,6 +16,7 @@ def report(
         typer.Argument(
             metavar="SOURCE...",
             help="rows file, file of scale --json, folder or name of a suite, MLflow experiment or run",
+            autocompletion=complete.sources,
         ),
     ],
     formats: Annotated[

@@ -100,5 +100,5 @@ def run(
     from pdadmm_bench.tracking.session import MlflowTracking
     from pdadmm_bench.training.session import train_specs
 
-    view = LiveView(total=len(specs), quiet=output.quiet)
+    view = LiveView(specs=specs, quiet=output.quiet)
     raise typer.Exit(exit_code(train_specs(specs, output, view, MlflowTracking())))

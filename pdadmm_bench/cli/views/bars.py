@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from pdadmm_bench.cli.views import console
+
+
+class _Bars(Progress):
+    """Progress bars, and below them a table. On a terminal that is too low the end of the table is cut, not a bar."""
+
+    below: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below is not None:
+            yield self.below
 
 
 class BarView:
@@ -26,10 +40,10 @@ class BarView:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),  # as wide as the numbers beside it allow
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),  # on a narrow terminal the bar is shorter
             TextColumn("{task.fields[facts]}", markup=False),
         )
-        self.bars = Progress(*columns, console=self.stderr, auto_refresh=False, transient=True, expand=True)
+        self.bars = _Bars(*columns, console=self.stderr, auto_refresh=False, transient=True, expand=True)
         self.live = self.stderr.is_terminal and not quiet
         """Whether there are bars."""
 

@@ -1,6 +1,6 @@
-"""What a user sees while runs go on: a progress bar on a terminal, a few plain lines elsewhere, a table at the end.
+"""What a user sees while runs go on: bars and standings on a terminal, a few plain lines elsewhere, a table at the end.
 
-Progress goes to stderr, the table to stdout. The bar is redrawn by :meth:`LiveView.stepped`, which the runner calls
+Progress goes to stderr, the table to stdout. A terminal is redrawn by :meth:`LiveView.stepped`, which the runner calls
 off the clock. A thread of its own would take time from the iteration that is being measured.
 """
 
@@ -18,10 +18,13 @@ from rich.progress import TaskID
 
 from pdadmm_bench.cli.views import console
 from pdadmm_bench.cli.views.bars import BarView
+from pdadmm_bench.core.eta import EtaEstimate, Underway, fraction_done
 from pdadmm_bench.core.rows import STATUSES, Row, status_of
 from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.report import render
+from pdadmm_bench.report.tables.progress import Standings
 from pdadmm_bench.report.tables.summary import summary_table
-from pdadmm_bench.report.units import seconds
+from pdadmm_bench.report.units import duration, seconds
 from pdadmm_bench.training.observer import Observer
 
 _REDRAW_SECONDS = 0.1
@@ -33,7 +36,7 @@ class LiveView(BarView, Observer):
 
     Args:
         quiet: show only failures and the final table.
-        total: how many runs there will be, shown as "2/6" if it is more than one.
+        specs: the runs there will be; of several, a run is shown as "2/6", and on a terminal the standings so far.
         stderr, stdout: consoles to write to (for tests).
     """
 
@@ -41,12 +44,21 @@ class LiveView(BarView, Observer):
         self,
         *,
         quiet: bool = False,
-        total: int = 1,
+        specs: Sequence[RunSpec] = (),
         stderr: Console | None = None,
         stdout: Console | None = None,
     ):
         super().__init__(quiet=quiet, stderr=stderr, stdout=stdout)
-        self._done, self._total = 0, total
+        self._done, self._total = 0, max(1, len(specs))
+        names = [spec.optimizer for spec in specs]
+        self._eta, self._standings = EtaEstimate((name, None) for name in names), Standings()
+        for name in names:
+            self._standings.expect(name, name)
+        self._all: TaskID | None = None
+        self._spec: RunSpec | None = None
+        self._fraction = 0.0
+        self._since: float | None = None
+        """When the run began. What comes after a run, such as its tracking, is counted to the next one."""
         self._task: TaskID | None = None
         self._latest: dict[str, float] = {}
         self._recent: deque[float] = deque(maxlen=20)
@@ -66,19 +78,29 @@ class LiveView(BarView, Observer):
         """Show the run that begins."""
         place = f"[{self._done + 1}/{self._total}] " if self._total > 1 else ""
         self._name = f"{place}{spec.optimizer} {spec.data.dataset} seed {spec.seed}"
+        self._spec, self._fraction = spec, 0.0
+        if self._total == 1:
+            self._eta = EtaEstimate([(spec.optimizer, None)])
+        self._since = self._since or time.monotonic()
         self._iterations, self._stages = spec.iterations, dict(spec.stages())
         self._next_redraw, self._tenth = 0.0, 0
         if self.live:
+            if self._total > 1 and self._all is None:
+                self._all = self.bars.add_task("all runs", total=self._total, facts="")
             self._task = self.bars.add_task(self._name, total=spec.iterations, facts="")
-            self.bars.refresh()
+            self._redraw()
 
     def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
         """Show the iteration of the warm start as one of the run."""
         before = sum(iterations for depth, iterations in self._stages.items() if depth < layers)
+        assert self._spec is not None
+        self._fraction = fraction_done(self._spec, int(step["iteration"]), layers)
         self._show(step, self._stages[layers], before, f"warm start, {layers} layers")
 
     def stepped(self, step: Mapping[str, float]) -> None:
         """Show the iteration: at most ten times a second on a terminal, ten lines per run elsewhere."""
+        assert self._spec is not None
+        self._fraction = fraction_done(self._spec, int(step["iteration"]))
         self._show(step, self._iterations, sum(self._stages.values()))
 
     def _show(self, step: Mapping[str, float], total: int, before: int, *stage: str) -> None:
@@ -93,9 +115,10 @@ class LiveView(BarView, Observer):
         if self._task is not None:
             now = time.monotonic()
             if now >= self._next_redraw or iteration >= total:
-                facts = "  ".join([*stage, *self._facts()])
+                left = self._left() if self._total == 1 else ""
+                facts = "  ".join([*stage, *self._facts(), *([f"{left} left"] if left else [])])
                 self.bars.update(self._task, total=total, completed=iteration, facts=facts)
-                self.bars.refresh()
+                self._redraw()
                 self._next_redraw = now + _REDRAW_SECONDS
         elif not self.quiet:
             whole = sum(self._stages.values()) + self._iterations
@@ -110,20 +133,44 @@ class LiveView(BarView, Observer):
         self.report(text)
 
     def finished(self, row: Row, history: Sequence[Mapping[str, float]]) -> None:
-        """Replace the bar by one line about how the run ended."""
+        """Replace the bar by one line about how the run ended, and about how long the others will take."""
         self._done += 1
+        now, self._fraction = time.monotonic(), 1.0
+        if self._total > 1:
+            told = self._since is not None and status_of(row).complete
+            self._eta.over(row["optimizer_name"], now - (self._since or now) if told else 0.0)
+            self._standings.finished(row["optimizer_name"], row)
+        self._since = now
         if self._task is not None:
             self.bars.remove_task(self._task)
             self._task = None
-            self.bars.refresh()
+            self._redraw()
         complete = status_of(row).complete
         if not (self.quiet and complete):
-            self.say(run_line(row), style="" if complete else "yellow" if row["status"] == "skipped" else "red")
+            left = "" if self.live or self._done >= self._total else self._left()
+            rest = f"  ({left} left)" if left else ""
+            style = "" if complete else "yellow" if row["status"] == "skipped" else "red"
+            self.say(run_line(row) + rest, style=style)
 
     def summary(self, rows: Sequence[Row]) -> None:
         """The final table."""
         if rows:
             console.show(summary_table(rows), console=self.stdout)
+
+    def _redraw(self) -> None:
+        if self._all is not None and self._spec is not None:
+            left = self._left()
+            self.bars.update(self._all, completed=self._done, facts=f"{left} left" if left else "")
+            self.bars.below = render.terminal(self._standings.table(self._spec.optimizer, self._left))
+        self.bars.refresh()
+
+    def _left(self, kind: str | None = None) -> str:
+        """How long all runs, or those of one optimizer, will still take; empty where that is not known yet."""
+        running = []
+        if self._spec is not None and self._since is not None and self._fraction < 1:
+            running.append(Underway(self._spec.optimizer, time.monotonic() - self._since, self._fraction))
+        left = self._eta.seconds(running, kind)
+        return "" if left is None else duration(left)
 
     def _facts(self) -> list[str]:
         parts = []

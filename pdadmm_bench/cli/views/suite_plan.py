@@ -11,6 +11,7 @@ from rich.text import Text
 from pdadmm_bench.cli.views.console import show
 from pdadmm_bench.core.env import cores, environment
 from pdadmm_bench.report.tables.suite_plan import SuitePlanLine, suite_plan_table
+from pdadmm_bench.report.units import duration
 from pdadmm_bench.suite.labels import RunLabels, network, runs
 from pdadmm_bench.suite.plan import Plan, PlannedRun
 
@@ -84,11 +85,3 @@ def _totals(plan: Plan, jobs: int, where: str) -> Iterable[str]:
         yield f"warning: this machine has {total / 1e9:.2g} GB; runs that are out of memory fail, and the others go on"
     if jobs > 1:
         yield f"-j {jobs}: the rows say env_concurrency={jobs}, and their times are no timings"
-
-
-def duration(seconds: float) -> str:
-    """A duration for planning: in seconds, minutes, or hours and minutes."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,13 @@ def figure(picture: Picture) -> Figure:
     heading(drawn, picture.title)
     _legend(drawn, grid)
     return drawn
+
+
+def svg(picture: Picture) -> bytes:
+    """The picture as an SVG file; the same picture is always the same file."""
+    content = io.BytesIO()
+    figure(picture).savefig(content, format="svg", metadata={"Date": None})
+    return content.getvalue()
 
 
 def _legend(drawn: Figure, grid: list[Axes]) -> None:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pdadmm_bench.core.protocol import note as protocol_note
-from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.standings import Standing, estimate, standings
+from pdadmm_bench.report.standings import Leaders, Standing, estimate
 from pdadmm_bench.report.table import Cell, Column, Table, cell
-from pdadmm_bench.report.tables.settings import SettingRows, columns, gather, headings, once, setting_cells
+from pdadmm_bench.report.tables.settings import SettingRows, columns, headings, once, setting_cells
 from pdadmm_bench.stats.estimate import LEAST_FOR_INTERVAL
 from pdadmm_bench.stats.metrics import ACCURACY, metric
 
 
-def accuracy_table(rows: Iterable[Row]) -> Table | None:
+def accuracy_table(leaders: Leaders) -> Table | None:
     """Mean, 95 % bootstrap interval and n for each dataset, network and optimizer; None without any accuracy.
 
     A cell is best only if the paired test calls it better than each other line of its dataset, network and number of
     workers. The test pairs seeds and is corrected for all comparisons of the table.
     """
-    lines = gather(rows)
+    lines = leaders.lines
     if not any(row.get(ACCURACY) is not None for line in lines for row in line.rows):
         return None
-    found = standings(lines, metric(ACCURACY))
+    found = leaders.accuracy
     best = {id(standing.leader) for standing in found if standing.is_shown}
     datasets = list(dict.fromkeys(str(line.setting["dataset"]) for line in lines))
     names = columns(lines, leave_out=["dataset"])

@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from pdadmm_bench.core.names import setting_word
 from pdadmm_bench.report.table import NOTHING, Cell, Column, Kind, Table, Tone, text
 from pdadmm_bench.stats.comparison import ComparedSides, ComparisonLine
 from pdadmm_bench.stats.estimate import Estimate
 from pdadmm_bench.stats.metrics import WORDS, Metric
 from pdadmm_bench.stats.metrics import Kind as MetricKind
-from pdadmm_bench.stats.paired import ALPHA, Comparison, least_pairs
+from pdadmm_bench.stats.paired import ALPHA, Comparison
 
 _KINDS: dict[MetricKind, Kind] = {
     "accuracy": "accuracy", "time": "seconds", "bytes": "bytes", "loss": "number", "iterations": "number",
@@ -31,7 +32,8 @@ def comparison_tables(sides: ComparedSides) -> list[Table]:
         names = list(mine[0].setting)
         kind: Kind = "factor" if metric.is_ratio else "points"
         heads = [
-            *map(Column, names), Column("A", _KINDS[metric.kind]), Column("B", _KINDS[metric.kind]),
+            *(Column(setting_word(name)) for name in names),
+            Column("A", _KINDS[metric.kind]), Column("B", _KINDS[metric.kind]),
             Column("B / A" if metric.is_ratio else "B − A", kind), Column("95 % interval", kind),
             Column("pairs", "count"), Column("p (Holm)", "number"), Column("verdict"),
         ]  # fmt: skip
@@ -77,7 +79,8 @@ def decision_rule(sides: ComparedSides, smallest_difference: float, smallest_fac
     """The condition under which the table calls side B better or worse; smallest effects are fractions of 1."""
     tested = Counter(line.comparison.metric.kind for line in sides.lines if line.comparison.p_corrected is not None)
     if not tested:
-        return f"no line was tested: a test at {100 * ALPHA:g} % needs {least_pairs(ALPHA)} pairs or more"
+        needed = max(line.comparison.needed for line in sides.lines)
+        return f"no line was tested: {needed} pairs of each are enough for all of them at {100 * ALPHA:g} %"
     tests = " and ".join(f"{count(number, 'test')} of {_KIND_NAMES[kind]}" for kind, number in tested.items())
     points, percent = 100 * smallest_difference, 100 * smallest_factor
     return (

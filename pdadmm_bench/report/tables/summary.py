@@ -17,12 +17,9 @@ from typing import Any
 
 from pdadmm_bench.core.protocol import note as protocol_note
 from pdadmm_bench.core.rows import STATUSES, Row, shared, status_of
-from pdadmm_bench.report.standings import standings
+from pdadmm_bench.report.standings import Leaders, Standing
 from pdadmm_bench.report.table import Cell, Column, Table, cell
-from pdadmm_bench.report.tables.settings import SettingRows, gather
 from pdadmm_bench.stats.estimate import Estimate, aggregate
-from pdadmm_bench.stats.metrics import ACCURACY, metric
-from pdadmm_bench.stats.paired import ALPHA, least_pairs
 from pdadmm_bench.stats.pairing import repetition
 from pdadmm_bench.stats.target import TimeToTarget, reach_of_row, time_to_target
 
@@ -64,15 +61,19 @@ def summarise(rows: Iterable[Row]) -> list[SummaryLine]:
     return [_line(group, _label(group[0], settings)) for group in groups.values()]
 
 
-def summary_table(rows: Iterable[Row]) -> Table:
+def summary_table(rows: Iterable[Row], leaders: Leaders | None = None) -> Table:
     """The summary: test accuracy is the mean over seeds with its 95 % interval, from five seeds on.
 
     Lines of one problem are also compared: with the gradient method of the highest mean accuracy, seed by seed, and
     with the iteration time of Adam. A column that would be empty is left out.
+
+    Args:
+        leaders: of these rows, where they are known already.
     """
     rows = list(rows)
     lines = summarise(rows)
-    best = {id(row) for found in _shown_best(rows) for row in found.rows}
+    accuracy = (leaders or Leaders(rows)).accuracy
+    best = {id(row) for standing in accuracy if standing.is_shown for row in standing.leader.rows}
     reference, adam = _references(lines)
     columns: list[tuple[Column, list[Cell]]] = [
         (Column("optimizer"), [Cell(line.label) for line in lines]),
@@ -96,26 +97,22 @@ def summary_table(rows: Iterable[Row]) -> Table:
         "test accuracy: mean [95 % bootstrap interval] over seeds, from five on",
         [head for head, _ in kept],
         [list(line) for line in zip(*(cells for _, cells in kept), strict=True)],
-        [*_verdict(lines, best), protocol_note([row.get("env_protocol") for row in rows])],
+        [*_verdict(accuracy), protocol_note([row.get("env_protocol") for row in rows])],
     )
 
 
-def _shown_best(rows: Sequence[Row]) -> list[SettingRows]:
-    return [standing.leader for standing in standings(gather(rows), metric(ACCURACY)) if standing.is_shown]
-
-
-def _verdict(lines: Sequence[SummaryLine], best: set[int]) -> list[str]:
+def _verdict(accuracy: Sequence[Standing]) -> list[str]:
     """Which line is shown to be the best, or why none is; nothing for a single line, or for several problems."""
-    if len(lines) < 2 or not _one_problem(lines):
+    if len(accuracy) != 1:
         return []
-    winners = [line.label for line in lines if id(line.rows[0]) in best]
-    if winners:
-        return [f"{winners[0]} is the most accurate: better than every other by the paired test over seeds"]
-    fewest = min(len(line.rows) for line in lines)
-    needed = least_pairs(ALPHA / (len(lines) - 1))  # Holm's first step is the hardest: one test with every other line
-    if fewest < needed:
-        return [f"too few seeds for a verdict on accuracy: {fewest}; the paired tests need {needed} (--seeds {needed})"]
-    return ["none is shown to be the most accurate: no line is better than every other by the paired test over seeds"]
+    (standing,) = accuracy
+    if standing.is_shown:
+        winner = standing.leader.optimizer
+        return [f"{winner} is the most accurate: better than every other by the paired test over seeds"]
+    found = standing.obstacle.comparison if standing.obstacle else None
+    few = found is not None and found.verdict == "too few seeds" and found.needed > len(standing.leader.rows)
+    command = f" (--seeds {found.needed})" if found and few else ""
+    return [f"none is shown to be the most accurate: {standing.doubt}{command}"]
 
 
 def _one_problem(lines: Sequence[SummaryLine]) -> bool:
