@@ -33,11 +33,29 @@ DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FILE = re.compile(r"# (\S+\.(?:py|toml))")
+VERDICT = re.compile(r"\*\*(confirmed|confirmed only where|not confirmed|not testable here)\*\*")
+NUMBER = re.compile(r"\d+\.\d+|\d{4,}")
+"""Numbers that only a measurement or a paper can have put into a page, once the commas of thousands are gone."""
 
 
 def blocks(document: Path) -> list[tuple[str, str]]:
     """Language and text of every code block."""
     return BLOCK.findall(document.read_text(encoding="utf-8"))
+
+
+def linked(document: Path, target: str) -> Path:
+    """The file that a link of the document leads to. A section that the link names is there too."""
+    name, _, anchor = target.partition("#")
+    path = document.parent / name if name else document
+    assert path.is_file(), target
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+    assert not anchor or anchor in [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings], target
+    return path
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers of a text, ``6,400`` as ``6400``."""
+    return set(NUMBER.findall(re.sub(r"(?<=\d),(?=\d{3})", "", text)))
 
 
 def commands(document: Path) -> list[list[str]]:
@@ -118,13 +136,24 @@ def test_command_is_understood(
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in LINK.findall(BLOCK.sub("", document.read_text(encoding="utf-8"))):
-        if target.startswith(("https://", "http://")):
-            continue
-        name, _, anchor = target.partition("#")
-        path = document.parent / name if name else document
-        assert path.is_file(), target
-        headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
-        assert not anchor or anchor in [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in headings]
+        if not target.startswith(("https://", "http://")):
+            linked(document, target)
+
+
+def test_every_claim_has_a_verdict_and_numbers_that_stand_where_it_links() -> None:
+    """A number that changed in the page or in the rows that its claim links to is stale here."""
+    page = ROOT / "docs" / "claims.md"
+    lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    claims = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+    assert len(claims) == 15
+    for claim, source, verdict, found, where in claims:
+        assert VERDICT.match(verdict), claim
+        evidence = LINK.findall(where)
+        assert any("#" in target or target.startswith("../reports/") for target in evidence), claim
+        files = [linked(page, target) for target in [*evidence, *LINK.findall(source)]]
+        there = numbers("\n".join(path.read_text(encoding="utf-8") for path in files if path.suffix != ".gz"))
+        missing = [n for n in numbers(f"{claim} {found}") if not {n, f"{float(n) / 100:.3f}"} & there]
+        assert not missing, (claim, missing)
 
 
 @pytest.mark.slow
