@@ -43,10 +43,22 @@ def short_name(dataset: str) -> str:
     return _parse(dataset)[0]
 
 
-def run_name(spec: RunSpec, workers: int) -> str:
-    """What tells a run from the others of a command: ``pdadmm cora 4×64 seed 0``."""
+def mesh_word(mesh: str | None) -> str:
+    """What workers share besides layers, from a row's ``dist_mesh``: nothing (None), ``rows``, or the mesh of both."""
+    if mesh is None:
+        return ""
+    return "rows" if mesh.startswith("layers=1,") else mesh
+
+
+def run_name(spec: RunSpec, workers: int, mesh: str | None = None) -> str:
+    """What tells a run from the others of a command: ``pdadmm cora 4×64 seed 0``.
+
+    Args:
+        mesh: where workers share rows, as the row has it (``dist_mesh``).
+    """
     parts = [spec.optimizer, short_name(spec.data.dataset), f"{spec.model.layers}×{spec.model.hidden}"]
     parts += [f"{workers} workers"] if workers > 1 else []
+    parts += [f"({mesh_word(mesh)})"] if mesh else []
     return " ".join([*parts, f"seed {spec.seed}"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -36,7 +37,7 @@ def sentences(leaders: Leaders) -> list[str]:
 
 
 def about(rows: Sequence[Row]) -> str:
-    """Machine and protocol, runs and dates, version: one line."""
+    """Machine and protocol, runs, whether the machine was quiet, dates, version: one line."""
     machines = sorted({device_class(row) for row in rows if row.get("dist_device") is not None})
     protocols = sorted({str(row.get("env_protocol") or "none") for row in rows})
     days = sorted({str(row["created"])[:10] for row in rows if row.get("created")})
@@ -45,10 +46,19 @@ def about(rows: Sequence[Row]) -> str:
         *machines,
         f"protocol {'; '.join(protocols)}" if rows else "",
         f"{len(rows)} runs",
+        f"machine {_quiet(rows)}" if rows else "",
         " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "",
         f"pdadmm-bench {', '.join(versions)}" if versions else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _quiet(rows: Sequence[Row]) -> str:
+    """What ``check`` said of the machine before the runs; with numbers of runs where it did not say one thing."""
+    answers = Counter(str(row.get("env_quiet") or "").partition(":")[0] for row in rows)
+    words = {"": "not checked", "quiet": "checked quiet"}
+    found = [(words.get(answer, answer), count) for answer, count in answers.items()]
+    return found[0][0] if len(found) == 1 else ", ".join(f"{word} ({count})" for word, count in found)
 
 
 def _name(differ: Differences, problem: tuple[Any, ...]) -> str:

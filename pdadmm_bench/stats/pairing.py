@@ -42,7 +42,7 @@ COLUMNS = {
 }  # fmt: skip
 
 #: Settings that have no effect with a single worker.
-LAYOUT = ("partition", "wire", "schedule", "microbatches")
+LAYOUT = ("mesh", "partition", "wire", "schedule", "microbatches")
 
 Settings = dict[str, Any]
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from pdadmm_bench.core import quiet
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec, axes_of, fitting_meshes, mesh_name, run_spec
+from pdadmm_bench.data.cache import cache_folder
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.parallel.group import Workers, joined
 from pdadmm_bench.parallel.launch import launch
@@ -108,8 +110,9 @@ def measure(
     """
     largest = max(points, key=lambda point: point.spec.gpus).spec
     device = resolve(largest).device  # decided once: every number of workers is measured on the same kind
+    checked = quiet.kept(cache_folder())  # before the measurement, which may take longer than an answer counts
     found = launch(largest.gpus, _work, points, load, repeats, iterations, timeout, device, patience=timeout)
-    return [{**row, "dist_device": device.type} for row in scaling_rows(points, found)]
+    return [{**row, "dist_device": device.type, "env_quiet": checked} for row in scaling_rows(points, found)]
 
 
 def _work(

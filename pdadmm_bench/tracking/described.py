@@ -157,7 +157,7 @@ def description(
         COLOUR: colour_of(spec.optimizer),
     }
     return {
-        "name": run_name(spec, workers),
+        "name": run_name(spec, workers, facts.get("dist_mesh")),
         "params": {key: str(value) for key, value in params.items() if value is not None},
         "tags": {**own, **code_tags(environment), **tags},
         "dataset": {key: facts[key] for key in facts if key.startswith("dataset_")},

@@ -238,6 +238,12 @@ def test_a_dry_run_starts_nothing(cli: Cli, tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_shows_the_rows_of_workers_that_share_them(cli: Cli) -> None:
+    answer = cli(*TINY, "--optimizer", "adam", "--gpus", "2", "--mesh", "rows", "--dry-run")
+    workers = [line.split("│") for line in answer.out.splitlines() if "│ 1–2 " in line]
+    assert [[part.strip() for part in line[3:6]] for line in workers] == [["0", "1–2", "1–30"], ["1", "1–2", "31–60"]]
+
+
 def test_a_dry_run_refuses_what_a_run_refuses(cli: Cli) -> None:
     assert "did you mean rho?" in cli("run", "--set", "rh=1", "--dry-run").error
     assert "did you mean pubmed?" in cli("run", "--dataset", "pubmedd", "--dry-run").error

@@ -27,3 +27,5 @@ def test_the_runs_of_a_command() -> None:
     deeper = run_spec({"dataset": "cora", "layers": 8, "hidden": 64, "gpus": 2})
     assert command_name([specs[0], deeper]) == "cora 2 networks · pdadmm · 1, 2 workers · 1 seed"
     assert run_name(deeper, 2) == "pdadmm cora 8×64 2 workers seed 0"
+    assert run_name(deeper, 2, "layers=1,rows=2") == "pdadmm cora 8×64 2 workers (rows) seed 0"
+    assert run_name(deeper, 4, "layers=2,rows=2") == "pdadmm cora 8×64 4 workers (layers=2,rows=2) seed 0"

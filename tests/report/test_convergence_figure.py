@@ -107,6 +107,20 @@ def test_a_comparison_over_workers_tells_them_apart() -> None:
     assert legend(axes) == ["pdadmm × 1", "pdadmm × 4"]
 
 
+def test_a_comparison_over_meshes_tells_them_apart() -> None:
+    meshes = (None, "layers=1,rows=4", "layers=2,rows=2")
+    picture = comparison_picture([(a_row(dist_workers=4, dist_mesh=mesh), admm(4)) for mesh in meshes])
+    assert picture.names == ["pdadmm", "pdadmm (rows)", "pdadmm (layers=2,rows=2)"]
+
+
+def test_the_ground_is_shaded_while_every_run_is_in_its_warm_start() -> None:
+    later = [{**step, "train_seconds": 2.0 + step["train_seconds"]} for step in admm(4)]
+    warm = [(a_row(time_warm_start_s=seconds), later) for seconds in (2.0, 3.0)]
+    assert [panel.shade for panel in run_picture(later, warm[0][0]).panels] == [None, None, None, ("warm start", 2.0)]
+    assert [panel.shade for panel in comparison_picture(warm).panels] == [None, ("warm start", 2.0)]
+    assert [panel.shade for panel in comparison_picture([*warm, (a_row(), admm(4))]).panels] == [None, None]
+
+
 def test_pyplot_stays_out() -> None:
     figure(run_picture(admm(3), a_row()))
     assert "matplotlib.pyplot" not in sys.modules

@@ -12,8 +12,9 @@ from stats_rows import a_row, runs
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.optim import registry
 from pdadmm_bench.report import render
-from pdadmm_bench.report.answer import sentences
+from pdadmm_bench.report.answer import about, sentences
 from pdadmm_bench.report.assemble import assemble, pictures
 from pdadmm_bench.report.figures.convergence import convergence_pictures
 from pdadmm_bench.report.figures.draw import figure
@@ -172,6 +173,47 @@ def test_rows_of_scale_keep_their_data_apart() -> None:
     ]  # fmt: skip
 
 
+def test_rows_of_scale_keep_their_meshes_apart() -> None:
+    """Over rows, and over both; a mesh over rows is one line of all its numbers of workers."""
+    common = {"optimizer_name": "adam", "schedule": None, "model_layers": 4, "model_hidden": 64, "n": 5,
+              "speedup_low": None, "speedup_high": None, "time_iteration_median_s": 1.0,
+              "env_cpu": "x", "env_cores": 2, "dist_device": "cpu"}  # fmt: skip
+    rows = [
+        common | {"dist_workers": workers, "dist_mesh": mesh, "speedup": speedup, "schedule": schedule}
+        for workers, mesh, speedup, schedule in (
+            (1, None, 1.0, "gpipe"), (2, None, 1.5, "gpipe"), (2, "layers=1,rows=2", 1.8, None),
+            (4, None, 2.0, "gpipe"), (4, "layers=1,rows=4", 3.0, None), (4, "layers=2,rows=2", 2.5, "gpipe"),
+        )
+    ]  # fmt: skip
+    (table,) = speedup_tables(points_of_scale(rows))
+    assert [[line[place] for place in (3, 4, 6)] for line in shown(table)] == [
+        ["adam gpipe", "1.50 (n=5)", "2.00 (n=5)"],
+        ["adam rows", "1.80 (n=5)", "3.00 (n=5)"],
+        ["adam gpipe layers=2,rows=2", "–", "2.50 (n=5)"],
+    ]  # fmt: skip
+
+
+def test_a_mesh_is_named_where_it_is_over_rows() -> None:
+    """The number of workers says that layers are shared, as they are without a mesh, and never that rows are."""
+    alone, layers, rows = a_row({"optimizer": "adam"}), *(
+        a_row({"optimizer": "adam", "gpus": 2, "mesh": mesh}) for mesh in ("layers", "rows")
+    )  # fmt: skip
+    assert [line.optimizer for line in gather([alone, layers])] == ["adam", "adam"]
+    assert [line.optimizer for line in gather([alone, rows])] == ["adam", "adam mesh=rows"]
+
+
+def test_runs_over_layers_and_over_rows_have_speedups_against_one_worker() -> None:
+    rows = [
+        *runs("adam", TIME, [4.0] * 5), *runs("adam", TIME, [3.0] * 5, gpus=2, mesh="layers"),
+        *runs("adam", TIME, [2.0] * 5, gpus=2, mesh="rows"),
+    ]  # fmt: skip
+    points, unpaired = points_of_rows(rows)
+    assert not unpaired
+    assert [line[3:5] for line in shown(speedup_tables(points)[0])] == [
+        ["adam mesh=layers", "1.33 [1.33, 1.33] (n=5)"], ["adam mesh=rows", "2.00 [2.00, 2.00] (n=5)"],
+    ]  # fmt: skip
+
+
 def test_every_table_of_a_try_says_so() -> None:
     assert not any("quoted" in note for table in assemble(better(), []).tables for note in table.notes)
     tables = assemble([row | {"env_trial": True} for row in better()], []).tables
@@ -190,6 +232,19 @@ def test_communication_by_wire() -> None:
         ["uint8", "1 kB (n=1)", "25.0 %"],
     ]
     assert communication_table([a_row()]) is None
+
+
+def test_communication_has_the_bytes_of_sums_over_rows() -> None:
+    """Also where no neighbour sends anything."""
+    over_rows = a_row({"gpus": 2, "mesh": "rows"}, dist_wire="fp32", dist_sent_bytes=0, dist_reduced_bytes=3000)
+    table = communication_table([over_rows])
+    assert table
+    assert table.columns[-1].heading == "sums over rows"
+    assert shown(table)[0][-3:] == ["0 B (n=1)", "–", "3 kB (n=1)"]
+    layers = a_row({"gpus": 2}, dist_wire="fp32", dist_sent_bytes=4000)
+    both = communication_table([over_rows, layers])
+    assert both
+    assert [line[-3:] for line in shown(both)] == [["0 B (n=1)", "–", "3 kB (n=1)"], ["4 kB (n=1)", "100.0 %", "–"]]
 
 
 def test_a_profile_counts_a_miss_as_unsolved() -> None:
@@ -343,6 +398,17 @@ def test_the_appendix_says_what_it_was_measured_on_and_with() -> None:
     assert len(every.rows) == 16
 
 
+def test_a_page_says_whether_the_machine_was_checked() -> None:
+    quiet, busy = ({"env_quiet": f"{word}: spread 2%, drift 0%, other load 1%"} for word in ("quiet", "not quiet"))
+    rows = better()
+    assert " · machine not checked · " in about(rows)
+    assert " · machine checked quiet · " in about([row | quiet for row in rows])
+    mixed = [*(row | quiet for row in rows[:3]), *(row | busy for row in rows[3:5]), *rows[5:]]
+    assert " · machine checked quiet (3), not quiet (2), not checked (11) · " in about(mixed)
+    facts = dict(shown(appendix_tables([row | busy for row in rows])[0]))
+    assert facts["check of the machine"] == "not quiet: spread 2%, drift 0%, other load 1%"
+
+
 @pytest.mark.parametrize(("seeds", "words"), [(5, "too few seeds: 5 pairs, 6 needed"), (8, "not significantly ahead")])
 def test_too_few_seeds_is_not_the_same_as_no_significance(seeds: int, words: str) -> None:
     mixed = [value + (0.01 if place % 2 else -0.009) for place, value in enumerate(LOW)]
@@ -412,3 +478,7 @@ def test_an_optimizer_has_one_colour_in_all_pictures() -> None:
     assert looks == {("adam", colour_of("adam")), ("pdadmm", colour_of("pdadmm"))}
     styles = {drawn["speedup"].look(curve)[1] for curve in drawn["speedup"].panels[0].curves}
     assert styles == {0, 1}, "two depths of one optimizer differ in their lines"
+
+
+def test_every_optimizer_has_a_colour_of_its_own() -> None:
+    assert len({colour_of(name) for name in registry.names()}) == len(registry.names())

@@ -61,6 +61,18 @@ def test_layers_are_counted_from_one() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["worker 0\nlayer 1", "worker 1\nlayers 2–10"]
 
 
+def test_workers_that_share_rows_differ_in_them() -> None:
+    """A mesh of two workers along the layers and two along the rows."""
+    ends = [("0-1", "0-69"), ("0-1", "70-139"), ("2-3", "0-69"), ("2-3", "70-139")]
+    workers = [worker(rank, layers=layers, rows=rows, reduced_bytes=2_000) for rank, (layers, rows) in enumerate(ends)]
+    (axes,) = workers_figure(a_row(workers)).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "worker 0\nlayers 1–2, rows 1–70", "worker 1\nlayers 1–2, rows 71–140",
+        "worker 2\nlayers 3–4, rows 1–70", "worker 3\nlayers 3–4, rows 71–140",
+    ]  # fmt: skip
+    assert "receives 61.4 kB, sums 2 kB" in axes.texts[0].get_text()
+
+
 def test_hidden_communication_stays_within_compute() -> None:
     (axes,) = workers_figure(a_row([worker(0, compute_s=2.0, overlapped_s=5.0), worker(1)])).axes
     assert (axes.patches[3].get_x(), axes.patches[3].get_width()) == (0.0, 2.0)

@@ -14,7 +14,11 @@ from pdadmm_bench.core import quiet
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.quiet import Quietness
 from pdadmm_bench.data.cache import CACHE_VARIABLE
+from pdadmm_bench.timing import scaling
 from pdadmm_bench.timing.quiet import judged, measure
+from pdadmm_bench.timing.speed_file.entry import Bench
+from pdadmm_bench.timing.speed_file.file import measured, single
+from pdadmm_bench.timing.speed_file.kinds import ProfileEntry
 from pdadmm_bench.training.run import run
 from pdadmm_bench.training.session import NoTracking, train_specs
 
@@ -55,6 +59,20 @@ def test_the_answer_is_that_of_the_cache_that_a_run_is_told(tmp_path: Path, monk
     (row,) = train_specs([toy_spec(iterations=1)], output, LiveView(quiet=True), NoTracking(), toy_problem())
     assert row["env_quiet"] == "quiet: spread 2%, drift 0%, other load 1%"
     assert os.environ[CACHE_VARIABLE] == str(tmp_path / "usual")
+
+
+def test_rows_of_scale_and_profile_keep_the_answer_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    quiet.keep(tmp_path, Quietness(0.02, 0.0, 0.01))
+    names = ("time_compute_s", "time_exposed_s", "time_exposed_share", "time_iteration_median_s")
+    result = dict.fromkeys(names, 1.0) | {"dist_partition": "2", "dist_per_worker": "[]"}
+    result |= {"dist_sent_bytes": 0, "memory_state_bytes": 0}
+    monkeypatch.setattr(scaling, "launch", lambda *args, **options: [[result]])
+    point = scaling.ScalingPoint(toy_spec(threads=1))
+    (scaled,) = scaling.measure([point], toy_problem, repeats=1, iterations=1, timeout=1.0)
+    monkeypatch.setattr(ProfileEntry, "measure", lambda self, bench, found: None)
+    profiled, _ = measured(single({"optimizer": "adam", "dataset": "sbm"}), Bench(lambda data: toy_problem()))
+    assert scaled["env_quiet"] == profiled["env_quiet"] == "quiet: spread 2%, drift 0%, other load 1%"
 
 
 def test_it_can_be_measured_here() -> None:

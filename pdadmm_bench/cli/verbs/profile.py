@@ -92,6 +92,7 @@ def profile(
         check_writable(json_file)
 
     from pdadmm_bench.cli.views.profile import ProfileProgress, check_plot, show_profile
+    from pdadmm_bench.data.cache import using_cache
     from pdadmm_bench.timing.speed_file.run import ProblemLoader, measure_entries
 
     if plot:
@@ -103,7 +104,7 @@ def profile(
             write_rows(json_file, so_far)
 
     load = ProblemLoader(data_root, cache, offline)
-    with ProfileProgress(len(entries)) as progress:
+    with using_cache(cache), ProfileProgress(len(entries)) as progress:
         found = measure_entries(entries, load, budget, progress, keep, strict=file is None)
     show_profile(found, plot, detailed=file is None)
     raise typer.Exit(exit_code(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pdadmm_bench.cli.views.console import show
+from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.core.spec import RunSpec, mesh_name
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Prediction
@@ -53,13 +54,16 @@ def _warm_start(spec: RunSpec) -> str:
 
 
 def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:
+    rows = planned_rows(spec.data)["train"]
+    shards = [Shard(place, prediction.row_workers, rows) for place in range(prediction.row_workers)]
     workers = [
         WorkerPlanLine(
             (worker.block.start + 1, worker.block.stop), worker.parameters, worker.state_bytes,
             worker.compute_s + worker.exposed_s, worker.sent_bytes + worker.reduced_bytes,
+            (shard.start + 1, shard.stop) if len(shards) > 1 else None,
         )
         for worker in prediction.workers
-        for _ in range(prediction.row_workers)
+        for shard in shards
     ]  # fmt: skip
     mesh = _mesh(spec, prediction) if spec.gpus > 1 else ""
     return NetworkPlan(spec.optimizer, spec.model.layers, spec.model.hidden, workers, prediction.iteration_s, mesh)

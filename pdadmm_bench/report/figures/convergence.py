@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
-from pdadmm_bench.core.names import short_name, short_names
+from pdadmm_bench.core.names import mesh_word, short_name, short_names
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.picture import Curve, Panel, Picture, guide
 from pdadmm_bench.report.figures.style import shape
@@ -47,9 +47,10 @@ def run_picture(history: History, row: Row) -> Picture:
     reached = row.get("time_to_target_s")
     for axis, label in _AXES.items():
         mark = ("target reached", reached) if reached is not None and axis == SECONDS else None
+        shade = _warm_start([row]) if axis == SECONDS else None
         curves = _of_one_run(names, history, by=axis)
         panels.append(
-            Panel("accuracy", label, curves, percent=True, mark=mark, empty="no accuracy was recorded")
+            Panel("accuracy", label, curves, percent=True, mark=mark, shade=shade, empty="no accuracy was recorded")
         )  # fmt: skip
     return Picture(_title(row), panels)
 
@@ -67,7 +68,8 @@ def comparison_picture(runs: Sequence[tuple[Row, History]]) -> Picture:
             for curve in _of_one_run({"acc_val": _series(row, runs)}, history, by=axis)
         ]
         empty = "no validation accuracy was recorded"
-        panels.append(Panel("validation accuracy", label, known, percent=True, empty=empty))
+        shade = _warm_start([row for row, _ in runs]) if axis == SECONDS else None
+        panels.append(Panel("validation accuracy", label, known, percent=True, shade=shade, empty=empty))
     return Picture(_common_title(runs), panels)
 
 
@@ -94,15 +96,25 @@ def convergence_pictures(rows: Sequence[Row], histories: Histories) -> dict[str,
         ]
         for axis, label in _AXES.items():
             curves = _medians(mine, histories, "acc_val", by=axis)
-            shade = _warm_start(curves) if axis == SECONDS else None
+            shade = _until_first(curves) if axis == SECONDS else None
             panels.append(Panel("validation accuracy", label, curves, percent=True, shade=shade, about=about))
         found[f"convergence-{slug(name)}"] = Picture(f"{name} · median over runs, band: their range", panels)
     return found
 
 
-def _warm_start(curves: Sequence[Curve]) -> tuple[str, float] | None:
-    """The seconds before any curve begins, in which shallower networks are trained; None without a warm start."""
-    end = min((curve.x[0] for curve in curves), default=0.0)
+def _until_first(curves: Sequence[Curve]) -> tuple[str, float] | None:
+    """The seconds before any curve of medians begins; None without a warm start."""
+    return _shade(curve.x[0] for curve in curves)
+
+
+def _warm_start(rows: Sequence[Row]) -> tuple[str, float] | None:
+    """The seconds in which all of the runs were in their warm start; None where one had none."""
+    return _shade(row.get("time_warm_start_s") or 0.0 for row in rows)
+
+
+def _shade(ends: Iterable[float]) -> tuple[str, float] | None:
+    """The ground of the seconds in which shallower networks are trained, up to the first of ``ends``."""
+    end = min(ends, default=0.0)
     return ("warm start", end) if end > 0 else None
 
 
@@ -204,11 +216,14 @@ def _common_title(runs: Sequence[tuple[Row, History]]) -> str:
 
 
 def _series(row: Row, runs: Sequence[tuple[Row, History]]) -> str:
-    """The optimizer, with its workers or dataset where the runs differ in those."""
-    several = {key: len({other[key] for other, _ in runs}) > 1 for key in ("dataset_name", "dist_workers")}
+    """The optimizer, with its workers, shared rows or dataset where the runs differ in those."""
+    keys = ("dataset_name", "dist_workers", "dist_mesh")
+    several = {key: len({other.get(key) for other, _ in runs}) > 1 for key in keys}
     parts = [str(row["optimizer_name"])]
     if several["dataset_name"]:
         parts.append(f"on {short_name(str(row['dataset_name']))}")
     if several["dist_workers"]:
         parts.append(f"× {row['dist_workers']}")
+    if several["dist_mesh"] and row.get("dist_mesh"):
+        parts.append(f"({mesh_word(row['dist_mesh'])})")
     return " ".join(parts)

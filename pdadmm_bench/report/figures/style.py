@@ -26,10 +26,13 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK = (
 CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 STYLES = ("-", "--", "-.", ":")
 GREY = "#6b6b6b"
-_BROWN, _TEAL = "#8B5E3C", "#44AA99"  # black and dark colours would be lost on a dark page
+# No black and no dark colours, which would be lost on a dark page. The last four are as far from each other and from
+# the rest as is possible, also to readers who do not tell red from green, or blue from yellow.
+_BROWN, _INDIGO, _LAVENDER, _LEAF, _VIOLET = "#8B5E3C", "#5533BB", "#AA77FF", "#99BB66", "#9900FF"
 _OPTIMIZERS = {
     "pdadmm": BLUE, "adam": VERMILION, "sgd": GREEN, "adagrad": ORANGE, "dladmm": PURPLE, "pdadmm-q": SKY,
-    "adadelta": _BROWN, "pdadmm-c": _TEAL, "pdadmm-m": "#332288", "pdadmm-reference": GREY,
+    "adadelta": _BROWN, "pdadmm-m": _INDIGO, "pdadmm-c": _LAVENDER, "ddg": _LEAF, "fdg": _VIOLET,
+    "pdadmm-reference": GREY,
 }  # fmt: skip
 _OTHERS = ("#AA4499", "#999933", "#6699CC", "#882255")
 

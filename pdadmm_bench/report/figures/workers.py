@@ -70,14 +70,21 @@ def _seconds(worker: dict[str, Any]) -> float:
 
 
 def _name(worker: dict[str, Any]) -> str:
-    """The worker and its layers, counted from 1 as in all that a user sees."""
-    first, _, last = str(worker["layers"]).partition("-")
-    layers = f"layer {int(first) + 1}" if last in ("", first) else f"layers {int(first) + 1}–{int(last) + 1}"
-    return f"worker {worker['rank']}\n{layers}"
+    """The worker, its layers, and its rows where others have the same layers; all are counted from 1, as users do."""
+    places = [_counted("layer", str(worker["layers"]))]
+    places += [_counted("row", str(worker["rows"]))] if worker.get("rows") else []
+    return f"worker {worker['rank']}\n{', '.join(places)}"
+
+
+def _counted(noun: str, places: str) -> str:
+    """``layers 1–2`` for ``0-1``."""
+    first, _, last = places.partition("-")
+    return f"{noun} {int(first) + 1}" if last in ("", first) else f"{noun}s {int(first) + 1}–{int(last) + 1}"
 
 
 def _notes(worker: dict[str, Any]) -> str:
+    sums = f", sums {size(worker['reduced_bytes'])}" if "reduced_bytes" in worker else ""
     return (
-        f"sends {size(worker['sent_bytes'])}, receives {size(worker['received_bytes'])}\n"
+        f"sends {size(worker['sent_bytes'])}, receives {size(worker['received_bytes'])}{sums}\n"
         f"state {size(worker['state_bytes'])}, peak {size(worker['peak_bytes'])}"
     )

@@ -30,13 +30,14 @@ def _environment(rows: Sequence[Row]) -> Table:
     facts: list[tuple[str, list[Any]]] = [
         ("machine", [device_class(row) for row in rows if row.get("dist_device") is not None]),
         *((name, [row.get(column) for row in rows]) for column, name in _VERSIONS.items()),
+        ("check of the machine", [row.get("env_quiet") or "not checked" for row in rows]),
     ]
     lines = []
     for name, values in facts:
         known = list(dict.fromkeys(str(value) for value in values if value is not None))
         if known:
             lines.append(
-                [Cell(name), Cell(", ".join(known[:5]) + (f" and {len(known) - 5} more" if known[5:] else ""))]
+                [Cell(name), Cell("; ".join(known[:5]) + (f" and {len(known) - 5} more" if known[5:] else ""))]
             )
     return Table("environment", "Machine and versions", [Column("what"), Column("value")], lines)
 

@@ -27,7 +27,7 @@ class RunPlanLine:
 
 @dataclass(frozen=True)
 class WorkerPlanLine:
-    """One worker of a run, as the cost model predicts it. Its layers are the first and the last, counted from 1."""
+    """One worker of a run, as the cost model predicts it. Its layers and rows are the first and the last, from 1."""
 
     layers: tuple[int, int]
     parameters: int
@@ -36,6 +36,8 @@ class WorkerPlanLine:
     """Of one iteration."""
     sent_bytes: int
     """In one iteration."""
+    rows: tuple[int, int] | None = None
+    """Where others have the same layers: its training rows."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,12 @@ def run_plan_table(title: str, runs: Iterable[RunPlanLine]) -> Table:
 
 
 def worker_plan_table(title: str, plans: Iterable[NetworkPlan]) -> Table:
-    """A line per worker of each run, and a line for all its workers together."""
+    """A line per worker of each run, and a line for all its workers together; rows where workers share them."""
+    plans = list(plans)
+    shared = any(worker.rows for plan in plans for worker in plan.workers)
     heads = [
         Column("optimizer"), Column("layers × units"), Column("worker"), Column("layers"),
+        *([Column("rows")] if shared else []),
         Column("parameters", "count"), Column("state memory", "bytes"), Column("predicted iteration", "seconds"),
         Column("predicted sent/iteration", "bytes"),
     ]  # fmt: skip
@@ -79,16 +84,21 @@ def worker_plan_table(title: str, plans: Iterable[NetworkPlan]) -> Table:
     for plan in plans:
         network = f"{plan.layers} × {plan.hidden}"
         for rank, worker in enumerate(plan.workers):
-            first, last = worker.layers
             lines.append(
                 [
-                    Cell(plan.optimizer), Cell(network), Cell(str(rank)), Cell(f"{first}–{last}"),
+                    Cell(plan.optimizer), Cell(network), Cell(str(rank)), Cell(_range(worker.layers)),
+                    *([Cell(_range(worker.rows) if worker.rows else "all")] if shared else []),
                     Cell(worker.parameters), Cell(worker.state_bytes), Cell(worker.seconds), Cell(worker.sent_bytes),
                 ]
             )  # fmt: skip
         blank = Cell("")
+        rows = [blank] if shared else []
         lines.append(
-            [Cell(plan.optimizer), blank, Cell("all"), Cell(plan.mesh), blank, blank, Cell(plan.seconds), blank]
+            [Cell(plan.optimizer), blank, Cell("all"), Cell(plan.mesh), *rows, blank, blank, Cell(plan.seconds), blank]
         )
         ends.append(len(lines) - 1)
     return Table("workers", title, heads, lines, section_ends=frozenset(ends))
+
+
+def _range(ends: tuple[int, int]) -> str:
+    return f"{ends[0]}–{ends[1]}"

@@ -16,9 +16,9 @@ from pdadmm_bench.stats.pairing import device_class, repetition, settings
 #: The settings that have a column of their own.
 OWN = ("dataset", "layers", "hidden", "gpus", "optimizer")
 #: Settings that may follow from a column: a single worker has no partition, and two layers have no warm start. Such a
-#: setting is not named beside the optimizer.
+#: setting is not named beside the optimizer, but for a mesh over rows, which no number of workers implies.
 FOLLOWING = {
-    **dict.fromkeys(("partition", "wire", "schedule", "microbatches", "threads"), "gpus"),
+    **dict.fromkeys(("mesh", "partition", "wire", "schedule", "microbatches", "threads"), "gpus"),
     **dict.fromkeys(("warm_start", "deepening", "iterations"), "layers"),
 }
 
@@ -139,7 +139,7 @@ def setting_cells(line: SettingRows, names: Sequence[str]) -> list[Cell]:
 def _follows(name: str, setting: dict[str, Any], peers: Sequence[dict[str, Any]]) -> bool:
     """Whether a setting follows from a column, as the number of threads follows from the number of workers."""
     cause = FOLLOWING.get(name)
-    if cause is None:
+    if cause is None or (name == "mesh" and setting[name] != "layers"):
         return False
     same = [peer for peer in peers if peer.get(cause) == setting.get(cause)]
     return len(same) < len(peers) and all(_brief(peer.get(name)) == _brief(setting[name]) for peer in same)

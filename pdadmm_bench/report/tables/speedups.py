@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdadmm_bench.core.errors import unknown
+from pdadmm_bench.core.names import mesh_word
 from pdadmm_bench.core.rows import Row, shared
 from pdadmm_bench.report.table import Cell, Column, Table, cell, flag_note, numbered
 from pdadmm_bench.report.tables.settings import by_machine, label
@@ -97,7 +98,8 @@ def points_of_scale(rows: Iterable[Mapping[str, Any]], optimizer: str | None = N
             single = singles.get((optimizer, *_scaled(row)))
             value = single["time_iteration_median_s"] / row["time_iteration_median_s"] if single else None
             ratio = Estimate(value, None, None, row["n"])
-        name = " ".join(str(row[key]) for key in ("optimizer_name", "schedule") if row[key])
+        parts = (str(row["optimizer_name"]), row["schedule"], mesh_word(row.get("dist_mesh")))
+        name = " ".join(part for part in parts if part)
         if ratio.value is not None:
             point = Point(_data(row), name, row["model_layers"], row["model_hidden"], row["dist_workers"], ratio,
                           efficiency(ratio, row["dist_workers"]), machine, _reference(optimizer))  # fmt: skip

@@ -30,7 +30,7 @@ PARTS = ("compute", "exposed", "idle")
 
 def iteration_tables(rows: Iterable[Row]) -> list[Table]:
     """Seconds of an iteration (median over runs of each run's median) and what the workers did in it."""
-    return _per_machine(
+    return per_machine(
         rows, "iteration-time", "Time of an iteration: median over runs [95 % bootstrap interval]", _iteration
     )
 
@@ -72,7 +72,7 @@ def split(row: Row) -> tuple[float, float, float] | None:
 def target_tables(rows: Iterable[Row]) -> list[Table]:
     """Training seconds, and iterations, to the target validation accuracy; a miss counts as never."""
     asked = [row for row in rows if row.get("time_target_accuracy") is not None]
-    return _per_machine(
+    return per_machine(
         asked,
         "time-to-target",
         "Time to the target validation accuracy: median over all runs, a miss counting as never",
@@ -118,32 +118,31 @@ def _target(lines: Sequence[SettingRows], names: Sequence[str]) -> tuple[list[Co
 
 
 def communication_table(rows: Iterable[Row]) -> Table | None:
-    """Bytes that all workers send in an iteration, by wire format; None where no run has two workers."""
+    """Bytes that all workers send in an iteration, by wire format; None where no run has two workers.
+
+    Where workers share rows, the bytes of their sums have a column.
+    """
     lines = gather(row for row in rows if (row.get("dist_workers") or 1) > 1 and status_of(row).complete)
     names = columns(lines)
-    table = []
-    widest: dict[str, float] = {}
-    found = [
-        (line, wire, aggregate(row.get("dist_sent_bytes") for row in line.rows))
-        for line in lines
-        for wire in [_wire(line)]
-    ]
-    for line, wire, sent in found:
-        if wire == "fp32" and sent.value:
-            widest[_without_wire(line)] = sent.value
-    for line, wire, sent in found:
-        base = widest.get(_without_wire(line))
-        relative = sent.value / base if base and sent.value is not None else None
-        table.append([*setting_cells(line, names), Cell(wire), Cell(sent.value, n=sent.n), Cell(relative)])
-    if not any(cells[-2].value for cells in table):
+    sent = [aggregate(row.get("dist_sent_bytes") for row in line.rows) for line in lines]
+    sums = [aggregate(row.get("dist_reduced_bytes") for row in line.rows) for line in lines]
+    if not any(found.value for found in (*sent, *sums)):
         return None
-    return Table(
-        "communication",
-        "Bytes sent per iteration, all workers together",
-        [*headings(names), Column("wire"), Column("bytes", "bytes"), Column("of fp32", "share")],
-        table,
-        ["counted where tensors are handed to torch.distributed, in the format they are sent in; median over runs"],
-    )
+    widest = {
+        _without_wire(line): found.value for line, found in zip(lines, sent, strict=True) if _wire(line) == "fp32"
+    }
+    table = []
+    for line, found in zip(lines, sent, strict=True):
+        base = widest.get(_without_wire(line))
+        relative = found.value / base if base and found.value is not None else None
+        table.append([*setting_cells(line, names), Cell(_wire(line)), Cell(found.value, n=found.n), Cell(relative)])
+    heads = [*headings(names), Column("wire"), Column("bytes", "bytes"), Column("of fp32", "share")]
+    notes = ["counted where tensors are handed to torch.distributed, in the format they are sent in; median over runs"]
+    if any(found.value for found in sums):
+        heads.append(Column("sums over rows", "bytes"))
+        table = [[*cells, Cell(found.value, n=found.n or None)] for cells, found in zip(table, sums, strict=True)]
+        notes.append("bytes: between neighbours along the layers; sums over rows: between workers that share rows")
+    return Table("communication", "Bytes sent per iteration, all workers together", heads, table, notes)
 
 
 def _wire(line: SettingRows) -> str:
@@ -156,9 +155,11 @@ def _without_wire(line: SettingRows) -> str:
 
 
 Body = Callable[[Sequence[SettingRows], Sequence[str]], tuple[list[Column], list[list[Cell]], list[str]]]
+"""Makes headings, a line of cells for each setting, and notes, of the lines and the names of their settings."""
 
 
-def _per_machine(rows: Iterable[Row], name: str, title: str, body: Body) -> list[Table]:
+def per_machine(rows: Iterable[Row], name: str, title: str, body: Body) -> list[Table]:
+    """A table for each class of machine: its lines of settings, with the columns, cells and notes of ``body``."""
     tables = []
     for machine, mine in by_machine(rows).items():
         lines = gather(mine)

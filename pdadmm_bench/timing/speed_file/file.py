@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import Field
 
-from pdadmm_bench.core import resources
+from pdadmm_bench.core import quiet, resources
 from pdadmm_bench.core.errors import UserError, unknown
 from pdadmm_bench.core.rows import SCHEMA_VERSION, Row, first_values
 from pdadmm_bench.core.typed import Typed, build, read_toml
+from pdadmm_bench.data.cache import cache_folder
 from pdadmm_bench.data.catalog import load_card
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.hyperparameters import check as check_hyperparameters
@@ -85,6 +86,7 @@ def measured(entry: SpeedEntry, bench: Bench) -> tuple[Row, BaseException | None
     from pdadmm_bench.timing.subject import Unsupported
     from pdadmm_bench.training.row import failed
 
+    checked = quiet.kept(cache_folder())
     found, status = Samples(), "ok"
     error: BaseException | None = None
     try:
@@ -103,6 +105,7 @@ def measured(entry: SpeedEntry, bench: Bench) -> tuple[Row, BaseException | None
         "status_reason": None if error is None else str(error) or type(error).__name__,
         "schema_version": SCHEMA_VERSION,
         **first_values(entry.spec()),
+        "env_quiet": checked,
         "spec": entry.model_dump_json(),
         "dataset_name": entry.dataset or "generated",
         **figures,
