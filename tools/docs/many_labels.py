@@ -11,33 +11,28 @@ validation accuracy reaches 99 % of the best that any method reached on the same
 
 from __future__ import annotations
 
-import gzip
 import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
+from curves import best_by_pair, load_curves, seconds_cell, seconds_to, take_curves
 from depth import interval
 from marked import ROOT, Marked, main, markdown
 from matplotlib.ticker import LogLocator, NullFormatter
 from paired import points
 
-from pdadmm_bench.core import history
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
 from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.metrics import metric
-from pdadmm_bench.suite.results import Results
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "ahead", "ahead-m", "soon")
 ACCURACY, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
 CURVES, PICTURE = FOLDER / "curves.json.gz", ROOT / "docs" / "images" / "many-labels.png"
 METHODS, NEAR = ("pdadmm", "pdadmm-m"), 0.99
-
-Curve = list[tuple[float, float]]
-"""Training seconds and validation accuracy of each evaluated iteration."""
 
 
 def method_of(row: Row) -> str:
@@ -47,29 +42,6 @@ def method_of(row: Row) -> str:
     blocks = f", {spec['set']['blocks']} blocks" if spec["set"].get("blocks", 1) > 1 else ""
     start = "" if row["model_warm_start"] else f", from {spec['init']}"
     return f"{row['optimizer_name']}{batches}{blocks}{start}"
-
-
-def take_curves(folders: list[Path]) -> None:
-    """Keep the validation accuracy over seconds of every run, by its spec."""
-    curves: dict[str, Curve] = {}
-    for folder in folders:
-        results = Results(folder)
-        for path in sorted(folder.glob("runs/*.json")):
-            row = json.loads(path.read_text(encoding="utf-8"))
-            steps = history.read(results.history_file(path.stem), row["run_id"])
-            before = row.get("time_warm_start_s") or 0.0
-            curves[row["spec"]] = [
-                (round(before + step["train_seconds"], 4), round(step["acc_val"], 5))
-                for step in steps
-                if "acc_val" in step
-            ]
-    CURVES.write_bytes(gzip.compress(json.dumps(curves, sort_keys=True).encode(), mtime=0))
-
-
-def load_curves() -> dict[str, Curve]:
-    """The kept curves by spec."""
-    curves: dict[str, Curve] = json.loads(gzip.decompress(CURVES.read_bytes()))
-    return curves
 
 
 def grouped(rows: list[Row]) -> dict[str, dict[str, list[Row]]]:
@@ -127,37 +99,18 @@ def _ahead(rows: list[Row], ours: str) -> str:
 
 def soonest(rows: list[Row]) -> str:
     """Median seconds to 99 % of the best validation accuracy of any method; the share of runs that get there."""
-    curves, names = load_curves(), datasets_of(rows)
-    best: dict[tuple[str, int, int], float] = defaultdict(float)
-    for row in rows:
-        best[_pair(row)] = max(best[_pair(row)], row["acc_val_best"] or 0.0)
+    curves, names = load_curves(CURVES), datasets_of(rows)
+    best = best_by_pair(rows)
     lines = []
     for method, by_name in grouped(rows).items():
-        cells = []
-        for name in names:
-            found = [reached(curves[row["spec"]], NEAR * best[_pair(row)]) for row in by_name.get(name, [])]
-            there = [seconds for seconds in found if seconds is not None]
-            # The median of all runs, of which those that never get there are the slowest.
-            half = len(there) > len(found) / 2
-            value = f"{median(sorted(there) + [float('inf')] * (len(found) - len(there))):.1f} s" if half else "never"
-            cells.append(f"{value} ({len(there)}/{len(found)})" if found else "–")
-        lines.append([method, *cells])
+        found = [seconds_to(NEAR, by_name.get(name, []), curves, best) for name in names]
+        lines.append([method, *map(seconds_cell, found)])
     return markdown(["seconds, and runs that get there", *names], lines)
-
-
-def reached(curve: Curve, target: float) -> float | None:
-    """The seconds at which ``curve`` is at ``target`` first."""
-    return next((seconds for seconds, value in curve if value >= target), None)
-
-
-def _pair(row: Row) -> tuple[str, int, int]:
-    spec = json.loads(row["spec"])
-    return row["dataset_name"], spec["seed"], spec["split_seed"]
 
 
 def draw(rows: list[Row]) -> None:
     """Validation accuracy over seconds of every method, the median over pairs at each evaluated iteration."""
-    curves, names = load_curves(), datasets_of(rows)
+    curves, names = load_curves(CURVES), datasets_of(rows)
     figure, grid = panels(len(names))
     for axes, name in zip(grid, names, strict=False):
         dress(axes)
@@ -188,7 +141,7 @@ if __name__ == "__main__":
     words = sys.argv[1:]
     if given := [Path(word) for word in words if word != "--check"]:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        take_curves(given)
+        take_curves(given, CURVES)
     wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soonest))
     if "--check" not in words:
         draw(ACCURACY.load())

@@ -1,13 +1,11 @@
-"""The tables of pdADMM against each other optimizer in docs/accuracy.md, pair by pair, from ``reports/accuracy``.
+"""The table of pdADMM against each other optimizer in docs/accuracy.md, pair by pair, from ``reports/accuracy``.
 
-    python tools/docs/paired.py            # writes both tables
+    python tools/docs/paired.py            # writes it
     python tools/docs/paired.py --check    # fails where the page has other numbers than the rows
 
-Ten layers from the common start; a pair has the seed and the split in common. The first table has the difference in
-test accuracy, in points: pdADMM less the other optimizer. The second has the ratio of two times: that at which the
-other optimizer reaches 99 % of its own best validation accuracy, over the same time of pdADMM. Intervals are 95 %
-bootstrap intervals. Bold is what the paired test shows, in either direction, at 5 % after Holm's correction over the
-graphs.
+Ten layers from the common start; a pair has the seed and the split in common. The table has the difference in test
+accuracy, in points: pdADMM less the other optimizer. Intervals are 95 % bootstrap intervals. Bold is what the paired
+test shows, in either direction, at 5 % after Holm's correction over the graphs.
 """
 
 from __future__ import annotations
@@ -26,22 +24,19 @@ from pdadmm_bench.stats.paired import Comparison
 
 PAGES = (ROOT / "docs" / "accuracy.md",)
 AHEAD = Marked("ahead", HEADLINE.rows, PAGES)
-SOONER = Marked("sooner", HEADLINE.rows, PAGES)
 METHOD = "pdadmm"
 
 
 def ahead(rows: list[Row]) -> str:
     """Points of test accuracy: pdADMM less the other."""
-    return _table(rows, "acc_test_at_best_val", points, b_is_method=True)
+    return against(rows, "acc_test_at_best_val", points, b_is_method=True)
 
 
-def sooner(rows: list[Row]) -> str:
-    """Seconds of the other over those of pdADMM."""
-    return _table(rows, "time_to_near_best_s", _times, b_is_method=False)
+def against(rows: list[Row], column: str, shown: Callable[[Comparison], str], b_is_method: bool) -> str:
+    """``column`` of pdADMM's rows and of each other optimizer's, pair by pair: optimizers down, graphs across.
 
-
-def _table(rows: list[Row], column: str, cell: Callable[[Comparison], str], b_is_method: bool) -> str:
-    """In Markdown: optimizers down, graphs across; raises ``ValueError`` without a run of pdADMM."""
+    Raises ``ValueError`` without a run of pdADMM.
+    """
     compared = deep(rows)
     method = [row for row in compared if row["optimizer_name"] == METHOD]
     if not method:
@@ -53,21 +48,18 @@ def _table(rows: list[Row], column: str, cell: Callable[[Comparison], str], b_is
         sides = (other, method) if b_is_method else (method, other)
         # The runs had one machine and one thread, but were not measured in turn, as the page says.
         found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
-        cells = {line.setting["dataset"]: cell(line.comparison) for line in found.lines}
+        cells = {line.setting["dataset"]: shown(line.comparison) for line in found.lines}
         lines.append([optimizer, *(cells.get(dataset, "–") for dataset in datasets)])
     return markdown([f"{METHOD} against", *datasets], lines)
 
 
 def points(found: Comparison) -> str:
     """The difference of two accuracies in points, with its interval and n; bold where the paired test shows it."""
-    return _cell(found, lambda value: f"{100 * value:+.1f}".replace("-", "−"))
+    return cell(found, lambda value: f"{100 * value:+.1f}".replace("-", "−"))
 
 
-def _times(found: Comparison) -> str:
-    return _cell(found, lambda value: f"{value:.1f}")
-
-
-def _cell(found: Comparison, number: Callable[[float], str]) -> str:
+def cell(found: Comparison, number: Callable[[float], str]) -> str:
+    """The effect as ``number`` writes it, with its interval and n; bold where the paired test shows it."""
     effect = found.effect
     if effect.value is None:
         return "–"
@@ -80,4 +72,4 @@ def _cell(found: Comparison, number: Callable[[float], str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (AHEAD, ahead), (SOONER, sooner)))
+    sys.exit(main(sys.argv[1:], (AHEAD, ahead)))

@@ -1,0 +1,54 @@
+"""The tables of docs/accuracy.md about seconds, from the rows in ``reports/sooner``.
+
+    pdadmm-bench suite runners/sooner.toml
+    python tools/docs/sooner.py results/sooner    # takes rows and curves of the suite first
+    python tools/docs/sooner.py                   # writes the tables
+    python tools/docs/sooner.py --check           # fails where the page has other numbers than the rows
+
+Ten layers from the common start, with the first layer as small for every optimizer. Seconds are training seconds, the
+warm start's included. A pair has the seed and the split in common.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from curves import best_by_pair, load_curves, seconds_cell, seconds_to, take_curves
+from marked import ROOT, Marked, main, markdown
+from paired import METHOD, PAGES, against, cell
+
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.stats.paired import Comparison
+
+FOLDER = ROOT / "reports" / "sooner"
+COMMON, TIMES = (Marked(name, FOLDER / "rows.json.gz", PAGES) for name in ("near-best", "sooner"))
+CURVES, NEAR = FOLDER / "curves.json.gz", 0.99
+
+
+def common(rows: list[Row]) -> str:
+    """Median seconds to 99 % of the best validation accuracy of any optimizer in the pair, and how many get there."""
+    curves, best = load_curves(CURVES), best_by_pair(rows)
+    datasets = sorted({row["dataset_name"] for row in rows})
+    lines = []
+    for optimizer in dict.fromkeys([METHOD, *sorted({row["optimizer_name"] for row in rows})]):
+        mine = [row for row in rows if row["optimizer_name"] == optimizer]
+        found = [[row for row in mine if row["dataset_name"] == dataset] for dataset in datasets]
+        lines.append([optimizer, *(seconds_cell(seconds_to(NEAR, each, curves, best)) for each in found)])
+    return markdown(["seconds, and runs that get there", *datasets], lines)
+
+
+def times(rows: list[Row]) -> str:
+    """Seconds of the other optimizer to 99 % of its own best validation accuracy, over those of pdADMM."""
+    return against(rows, "time_to_near_best_s", _times, b_is_method=False)
+
+
+def _times(found: Comparison) -> str:
+    return cell(found, lambda value: f"{value:.1f}")
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    if given := [Path(word) for word in words if word != "--check"]:
+        take_curves(given, CURVES)
+    sys.exit(main(words, (COMMON, common), (TIMES, times)))
