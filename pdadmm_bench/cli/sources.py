@@ -65,10 +65,13 @@ class SourceRows:
         self.rows += rows
         self.stores.setdefault(store, []).extend(rows)
 
-    def histories(self) -> dict[str, list[dict[str, float]]]:
+    def histories(self, stores: bool = True) -> dict[str, list[dict[str, float]]]:
         """The steps of the runs by ``run_id``: from files beside the rows, or from MLflow for rows without such a file.
 
         A damaged file and a store that cannot be used become remarks.
+
+        Args:
+            stores: whether MLflow is asked, which may take long.
         """
         found: dict[str, list[dict[str, float]]] = {}
         for run_id, path in self.history_files.items():
@@ -76,7 +79,7 @@ class SourceRows:
                 found[run_id] = history.read(path, run_id)
             except UserError as error:
                 self.remarks.append(str(error))
-        for store, rows in self.stores.items():
+        for store, rows in self.stores.items() if stores else ():
             try:
                 found |= histories([row for row in rows if row["run_id"] not in found], store)
             except TrackingError as error:

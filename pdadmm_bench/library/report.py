@@ -36,6 +36,6 @@ def report(
     found = rows_of(results)
     if not found:
         raise UserError("there are no results to report")
-    made = assemble(found.rows, [], reference, published)
+    made = assemble(found.rows, [], reference, published, histories=found.histories)
     drawn = pictures(found.rows, found.histories, made.points)
     return list(write_report(Path(path), formats_of([formats]), title, found.rows, made, drawn, made.missing))

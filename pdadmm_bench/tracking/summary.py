@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.render import markdown_body
 from pdadmm_bench.report.table import Cell, Column, Kind, table_of_words, text
@@ -112,13 +113,13 @@ def run_note(run: TrainingRun, row: Row, pictures: Sequence[str]) -> str:
     return fit("\n\n".join([*shown, *map(as_note, map(markdown_body, tables))]), TAG_LENGTH)
 
 
-def report_page(title: str, rows: Sequence[Row], leaders: Leaders) -> str:
+def report_page(title: str, rows: Sequence[Row], leaders: Leaders, histories: Mapping[str, History]) -> str:
     """The page of a report on ``rows``: its tables and the picture of the answer. Curves are MLflow's own charts."""
     from pdadmm_bench.report.assemble import assemble
     from pdadmm_bench.report.figures.answer import answer_pictures
     from pdadmm_bench.report.page import ANSWER, page
 
-    report = assemble(rows, [], leaders=leaders)
+    report = assemble(rows, [], leaders=leaders, histories=histories)
     return page(title, rows, report, {}, report.missing, still=answer_pictures(rows).get(ANSWER))
 
 

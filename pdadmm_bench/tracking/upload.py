@@ -172,7 +172,8 @@ class Upload:
             for run_id, speedup in summary.speedups(rows).items():
                 self.client.log_metric(run_id, "speedup", speedup)
             if len(rows) > 1:
-                self._page(parent, rows, leaders, warn)
+                histories = {row["run_id"]: history for row, history in runs if history}
+                self._page(parent, rows, leaders, histories, warn)
         drawn = [(row, history) for row, history in runs if history]
         if 1 < len(drawn) <= MOST_DRAWN:
             from pdadmm_bench.report.figures.convergence import comparison_picture
@@ -182,11 +183,12 @@ class Upload:
         self.client.set_terminated(parent.run_id, parent.end, parent.ended)
 
     def _page(
-        self, parent: ParentRun, rows: Sequence[Row], leaders: Leaders, warn: Callable[[str], None]
+        self, parent: ParentRun, rows: Sequence[Row], leaders: Leaders, histories: Mapping[str, History],
+        warn: Callable[[str], None],
     ) -> None:  # fmt: skip
         """Send the page of a report on ``rows``; one that cannot be made causes a warning."""
         try:
-            text = summary.report_page(parent.name, rows, leaders)
+            text = summary.report_page(parent.name, rows, leaders, histories)
         except Exception as error:
             warn(f"report.html of {parent.name} could not be made ({store.sentence(error)})")
         else:

@@ -76,6 +76,9 @@ def test_curves_come_from_beside_the_rows_without_any_store(
     without = cli("report", "rows.json", "--format", "svg", "--out", "without")
     assert (without.code, without.err) == (0, "")
     assert "no convergence curves" not in without.out
+    assert "best of any method" not in with_store.out + without.out
+    (table,) = (line for line in cli("report", "rows.json").out.splitlines() if "validation accuracy of any" in line)
+    assert table.startswith("Time to 99 % of the best")
     (name,) = (path.name for path in (measured / "with").glob("convergence-*"))
     assert "pdadmm" in (measured / "without" / name).read_text()
 
@@ -110,6 +113,7 @@ def test_rows_without_their_store_say_that_curves_are_missing(cli: Cli, measured
     answer = cli("report", "rows.json", "--format", "png", "--format", "csv", "--out", "out")
     assert answer.code == 0, answer.err
     assert "no convergence curves of 4 of 4 runs" in answer.out
+    assert "no time to the best of any method: the steps of the runs are not there" in answer.out
     assert not (measured / "mlflow.db").exists()
     assert (measured / "out" / "accuracy.csv").is_file()
 

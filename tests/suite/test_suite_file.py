@@ -276,16 +276,17 @@ def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
             "dist_sent_bytes": 8, "time_target_accuracy": spec.target, "time_to_target_s": 9.0,
         }  # fmt: skip
         rows.append(make_row(values))
-    report = assemble(rows, [])
+    step = {"iteration": 1, "train_seconds": 1.0, "acc_val": 0.5, "objective": 1.0, "primal_residual": 1.0}
+    histories = {row["run_id"]: [step] for row in rows}
+    report = assemble(rows, [], histories=histories)
     assert report.missing == []
     assert {table.name.rstrip("-12") for table in report.tables} == {
         "accuracy", "iteration-time", "speedup-by-workers", "speedup-by-depth", "speedup-by-width", "time-to-target",
-        "profile", "communication",
+        "profile", "communication", "time-to-near-best",
     }  # fmt: skip
     communication = next(table for table in report.tables if table.name == "communication")
     assert {line[-3].value for line in communication.rows} == {"fp32", "bf16", "uint8"}
-    step = {"iteration": 1, "train_seconds": 1.0, "acc_val": 0.5, "objective": 1.0, "primal_residual": 1.0}
-    drawn = pictures(rows, {row["run_id"]: [step] for row in rows}, report.points)
+    drawn = pictures(rows, histories, report.points)
     assert {name.split("-")[0] for name in drawn} == {"answer", "convergence", "speedup", "profile"}
     assert len(drawn["speedup"].panels) == 3
 

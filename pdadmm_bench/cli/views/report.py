@@ -42,11 +42,12 @@ def run_report(options: ReportOptions) -> None:
     if files:
         check_writable(options.out / "report.md")
     found = read_sources(options.sources, options.tracking_uri)
-    report = assemble(found.rows, found.scale, options.reference, options.published)
+    draws = bool({"html", *PICTURES} & set(files))
+    histories = found.histories(stores=draws)
+    report = assemble(found.rows, found.scale, options.reference, options.published, histories=histories)
     drawn: dict[str, Picture] = {}
     missing = list(report.missing)
-    if {"html", *PICTURES} & set(files):
-        histories = found.histories()
+    if draws:
         drawn = pictures(found.rows, histories, report.points)
         missing += _without_history(found.rows, histories)
     if "terminal" in formats:
