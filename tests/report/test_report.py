@@ -12,7 +12,6 @@ from stats_rows import a_row, runs
 
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.optim import registry
 from pdadmm_bench.report import render
 from pdadmm_bench.report.answer import about, sentences
 from pdadmm_bench.report.assemble import assemble, pictures
@@ -478,7 +477,3 @@ def test_an_optimizer_has_one_colour_in_all_pictures() -> None:
     assert looks == {("adam", colour_of("adam")), ("pdadmm", colour_of("pdadmm"))}
     styles = {drawn["speedup"].look(curve)[1] for curve in drawn["speedup"].panels[0].curves}
     assert styles == {0, 1}, "two depths of one optimizer differ in their lines"
-
-
-def test_every_optimizer_has_a_colour_of_its_own() -> None:
-    assert len({colour_of(name) for name in registry.names()}) == len(registry.names())
