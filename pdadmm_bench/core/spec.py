@@ -198,8 +198,8 @@ class RunSpec(Typed):
         layers, rows = axes
         if layers * rows != self.gpus:
             raise ValueError(
-                f"mesh {self.mesh} has {layers} × {rows} = {layers * rows} workers, and gpus is {self.gpus}: "
-                f"give --gpus {layers * rows}, or a mesh of {self.gpus}, such as rows={self.gpus}"
+                f"mesh {self.mesh} has {layers} × {rows} = {layers * rows} workers, and there are {self.gpus}: "
+                f"give --workers {layers * rows}, or a mesh of {self.gpus}, such as rows={self.gpus}"
             )
         if layers > self.model.layers:
             workers = f"{layers} workers" if rows == 1 else f"the {layers} workers along the layers of mesh {self.mesh}"

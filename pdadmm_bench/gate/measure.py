@@ -16,6 +16,7 @@ from typing import Any
 
 from pdadmm_bench.core.env import environment, machine_class
 from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.launcher import launched
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.typed import read_toml
 from pdadmm_bench.data.load import look_for
@@ -23,7 +24,6 @@ from pdadmm_bench.gate.benchmark_process import BenchmarkProcess
 from pdadmm_bench.gate.checkout import HEAD, CannotCompare, Checkout
 from pdadmm_bench.gate.evidence import Benchmark, asked, data_of, names, run_of, seed_of, setting_of
 from pdadmm_bench.gate.thresholds import SuiteThresholds, Thresholds
-from pdadmm_bench.parallel.group import launched
 from pdadmm_bench.suite.file import Suite, find, read
 
 MEASUREMENT_S = 0.04

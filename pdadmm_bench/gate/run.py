@@ -67,8 +67,12 @@ def _report(options: RegressOptions, output: Output, tell: measure.Tell) -> Gate
             check_writable(path)
     tell(f"machine class: {measure.this_class()}")
     if options.against:
-        with _tracked(options, output, tell) as record:
-            return record(_against_revision(options, options.against, suite, output, tell))
+        # A revision that cannot be had is refused before a run in MLflow begins.
+        with (
+            revision(options.against, suite.packages(), Path.cwd()) as side,
+            _tracked(options, output, tell) as record,
+        ):
+            return record(_against_revision(options, side, suite, output, tell))
     path = files.find(options.baselines, measure.this_class(), suite.name)
     if path is None:
         return _without_baseline(options, suite)
@@ -78,11 +82,10 @@ def _report(options: RegressOptions, output: Output, tell: measure.Tell) -> Gate
 
 
 def _against_revision(
-    options: RegressOptions, name: str, suite: GateSuite, output: Output, tell: measure.Tell
+    options: RegressOptions, base: Checkout, suite: GateSuite, output: Output, tell: measure.Tell
 ) -> GateReport:
-    with revision(name, suite.packages(), Path.cwd()) as base:
-        sides = measure.collect(suite, [base, HEAD], output, tell)
-        pairs = {} if options.quick else _times(suite, base, sides, output, tell)
+    sides = measure.collect(suite, [base, HEAD], output, tell)
+    pairs = {} if options.quick else _times(suite, base, sides, output, tell)
     verdicts = _judged(suite, sides[0], sides[1], Comparability(True, together=True, pairs=pairs))
     notes = ["times were not measured (--quick)"] if options.quick else _too_wide(verdicts)
     return GateReport(suite.name, f"{base.name}, measured in turn on {measure.this_class()}", verdicts, notes)

@@ -58,7 +58,7 @@ def run(
         problem: from :func:`load` or :func:`from_pyg`, rows of one's own, or the name of a dataset.
         optimizers: names, or ``all`` for every one.
         seeds: how many, from 0 on, or which.
-        workers: processes that the layers, or the rows, are split over (``--gpus``); on the CPU without CUDA devices.
+        workers: processes that the layers, or the rows, are split over; on the CPU without CUDA devices.
         json: write the rows to this file, and their steps beside it.
         checkpoint: folder of checkpoints: a run that was interrupted goes on from its last one.
         experiment: track the runs in this MLflow experiment; by default they are tracked nowhere.

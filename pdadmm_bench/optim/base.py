@@ -177,7 +177,7 @@ class Optimizer(ABC, Generic[StateT]):
         if axes is None or axes[0] > 1:
             return (
                 f"--batch-size {spec.batch_size} with {spec.gpus} workers over layers: a pipeline takes all training "
-                "rows in every step; use --mesh rows, --gpus 1, or --batch-size 0"
+                "rows in every step; use --mesh rows, --workers 1, or --batch-size 0"
             )
         return None
 

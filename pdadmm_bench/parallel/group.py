@@ -120,11 +120,6 @@ class Workers(Group):
         dist.broadcast(torch.empty(1), src=0, group=self._following)
 
 
-def launched() -> bool:
-    """Whether this process was started as one worker of several, by torchrun or :mod:`pdadmm_bench.parallel.launch`."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
 @contextmanager
 def joined(device: str, timeout: float, backend: str | None = None) -> Iterator[Workers]:
     """Membership in the process group that the environment describes.
@@ -238,11 +233,3 @@ def _check_devices(devices: Sequence[str]) -> None:
                 f"worker {rank} is on {device} and worker 0 on {devices[0]}: all workers of a run need the same kind "
                 "of device; give --device cpu, or --device cuda where every machine has enough of them"
             )
-
-
-def check_world(gpus: int) -> int:
-    """The number of workers a launcher started; raises :class:`UserError` when ``--gpus`` says otherwise."""
-    world = int(os.environ["WORLD_SIZE"])
-    if gpus not in (1, world):
-        raise UserError(f"--gpus {gpus} under a launcher that started {world} workers; leave it out or say {world}")
-    return world

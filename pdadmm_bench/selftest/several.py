@@ -57,7 +57,15 @@ SPECS: dict[str, dict[str, Any]] = {
     "fdg": {"optimizer": "fdg"},
     "adam gpipe": {"optimizer": "adam", "schedule": "gpipe"},
     "adam 1f1b": {"optimizer": "adam", "schedule": "1f1b"},
+    "adam zero-bubble": {"optimizer": "adam", "schedule": "zero-bubble"},
+    "adam rows": {"optimizer": "adam", "mesh": "rows"},
+    "pdadmm rows": {"optimizer": "pdadmm", "mesh": "rows"},
 }
+ON_FOUR: dict[str, dict[str, Any]] = {
+    "adam 2×2": {"optimizer": "adam", "mesh": "layers=2,rows=2"},
+    "pdadmm 2×2": {"optimizer": "pdadmm", "mesh": "layers=2,rows=2"},
+}
+"""Where there are four devices."""
 FAULTS = {
     "raise": "RuntimeError: the self-test failed on purpose",
     "oom": "OutOfMemoryError: CUDA out of memory (on purpose)",
@@ -68,10 +76,14 @@ FAULTS = {
 
 
 def agree_with_one(device: str) -> Values:
-    """Every optimizer, wire and schedule gives on several devices what it gives on one: the bits, on a CPU."""
+    """Every optimizer, wire, schedule and mesh gives on several devices what it gives on one.
+
+    On a CPU those are the same bits, but for the order of sums over micro-batches and over rows.
+    """
     workers = min(require_several(device), 4)
-    specs = {name: small(device, deterministic=True, **values) for name, values in SPECS.items()}
-    together = {name: spec.model_copy(update={"gpus": workers}) for name, spec in specs.items()}
+    chosen = {**SPECS, **(ON_FOUR if workers == 4 else {})}
+    specs = {name: small(device, deterministic=True, **{**values, "mesh": "layers"}) for name, values in chosen.items()}
+    together = {name: small(device, deterministic=True, gpus=workers, **values) for name, values in chosen.items()}
     found = launch(workers, _train, together, device)
     values: Values = {"workers": workers}
     for name, (row, history) in found.items():

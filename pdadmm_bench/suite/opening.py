@@ -16,10 +16,10 @@ from filelock import FileLock, Timeout
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_folder
+from pdadmm_bench.core.launcher import launched
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import STATUSES
 from pdadmm_bench.data.cache import cache_folder, writing
-from pdadmm_bench.parallel.group import launched
 from pdadmm_bench.suite.file import Suite, find, read
 from pdadmm_bench.suite.labels import runs
 from pdadmm_bench.suite.plan import Plan, PlanOptions, make_plan

@@ -26,6 +26,7 @@ from pdadmm_bench.parallel.group import Workers, joined
 from pdadmm_bench.parallel.launch import launch
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing.samples import interval
+from pdadmm_bench.training.preflight import check_microbatches
 from pdadmm_bench.training.run import time_iterations
 from pdadmm_bench.training.setup import resolve
 
@@ -89,6 +90,8 @@ def scaling_points(
                     partition(spec.partition, [1.0] * depth, point.axes[0])  # raises for one that does not fit
                     if reason := resolve(spec).unsupported:
                         raise UserError(reason)
+                    if point.schedule and count > 1 and spec.given_microbatches:
+                        check_microbatches(point.schedule, spec.given_microbatches, point.axes[0])
                     # Where there is no pipeline, the schedules are one and the same measurement.
                     if point.key not in [other.key for other in points]:
                         points.append(point)

@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError, short
+from pdadmm_bench.core.launcher import check_world, launched
 from pdadmm_bench.core.options import Output, output_of
 from pdadmm_bench.core.spec import RunSpec, run_spec
 from pdadmm_bench.optim import contenders, registry
 
 
 def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
-    """The runs that flat ``options`` ask for, checked as far as is possible without data: seeds × optimizers."""
+    """The runs that flat ``options`` ask for, checked as far as is possible without data: seeds × optimizers.
+
+    Under a launcher such as torchrun, the number of workers is that of the launcher.
+    """
     output = output_of(options)
     settings = {key: value for key, value in options.items() if key not in Output.model_fields}
+    if launched():
+        settings["gpus"] = check_world(settings.get("gpus", 1))
     chosen = [name for item in output.optimizer for name in (contenders() if item == "all" else [item])]
     for name in chosen:
         registry.check(name)

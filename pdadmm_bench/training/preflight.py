@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.spec import RunSpec
+from pdadmm_bench.core.spec import RunSpec, mesh_name
 from pdadmm_bench.optim.compiled import missing_compiler
 from pdadmm_bench.parallel.forecast import chosen_mesh, planned_blocks, planned_rows, planned_widths
 from pdadmm_bench.parallel.layout import check_rows
@@ -63,6 +63,33 @@ def check_graphs(specs: Sequence[RunSpec]) -> None:
             f"--cuda-graphs replays no iterations of {', '.join(others)}, whose steps are not all the same, so times "
             "of the others could not be compared with theirs; leave out these optimizers, or --cuda-graphs"
         )
+
+
+def auto_mesh(spec: RunSpec) -> str | None:
+    """The mesh that ``--mesh auto`` would take for ``spec``, by its dataset's card, where that is another one.
+
+    None also where a partition says which layers each worker has.
+    """
+    axes = spec.axes()
+    if axes is None or spec.gpus == 1 or spec.partition not in ("auto", "even"):
+        return None
+    auto = chosen_mesh(spec, resolve(spec).optimizer, planned_widths(spec), planned_rows(spec.data)["train"])
+    return None if auto == axes else mesh_name(*auto)
+
+
+def mesh_remark(specs: Sequence[RunSpec]) -> str | None:
+    """A sentence about what ``--mesh auto`` would take where runs over workers have the default mesh; None if the same.
+
+    All ``specs`` are on one dataset; their cards are asked.
+    """
+    found: dict[str, list[str]] = {}
+    for spec in {spec.optimizer: spec for spec in specs if spec.mesh == "layers"}.values():
+        if not resolve(spec).unsupported and (auto := auto_mesh(spec)):
+            found.setdefault(auto, []).append(spec.optimizer)
+    if not found:
+        return None
+    texts = [f"{auto} for {', '.join(optimizers)}" for auto, optimizers in found.items()]
+    return f"the {specs[0].gpus} workers share the layers; --mesh auto would take {' and '.join(texts)}"
 
 
 def remarks(specs: Sequence[RunSpec]) -> list[str]:

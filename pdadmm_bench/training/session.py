@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +18,7 @@ import torch
 from pdadmm_bench.core import history as histories
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable
+from pdadmm_bench.core.launcher import check_world, launched
 from pdadmm_bench.core.names import command_name
 from pdadmm_bench.core.options import Output
 from pdadmm_bench.core.rows import Row, write_rows
@@ -25,12 +27,11 @@ from pdadmm_bench.data.cache import cache_folder, scratch, using_cache
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem
 from pdadmm_bench.data.stored import write
-from pdadmm_bench.parallel.group import check_world, launched
 from pdadmm_bench.parallel.supervisor import supervising
 from pdadmm_bench.training.checkpoint import Checkpoints
 from pdadmm_bench.training.in_workers import checkpoints_of, run_in_workers, work_along
 from pdadmm_bench.training.observer import Observer
-from pdadmm_bench.training.preflight import cautions, check, remarks
+from pdadmm_bench.training.preflight import cautions, check, mesh_remark, remarks
 from pdadmm_bench.training.run import run
 from pdadmm_bench.training.setup import resolve
 
@@ -195,6 +196,8 @@ def _session(
     """Everything around the runs: checks and data first, then display and tracking, and the table at the end."""
     for text in cautions(specs):
         view.warn(text)
+    if problem is None and (remark := mesh_remark(specs)):
+        view.note(remark)
     if output.json_file:
         check_writable(output.json_file)
     problem = problem or load_problem(
@@ -213,3 +216,6 @@ def _session(
         view.note(f"the default preset of {text}")
     if command := tracking.view_command(output):
         view.note(f"compare the runs: {command}")
+        if output.json_file:
+            page = f"pdadmm-bench report {shlex.quote(str(output.json_file))} --format html"
+            view.note(f"a page with their tables and pictures: {page}")

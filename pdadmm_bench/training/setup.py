@@ -95,7 +95,7 @@ def choose_device(wanted: str, workers: int = 1) -> torch.device:
     if wanted == "cuda" and present < needed:
         raise UserError(
             f"--device cuda: torch {torch.__version__} sees {present} CUDA devices, and {needed} are needed; "
-            "use --device cpu or auto, or fewer --gpus"
+            "use --device cpu or auto, or fewer --workers"
         )
     return torch.device("cpu" if wanted == "cpu" or present < needed else "cuda")
 

@@ -33,6 +33,6 @@ def test_the_command_that_it_names_makes_the_same_runs() -> None:
     for name, value in zip(words[2::2], words[3::2], strict=True):
         name = name.removeprefix("--")
         options[name] = [*options.get(name, []), value] if name == "optimizer" else value  # type: ignore[misc]
-    options["json_file"] = options.pop("json")
+    options["json_file"], options["gpus"] = options.pop("json"), options.pop("workers")
     assert plan(options)[1] == plan(demo.RUNS)[1]
     assert len(demo.RUNS["optimizer"]) == 3

@@ -92,6 +92,7 @@ def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: 
 def test_what_is_refused(cli: Cli, suite: Path, arguments: tuple[str, ...], message: str) -> None:
     answer = cli(*arguments, *(("--quiet",) if arguments[0] == "regress" else ()))
     assert message in answer.error
+    assert not (suite / "mlflow.db").exists()  # no run that failed
 
 
 def test_revisions_that_cannot_be_compared(cli: Cli, suite: Path) -> None:

@@ -60,7 +60,10 @@ def test_off_a_terminal_the_output_is_plain_lines(two_at_once: tuple[Path, Answe
     lines = answer.err.splitlines()
     assert f"[1/4] adam {DATASET} seed 0: iteration 4/4" in answer.err
     assert sum(line.startswith("✓ ") for line in lines) == 4
-    assert lines[-1] == "compare the runs: pdadmm-bench ui"
+    assert lines[-2:] == [
+        "compare the runs: pdadmm-bench ui",
+        "a page with their tables and pictures: pdadmm-bench report good.json --format html",
+    ]
     assert "\x1b" not in answer.out + answer.err
     assert "\r" not in answer.out + answer.err
     assert [line.split()[1] for line in answer.out.splitlines() if line.startswith("│")] == ["adam", "pdadmm"]

@@ -27,8 +27,8 @@ def test_more_workers_than_layers_are_possible_over_rows() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"gpus": 8, "mesh": "layers=4,rows=3"}, r"has 4 × 3 = 12 workers, and gpus is 8: give --gpus 12"),
-        ({"mesh": "rows=2"}, r"has 1 × 2 = 2 workers, and gpus is 1: give --gpus 2"),
+        ({"gpus": 8, "mesh": "layers=4,rows=3"}, r"has 4 × 3 = 12 workers, and there are 8: give --workers 12"),
+        ({"mesh": "rows=2"}, r"has 1 × 2 = 2 workers, and there are 1: give --workers 2"),
         ({"gpus": 8, "mesh": "layers=4,rows=2", "layers": 3}, r"the 4 workers along the layers .* got 3"),
         ({"gpus": 2, "mesh": "rows=0"}, r"mesh='rows=0' is not valid"),
         ({"gpus": 2, "mesh": "columns=2"}, r"mesh='columns=2' is not valid"),

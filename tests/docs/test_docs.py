@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 import pdadmm_bench as pb
 from pdadmm_bench.cli.main import app
@@ -205,3 +206,11 @@ def test_the_notebook_the_readme_and_the_page_about_python_run(tmp_path: Path, m
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
+def test_the_citation_is_of_this_version_and_names_the_papers_of_the_readme() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["cff-version"], citation["version"], citation["license"]) == ("1.2.0", pb.__version__, "MIT")
+    papers = [identifier["value"] for paper in citation["references"] for identifier in paper["identifiers"]]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Papers")[2]
+    assert re.findall(r"arXiv:[\d.]+\d", readme) == papers

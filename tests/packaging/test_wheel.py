@@ -61,7 +61,7 @@ def test_the_same_wheel_comes_from_the_source_distribution(
 ) -> None:
     """``python -m build`` makes both, the wheel from the files of the source distribution."""
     shutil.copytree(installed.source, tmp_path / "src", ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    for name in ("docs", "tests", "tools", "constraints.txt"):
+    for name in ("docs", "tests", "tools", "constraints.txt", "CITATION.cff"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / "src" / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), "src"]
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
@@ -72,7 +72,8 @@ def test_the_same_wheel_comes_from_the_source_distribution(
         assert sorted(archive.namelist()) == sorted(contents)
     shutil.unpack_archive(source, tmp_path / "unpacked", filter="data")
     unpacked = {name.partition("/")[2] for name in files(tmp_path / "unpacked")}
-    assert {"docs/images/run.png", "tests/packaging/test_wheel.py", "constraints.txt", "LICENSE"} <= unpacked
+    wanted = {"docs/images/accuracy.png", "tests/packaging/test_wheel.py", "constraints.txt", "CITATION.cff", "LICENSE"}
+    assert wanted <= unpacked
 
 
 def test_the_installed_command_needs_no_source_tree_and_no_network(

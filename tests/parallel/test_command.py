@@ -11,6 +11,8 @@ from command import DATA, SAME, Commands, row_of_one_worker
 from ports import free_port
 
 from pdadmm_bench.cli.main import main
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.training.planned import plan
 
 pytestmark = pytest.mark.dist
 
@@ -62,7 +64,16 @@ def test_refused_at_once(
 def test_a_launcher_and_gpus_that_disagree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
-    assert "--gpus 2 under a launcher that started 3 workers" in refused(("--gpus", "2"), monkeypatch, capsys)
+    assert "--workers 2 under a launcher that started 3 workers" in refused(("--gpus", "2"), monkeypatch, capsys)
+
+
+def test_a_mesh_under_a_launcher_has_the_workers_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    _, (spec,) = plan({"mesh": "layers=2,rows=2"})
+    assert (spec.gpus, spec.axes()) == (4, (2, 2))
+    with pytest.raises(UserError, match="give --workers 6, or a mesh of 4"):
+        plan({"mesh": "layers=2,rows=3"})
 
 
 def refused(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:

@@ -124,6 +124,23 @@ def test_a_worker_that_is_stopped_during_the_warm_start_is_named_soon(commands: 
     assert {run.info.status for run in command.runs.values()} == {"FAILED"}
 
 
+def test_a_worker_that_shares_rows_and_fails_is_named_soon(commands: Commands) -> None:
+    """The others wait for it in a sum. Killed, and stopped so that not even SIGTERM ends it."""
+    timeout_s, faults = 3, ("first-killed", "hangs")
+    chosen = [part for name in faults for part in ("--optimizer", name)]
+    mesh = ("--workers", "2", "--mesh", "rows", "--dist-timeout", str(timeout_s), "--quiet")
+    command = commands.run(*mesh, *chosen)
+    assert command.finish() == 1, command.said()
+    assert [command.said().count(SENTENCES[name]) for name in faults] == [1, 1]
+    assert "Traceback" not in command.said()
+    rows = {row["optimizer_name"]: row for row in command.rows()}
+    assert {(row["status"], row["iterations"]) for row in rows.values()} == {("error", 2)}
+    assert set(rows) == set(faults)
+    info = run_of(command, "hangs").info
+    assert timeout_s <= (info.end_time - info.start_time) / 1000 < timeout_s + 12
+    assert command.left() == []
+
+
 def test_stopped_from_outside(commands: Commands) -> None:
     """At the same time: Ctrl-C while workers train, Ctrl-C while they start, and an end of the command itself."""
     soon = 20  # seconds; the training would take hours, and a slow machine has to start some processes

@@ -136,6 +136,17 @@ def test_a_worker_that_sleeps_is_seen() -> None:
     assert several.see_a_sleeper("cpu")["exposed_s"] > several.SLEEP_S / 2
 
 
+@pytest.mark.dist
+def test_four_devices_with_rows_and_zero_bubble_agree_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU, and the newer layouts only."""
+    chosen = {name: values for name, values in several.SPECS.items() if name.endswith((" rows", " zero-bubble"))}
+    monkeypatch.setattr(several, "SPECS", chosen)
+    monkeypatch.setattr("pdadmm_bench.selftest.check.devices", lambda kind: 4)
+    values = several.agree_with_one("cpu")
+    assert values.keys() == {"workers", "adam zero-bubble", "adam rows", "pdadmm rows", "adam 2×2", "pdadmm 2×2"}
+    assert values["workers"] == 4
+
+
 @pytest.mark.gpu
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

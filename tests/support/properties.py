@@ -72,9 +72,10 @@ def examples(draw: Any, optimizer: str) -> Example:
 
 meshed = {
     "adam": st.fixed_dictionaries({"lr": st.sampled_from([1e-3, 1e-2])}),
-    **{name: hyperparameters[name] for name in ("pdadmm", "dladmm", "pdadmm-c")},
+    **{name: hyperparameters[name] for name in ("pdadmm", "dladmm", "pdadmm-m", "pdadmm-c")},
 }
-"""Of optimizers on meshes. Values in a finite set may jump where a worker with all rows rounds otherwise."""
+"""Of optimizers on meshes. Without pdadmm-q, whose values in a finite set may jump where a worker with all rows rounds
+otherwise."""
 CLOSE = {"layer": 1e-3, "row-unit": 1e-3, "exact": 3e-2}
 """Of a weight's norm. Exact steps may have another form where a worker has all rows, and they solve with matrices of
 condition numbers of 1e4."""

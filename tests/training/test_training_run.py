@@ -16,7 +16,7 @@ from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.optim.gradient.adam import Adam
 from pdadmm_bench.parallel.group import Group
 from pdadmm_bench.timing.generated import generated_problem
-from pdadmm_bench.training.preflight import cautions, remarks
+from pdadmm_bench.training.preflight import cautions, mesh_remark, remarks
 from pdadmm_bench.training.row import failed, failed_with, results_from
 from pdadmm_bench.training.run import WARMUP_ITERATIONS, run, time_iterations
 from pdadmm_bench.training.worker import join
@@ -205,6 +205,15 @@ def test_the_default_preset_is_remarked_upon_below_and_what_a_user_chose_is_warn
     ours = run_spec({"optimizer": "pdadmm-q", "dataset": "cora"})
     assert cautions([ours]) == []
     assert "outside the convergence theorem" in remarks([ours])[0]
+
+
+def test_what_mesh_auto_would_take_is_remarked_upon_where_the_default_splits_the_layers() -> None:
+    many_rows = {"dataset": "ogbn-arxiv", "gpus": 2, "device": "cpu", "hidden": 64}
+    specs = [run_spec({**many_rows, "optimizer": name, "seed": seed}) for name in ("adam", "sgd") for seed in (0, 1)]
+    said = mesh_remark(specs)
+    assert said == "the 2 workers share the layers; --mesh auto would take layers=1,rows=2 for adam, sgd"
+    for alone in ({"mesh": "rows"}, {"mesh": "auto"}, {"gpus": 1}, {"partition": "5,5"}):
+        assert mesh_remark([run_spec({**many_rows, "optimizer": "adam", **alone})]) is None, alone
 
 
 def test_the_number_of_micro_batches_with_the_fastest_step_is_taken(monkeypatch):

@@ -1,7 +1,7 @@
 """Take the pictures of the documentation, with chromium and chromedriver.
 
     pdadmm-bench run --dataset pubmed --optimizer all --threads 1 --json rows.json
-    python tools/docs/screenshots.py table rows.json docs/images/run.png
+    python tools/docs/screenshots.py table rows.json run.png
     python tools/docs/screenshots.py compare mlflow.db mlflow-compare.png
     python tools/docs/screenshots.py views mlflow.db docs/images
     pdadmm-bench report rows.json --format all --out report

@@ -21,6 +21,8 @@ from typing import Any
 
 from torture import Case
 
+ON_ROWS = ("pdadmm", "adam")
+"""Optimizers whose workers share the rows in some cases."""
 OPTIMIZERS = ("pdadmm", "adam", "pdadmm-q", "sgd", "dladmm", "adagrad", "adadelta")
 PHASES = ("start", "warm-start", "training", "evaluation", "end")
 TIMEOUT_S = 5.0
@@ -152,7 +154,7 @@ def _cache() -> Path:
 
 
 def workers(seed: int) -> Iterator[Case]:
-    """A worker, or the command, gets a signal in each phase: every optimizer, two to four workers, and torchrun."""
+    """A worker, or the command, gets a signal in each phase: every optimizer, two to four workers, torchrun, rows."""
     chance = random.Random(f"workers {seed}")
     ways = [("kill", signal.SIGKILL), ("stop", signal.SIGSTOP)]
     ends = [("Ctrl-C", signal.SIGINT), ("SIGTERM", signal.SIGTERM), ("parent killed", signal.SIGKILL)]
@@ -169,6 +171,9 @@ def workers(seed: int) -> Iterator[Case]:
             rank = chance.randrange(2)
             yield _case(chance.choice(OPTIMIZERS), phase, how, number, 2, Target(rank, False), torchrun=True)
         yield _case(chance.choice(OPTIMIZERS), phase, "SIGTERM", signal.SIGTERM, 2, None, torchrun=True)
+    for phase in PHASES:
+        for how, number in ways:
+            yield _case(chance.choice(ON_ROWS), phase, how, number, 2, Target(chance.randrange(2)), mesh="rows")
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,13 @@ class Target:
 
 
 def _case(
-    optimizer: str, phase: str, how: str, number: int, count: int, target: Target | None, torchrun: bool = False
-) -> Case:
+    optimizer: str, phase: str, how: str, number: int, count: int, target: Target | None, torchrun: bool = False,
+    mesh: str = "layers",
+) -> Case:  # fmt: skip
     arguments = [
         "run", *PROBLEM, "--layers", "4", "--iterations", "6", "--optimizer", optimizer,
         "--dist-timeout", f"{TIMEOUT_S:g}", "--json", "rows.json", "--quiet",
-        *([] if torchrun else ["--gpus", str(count)]),
+        *([] if torchrun else ["--workers", str(count), "--mesh", mesh]),
     ]  # fmt: skip
     launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}") if torchrun else ()
 
@@ -207,7 +213,7 @@ def _case(
 
     who = "the command" if target is None else f"{'worker' if target.trains else 'supervisor'} {target.rank} of {count}"
     program = "torchrun … -m pdadmm_bench" if torchrun else "pdadmm-bench"
-    name = f"{'torchrun: ' if torchrun else ''}{optimizer}, {phase}: {how}, {who}"
+    name = f"{'torchrun: ' if torchrun else ''}{optimizer}, {phase}: {how}, {who}{', rows' if mesh == 'rows' else ''}"
     return Case("workers", name, attempt, " ".join([program, *arguments]))
 
 

@@ -50,7 +50,8 @@ def demo(
 def command(rows: Path) -> str:
     """The command line of ``run`` that makes the same runs."""
     words = ["pdadmm-bench run"]
-    for name, value in RUNS.items():
+    for key, value in RUNS.items():
+        name = "workers" if key == "gpus" else key
         for each in value if isinstance(value, list) else [value]:
             words.append(f"--{name} '{each}'" if "[" in str(each) else f"--{name} {each}")
     return " ".join([*words, f"--json {rows}"])

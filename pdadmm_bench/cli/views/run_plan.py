@@ -7,7 +7,7 @@ from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.core.spec import RunSpec, mesh_name
 from pdadmm_bench.models import mlp
 from pdadmm_bench.parallel.cost import Prediction
-from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, chosen_mesh, forecast, planned_rows, planned_widths
+from pdadmm_bench.parallel.forecast import ASSUMED_BANDWIDTH, forecast, planned_rows, planned_widths
 from pdadmm_bench.report.table import NOTHING
 from pdadmm_bench.report.tables.run_plan import (
     NetworkPlan,
@@ -17,6 +17,7 @@ from pdadmm_bench.report.tables.run_plan import (
     worker_plan_table,
 )
 from pdadmm_bench.timing.predict import planning_machine
+from pdadmm_bench.training.preflight import auto_mesh
 from pdadmm_bench.training.setup import resolve
 
 
@@ -72,12 +73,8 @@ def _workers(spec: RunSpec, prediction: Prediction) -> NetworkPlan:
 def _mesh(spec: RunSpec, prediction: Prediction) -> str:
     """What the workers share, and what ``--mesh auto`` would take if that is something else."""
     mesh = mesh_name(len(prediction.workers), prediction.row_workers)
-    if spec.partition not in ("auto", "even"):
-        return mesh
-    auto = mesh_name(
-        *chosen_mesh(spec, resolve(spec).optimizer, planned_widths(spec), planned_rows(spec.data)["train"])
-    )
-    return mesh if mesh == auto else f"{mesh} (auto: {auto})"
+    auto = auto_mesh(spec)
+    return f"{mesh} (auto: {auto})" if auto else mesh
 
 
 def _predict(spec: RunSpec) -> Prediction:
