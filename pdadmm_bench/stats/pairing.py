@@ -189,6 +189,8 @@ def _matches(a: Sequence[Settings], b: Sequence[Settings], compared: set[str]) -
         if any(block_a[0].get(name) != block_b[0].get(name) for name in fixed):
             continue
         names = {name for found in (*block_a, *block_b) for name in found} - {*DATA, *NETWORK, *MAIN} - compared
+        if 1 in (block_a[0].get("gpus"), block_b[0].get("gpus")):
+            names -= {*LAYOUT}  # a single worker has none of them, and is compared with every layout
         agree = [name for name in names if not _is_compared(name, block_a, block_b)]
         for one, other in itertools.product(block_a, block_b):
             if all(one.get(name) == other.get(name) for name in agree):

@@ -202,14 +202,18 @@ def test_a_mesh_is_named_where_it_is_over_rows() -> None:
 
 
 def test_runs_over_layers_and_over_rows_have_speedups_against_one_worker() -> None:
+    """Also of a gradient method, whose pipeline over layers has a schedule."""
+    layers, over_rows = (
+        runs("adam", TIME, [time] * 5, gpus=2, mesh=mesh) for time, mesh in ((3.0, "layers"), (2.0, "rows"))
+    )
     rows = [
-        *runs("adam", TIME, [4.0] * 5), *runs("adam", TIME, [3.0] * 5, gpus=2, mesh="layers"),
-        *runs("adam", TIME, [2.0] * 5, gpus=2, mesh="rows"),
+        *runs("adam", TIME, [4.0] * 5), *(row | {"dist_schedule": "gpipe"} for row in layers),
+        *(row | {"dist_schedule": None} for row in over_rows),
     ]  # fmt: skip
     points, unpaired = points_of_rows(rows)
     assert not unpaired
     assert [line[3:5] for line in shown(speedup_tables(points)[0])] == [
-        ["adam mesh=layers", "1.33 [1.33, 1.33] (n=5)"], ["adam mesh=rows", "2.00 [2.00, 2.00] (n=5)"],
+        ["adam mesh=layers schedule=gpipe", "1.33 [1.33, 1.33] (n=5)"], ["adam mesh=rows", "2.00 [2.00, 2.00] (n=5)"],
     ]  # fmt: skip
 
 
