@@ -142,11 +142,22 @@ def test_seconds_to_a_common_accuracy_count_who_gets_there(tool, monkeypatch) ->
     bests = {"adam": 0.8, "pdadmm": 0.79, "sgd": 0.7}
     rows = [row(name, seed, best) for name, best in bests.items() for seed in range(3)]
     curve = {"adam": [(1.0, 0.7), (2.0, 0.793), (3.0, 0.8)], "pdadmm": [(0.5, 0.79)], "sgd": [(0.1, 0.7)]}
-    curves = {each["spec"]: curve[each["optimizer_name"]] for each in rows}
-    curves[rows[3]["spec"]] = [(0.5, 0.792)]  # 99 % of 0.8
+    curves = {each["spec"]: [(0.0, 0.8), *curve[each["optimizer_name"]]] for each in rows}
+    curves[rows[3]["spec"]] = [(0.0, 0.1), (0.5, 0.792)]  # 99 % of 0.8
     monkeypatch.setattr(sooner, "load_curves", lambda _: curves)
     lines = sooner.common(rows).splitlines()[2:]
     assert lines == ["| pdadmm | never (1/3) |", "| adam | 2.0 s (3/3) |", "| sgd | never (0/3) |"]
+
+
+@pytest.mark.parametrize("name", ["sooner", "rivals", "many_labels"])
+def test_curves_have_the_seconds_of_their_rows(tool, name: str) -> None:
+    """The seconds to 99 % of a run's own best by its curve are those that the run itself wrote, warm start included."""
+    module, curves = tool(name), tool("curves")
+    rows = [row for row in tool("marked").Marked("", module.FOLDER / "rows.json.gz", ()).load()
+            if row["time_to_near_best_s"] is not None]  # fmt: skip
+    known = curves.load_curves(module.CURVES)
+    own = [curves.seconds_to(0.99, [row], known, {curves.pair_of(row): row["acc_val_best"]})[0] for row in rows]
+    assert own == pytest.approx([row["time_to_near_best_s"] for row in rows], abs=2e-4)
 
 
 def test_the_picture_shows_the_committed_means(tool) -> None:

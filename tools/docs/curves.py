@@ -31,11 +31,8 @@ def take_curves(folders: Sequence[Path], file: Path) -> None:
         for path in sorted(folder.glob("runs/*.json")):
             row = json.loads(path.read_text(encoding="utf-8"))
             steps = history.read(results.history_file(path.stem), row["run_id"])
-            before = row.get("time_warm_start_s") or 0.0
             curves[row["spec"]] = [
-                (round(before + step["train_seconds"], 4), round(step["acc_val"], 5))
-                for step in steps
-                if "acc_val" in step
+                (round(step["train_seconds"], 4), round(step["acc_val"], 5)) for step in steps if "acc_val" in step
             ]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(gzip.compress(json.dumps(curves, sort_keys=True).encode(), mtime=0))
@@ -58,11 +55,14 @@ def best_by_pair(rows: Sequence[Row]) -> dict[Pair, float]:
 def seconds_to(
     share: float, rows: Sequence[Row], curves: Mapping[str, Curve], best: Mapping[Pair, float]
 ) -> list[float]:
-    """Training seconds of each run to ``share`` of its pair's best; infinite for a run that does not get there."""
+    """Training seconds of each run to ``share`` of its pair's best; infinite for a run that does not get there.
+
+    The iteration 0 that a curve begins with does not count, as it does not for ``time_to_near_best_s``.
+    """
     found = []
     for row in rows:
         target = share * best[pair_of(row)]
-        found.append(next((seconds for seconds, value in curves[row["spec"]] if value >= target), inf))
+        found.append(next((seconds for seconds, value in curves[row["spec"]][1:] if value >= target), inf))
     return found
 
 
