@@ -41,6 +41,7 @@ def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     """Every test starts without a data root or overlay and with an empty cache."""
     monkeypatch.delenv("PDADMM_BENCH_DATA", raising=False)
     monkeypatch.delenv("PDADMM_BENCH_SHARE", raising=False)
+    monkeypatch.delenv("PDADMM_BENCH_TABLES", raising=False)
     # A name and no folder: most tests need none, and mktemp reads the names of all folders there are.
     monkeypatch.setenv("PDADMM_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(_numbers))))
 

@@ -36,9 +36,11 @@ from pdadmm_bench.cli.verbs.suite import suite
 from pdadmm_bench.cli.verbs.sync import sync
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core import resources
-from pdadmm_bench.core.errors import Unreachable, UserError, short
+from pdadmm_bench.core.errors import Unreachable, UserError, short, unknown
 
 DEBUG = "PDADMM_BENCH_DEBUG"
+FORMATS = ("terminal", "markdown", "csv", "latex", "html")
+"""What ``--tables`` knows; the renderers are not imported for the help."""
 
 # No markup in the help: sbm[nodes=2000] would lose its brackets, and importing rich would take half of the start time.
 app = typer.Typer(cls=VerbGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -75,6 +77,10 @@ def options(
     share_dir: Annotated[
         str | None, typer.Option("--share", help="folder laid over the shipped datasets/, runners/ and reports/")
     ] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="print tables as markdown, csv, latex or html"),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks; may stand anywhere")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")] = False,
 ) -> None:
@@ -82,6 +88,10 @@ def options(
     # --debug is here for the help only. main removes it from the arguments, because it may also stand after the verb.
     if share_dir:
         os.environ[resources.VARIABLE] = share_dir
+    if tables is not None:
+        if tables not in FORMATS:
+            raise unknown("format of tables (--tables)", tables, FORMATS)
+        os.environ["PDADMM_BENCH_TABLES"] = tables
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -56,8 +56,9 @@ def _style(cell: Cell) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A heading over :func:`markdown_body`."""
-    return f"## {_no_html(table.title)}\n\n{markdown_body(table)}"
+    """A heading, if the table has a title, over :func:`markdown_body`."""
+    heading = f"## {_no_html(table.title)}\n\n" if table.title else ""
+    return heading + markdown_body(table)
 
 
 def markdown_body(table: Table) -> str:
@@ -223,3 +224,7 @@ def _order(cell: Cell) -> str:
 def _classes(cell: Cell, numeric: bool) -> str:
     flags = {"n": numeric, "best": cell.best, "unquotable": cell.unquotable}
     return " ".join([name for name, there in flags.items() if there] + [cell.tone] * bool(cell.tone))
+
+
+TEXTS: dict[str, Callable[[Table], str]] = {"markdown": markdown, "csv": comma_separated, "latex": latex, "html": html}
+"""The formats of a table beside that of a terminal."""

@@ -182,6 +182,27 @@ def test_ctrl_c_during_imports_is_quiet(module: str, tmp_path: Path) -> None:
     assert (started.communicate(timeout=60)[0], started.returncode) == (b"", 130)
 
 
+@pytest.mark.parametrize(
+    ("name", "begin", "holds"),
+    [
+        ("markdown", "| optimizer |", "| --- |"),
+        ("csv", "optimizer,", "pdadmm,"),
+        ("latex", "%", "pdadmm &"),
+        ("html", "<div", "<td"),
+    ],
+)
+def test_tables_are_printed_in_the_format_that_is_asked_for(cli: Cli, name: str, begin: str, holds: str) -> None:
+    answer = cli("--tables", name, "list", "optimizers")
+    assert answer.code == 0 and answer.out.lstrip().startswith(begin), answer
+    assert holds in answer.out and "━" not in answer.out
+    assert cli("--tables", "terminal", "list", "optimizers").out != answer.out
+
+
+def test_an_unknown_format_of_tables_is_refused(cli: Cli) -> None:
+    answer = cli("--tables", "cvs", "list")
+    assert answer.code == 2 and "unknown format of tables (--tables) 'cvs': did you mean csv?" in answer.err
+
+
 def test_an_overlay_adds_a_dataset(cli: Cli, tmp_path: Path) -> None:
     card = Path(resources.roots()[-1] / "datasets" / "sbm.toml").read_text()
     (tmp_path / "datasets").mkdir()

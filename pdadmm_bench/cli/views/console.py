@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from rich.console import Console
 
 from pdadmm_bench.report import render
 from pdadmm_bench.report.table import Table
+
+FORMAT_VARIABLE = "PDADMM_BENCH_TABLES"
+"""The format of tables on standard output, which the option ``--tables`` sets; ``terminal`` without it."""
 
 
 def stdout() -> Console:
@@ -17,12 +23,17 @@ def stdout() -> Console:
 def show(*tables: Table, console: Console | None = None) -> None:
     """Print tables with an empty line between two of them, on standard output unless another console is given.
 
-    Off a terminal a plain table has a line per row, however long it is.
+    Off a terminal a plain table has a line per row, however long it is. On standard output the format is that of
+    ``--tables``.
     """
     console = console or stdout()
+    text = render.TEXTS.get(os.environ.get(FORMAT_VARIABLE, ""))
     for place, table in enumerate(tables):
         if place:
             console.print()
+        if text and console.file is sys.stdout:
+            console.file.write(text(table).rstrip() + "\n")
+            continue
         whole = table.plain and not console.is_terminal
         (Console(file=console.file, width=_LONGEST_LINE) if whole else console).print(render.terminal(table))
 
