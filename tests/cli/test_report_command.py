@@ -163,6 +163,7 @@ def test_a_results_folder_without_rows_json_gives_its_single_rows(cli: Cli, meas
     [
         (("rows.json", "--format", "pngs"), "unknown format 'pngs': did you mean png"),
         (("none.json",), "no such rows file: none.json"),
+        (("none.json", "--format", "csv"), "no such rows file: none.json"),
         (("empty",), "empty is no results folder of a suite"),
         (("rows.json", "--reference", "adm"), "unknown reference optimizer 'adm': did you mean adam"),
         (("rows.json", "--format", "csv", "--out", "rows.json"), "rows.json is not a folder"),
@@ -175,6 +176,7 @@ def test_bad_input_gets_a_sentence(cli: Cli, measured: Path, arguments: tuple[st
     (measured / "predicted.json").write_text('[{"predicted": true, "efficiency": 1.0}]')
     (measured / "half.json").write_text('[{"schema_version": 1,')
     assert words in cli("report", *arguments).error
+    assert not Path("report").exists()
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")

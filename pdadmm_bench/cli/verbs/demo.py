@@ -49,9 +49,11 @@ def demo(
 
 def command(rows: Path) -> str:
     """The command line of ``run`` that makes the same runs."""
+    from pdadmm_bench.core.names import setting_word
+
     words = ["pdadmm-bench run"]
-    for key, value in RUNS.items():
-        name = "workers" if key == "gpus" else key
+    for setting, value in RUNS.items():
+        name = setting_word(setting)
         for each in value if isinstance(value, list) else [value]:
             words.append(f"--{name} '{each}'" if "[" in str(each) else f"--{name} {each}")
     return " ".join([*words, f"--json {rows}"])

@@ -39,9 +39,9 @@ def run_report(options: ReportOptions) -> None:
     """
     formats = formats_of(options.formats)
     files = [name for name in formats if name != "terminal"]
-    if files:
-        check_writable(options.out / "report.md")
     found = read_sources(options.sources, options.tracking_uri)
+    if files:
+        check_writable(options.out / "report.md")  # makes the folder, so after what refuses the sources
     draws = bool({"html", *PICTURES} & set(files))
     histories = found.histories(stores=draws)
     report = assemble(found.rows, found.scale, options.reference, options.published, histories=histories)
