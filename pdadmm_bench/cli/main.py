@@ -37,10 +37,9 @@ from pdadmm_bench.cli.verbs.sync import sync
 from pdadmm_bench.cli.verbs.ui import ui
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import Unreachable, UserError, short, unknown
+from pdadmm_bench.report.formats import TABLES, TABLES_VARIABLE
 
 DEBUG = "PDADMM_BENCH_DEBUG"
-FORMATS = ("terminal", "markdown", "csv", "latex", "html")
-"""What ``--tables`` knows; the renderers are not imported for the help."""
 
 # No markup in the help: sbm[nodes=2000] would lose its brackets, and importing rich would take half of the start time.
 app = typer.Typer(cls=VerbGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -89,9 +88,9 @@ def options(
     if share_dir:
         os.environ[resources.VARIABLE] = share_dir
     if tables is not None:
-        if tables not in FORMATS:
-            raise unknown("format of tables (--tables)", tables, FORMATS)
-        os.environ["PDADMM_BENCH_TABLES"] = tables
+        if tables not in TABLES:
+            raise unknown("format of tables (--tables)", tables, TABLES)
+        os.environ[TABLES_VARIABLE] = tables
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -29,6 +29,9 @@ _SHOWN = 3
 
 PREFIXES = ("dataset_", "optimizer_", "model_", "dist_", "time_", "acc_", "loss_", "memory_", "weights_", "env_")
 
+NEAR_BEST = 0.99
+"""``time_to_near_best_s`` is the training seconds to this share of the run's best validation accuracy."""
+
 #: The names other programs rely on, present in every row (null where the run has no value for them).
 FIXED = (
     "run_id", "status", "dataset_name", "dataset_split", "optimizer_name", "model_layers", "model_hidden", "seed",

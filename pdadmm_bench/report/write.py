@@ -11,9 +11,9 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report import render
 from pdadmm_bench.report.assemble import Report
 from pdadmm_bench.report.figures.picture import Picture
+from pdadmm_bench.report.formats import PICTURES, TABLES
 
-PICTURES = ("png", "svg")
-FORMATS = ("terminal", "markdown", "csv", "latex", "html", *PICTURES)
+FORMATS = (*TABLES, *PICTURES)
 
 
 def formats_of(names: Sequence[str]) -> list[str]:

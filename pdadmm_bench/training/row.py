@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pdadmm_bench.core import quiet
-from pdadmm_bench.core.rows import first_values
+from pdadmm_bench.core.rows import NEAR_BEST, first_values
 from pdadmm_bench.core.selftests import passed_version
 from pdadmm_bench.data.cache import cache_folder
 from pdadmm_bench.data.problem import Problem
@@ -23,8 +23,6 @@ Step = dict[str, float]
 """The values of one iteration: ``iteration``, ``iteration_seconds``, ``train_seconds`` (cumulative), the report of the
 optimizer summed over layers, and on evaluated iterations ``acc_*`` and ``loss_*`` of train, val and test."""
 
-NEAR_BEST = 0.99
-"""``time_to_near_best_s`` is the training seconds to this share of the run's best validation accuracy."""
 PARTS = ("train", "val", "test")
 TIMES = ("time_iteration_median_s", "time_iteration_p5_s", "time_iteration_p95_s")
 

@@ -24,7 +24,9 @@ Pair = tuple[str, int, int]
 
 
 def take_curves(folders: Sequence[Path], file: Path) -> None:
-    """Keep the curve of every run of results folders in ``file``, by the run's spec."""
+    """Keep the curve of every run of results folders in ``file``, by the run's spec; without a folder it stays."""
+    if not folders:
+        return
     curves: dict[str, Curve] = {}
     for folder in folders:
         results = Results(folder)
@@ -78,3 +80,12 @@ def pair_of(row: Row) -> Pair:
     """The pair of a run."""
     spec = json.loads(row["spec"])
     return row["dataset_name"], spec["seed"], spec["split_seed"]
+
+
+def method_of(row: Row) -> str:
+    """The optimizer of a run with what tells it from others of its suite."""
+    spec = json.loads(row["spec"])
+    batches = f", batches of {spec['batch_size']}" if spec.get("batch_size") else ""
+    blocks = f", {spec['set']['blocks']} blocks" if spec["set"].get("blocks", 1) > 1 else ""
+    start = "" if row["model_warm_start"] else f", from {spec['init']}"
+    return f"{row['optimizer_name']}{batches}{blocks}{start}"

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from marked import ROOT, Marked, main, markdown
+from marked import ROOT, Marked, folders, main, markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -178,9 +178,8 @@ def draw(rows: Found) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    for word in words:
-        if word != "--check":
-            take(Path(word))
+    for folder in folders(words):
+        take(folder)
     wrong = main(
         [word for word in words if word == "--check"],
         (TWO, two), (CROSSING, crossing), (PREDICTED, predicted), (PIPELINES, pipelines),

@@ -11,19 +11,17 @@ validation accuracy reaches 99 % of the best that any method reached on the same
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
-from pathlib import Path
 from statistics import median
 
-from curves import best_by_pair, load_curves, seconds_cell, seconds_to, take_curves
+from curves import best_by_pair, load_curves, method_of, seconds_cell, seconds_to, take_curves
 from depth import interval
-from marked import ROOT, Marked, main, markdown
+from marked import ROOT, Marked, folders, main, markdown
 from matplotlib.ticker import LogLocator, NullFormatter
 from paired import points
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import NEAR_BEST, Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
 from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.metrics import metric
@@ -32,16 +30,7 @@ FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.
 NAMES = ("acc", "ahead", "ahead-m", "soon")
 ACCURACY, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
 CURVES, PICTURE = FOLDER / "curves.json.gz", ROOT / "docs" / "images" / "many-labels.png"
-METHODS, NEAR = ("pdadmm", "pdadmm-m"), 0.99
-
-
-def method_of(row: Row) -> str:
-    """The optimizer of a run with what tells it from others of the suite."""
-    spec = json.loads(row["spec"])
-    batches = f", batches of {spec['batch_size']}" if spec.get("batch_size") else ""
-    blocks = f", {spec['set']['blocks']} blocks" if spec["set"].get("blocks", 1) > 1 else ""
-    start = "" if row["model_warm_start"] else f", from {spec['init']}"
-    return f"{row['optimizer_name']}{batches}{blocks}{start}"
+METHODS = ("pdadmm", "pdadmm-m")
 
 
 def grouped(rows: list[Row]) -> dict[str, dict[str, list[Row]]]:
@@ -103,7 +92,7 @@ def soonest(rows: list[Row]) -> str:
     best = best_by_pair(rows)
     lines = []
     for method, by_name in grouped(rows).items():
-        found = [seconds_to(NEAR, by_name.get(name, []), curves, best) for name in names]
+        found = [seconds_to(NEAR_BEST, by_name.get(name, []), curves, best) for name in names]
         lines.append([method, *map(seconds_cell, found)])
     return markdown(["seconds, and runs that get there", *names], lines)
 
@@ -139,9 +128,7 @@ def draw(rows: list[Row]) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    if given := [Path(word) for word in words if word != "--check"]:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        take_curves(given, CURVES)
+    take_curves(folders(words), CURVES)
     wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soonest))
     if "--check" not in words:
         draw(ACCURACY.load())

@@ -61,10 +61,15 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int 
     return markdown_body(table_of_words("", "", header, lines, labels)).strip()
 
 
+def folders(words: Sequence[str]) -> list[Path]:
+    """The results folders among the ``words`` of the command line."""
+    return [Path(word) for word in words if word != "--check"]
+
+
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
     """Take rows, write a table or check it, by the ``words`` of the command line; 1 if a page has other numbers."""
-    if folders := [Path(word) for word in words if word != "--check"]:
-        marked.take(folders)
+    if given := folders(words):
+        marked.take(given)
     shown, wrong = table(marked.load()), 0
     for path in marked.pages:
         old = path.read_text(encoding="utf-8")

@@ -46,7 +46,7 @@ def against(rows: list[Row], column: str, shown: Callable[[Comparison], str], b_
     for optimizer in sorted({row["optimizer_name"] for row in compared} - {METHOD}):
         other = [row for row in compared if row["optimizer_name"] == optimizer]
         sides = (other, method) if b_is_method else (method, other)
-        # The runs had one machine and one thread, but were not measured in turn, as the page says.
+        # The runs had one machine and one thread; which of them were measured in turn says the page.
         found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
         cells = {line.setting["dataset"]: shown(line.comparison) for line in found.lines}
         lines.append([optimizer, *(cells.get(dataset, "–") for dataset in datasets)])

@@ -11,44 +11,36 @@ any method reached on the same seed and split. The speedup is pair by pair, agai
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from math import isfinite
-from pathlib import Path
 from statistics import median
 
-from curves import best_by_pair, load_curves, pair_of, seconds_cell, seconds_to, take_curves
+from curves import best_by_pair, load_curves, method_of, pair_of, seconds_cell, seconds_to, take_curves
 from depth import interval
-from marked import ROOT, Marked, main, markdown
+from marked import ROOT, Marked, folders, main, markdown
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.names import mesh_word
+from pdadmm_bench.core.rows import NEAR_BEST, Row
 
 FOLDER = ROOT / "reports" / "rivals"
 PAGE = ROOT / "docs" / "rivals.md"
 FEW = Marked("rivals-few", FOLDER / "rows.json.gz", (ROOT / "README.md", PAGE))
 MANY = Marked("rivals-many", FOLDER / "rows.json.gz", (PAGE,))
-CURVES, NEAR = FOLDER / "curves.json.gz", 0.99
+CURVES = FOLDER / "curves.json.gz"
 HEADER = (
     "method", "two workers share", "test accuracy, %", "ms per iteration", "× one worker", "seconds to 99 %",
     "× the fastest worker alone", "MB sent per iteration", "peak MiB of a worker",
 )  # fmt: skip
 
 
-def method_of(row: Row) -> str:
-    """The optimizer, and its batches."""
-    size = json.loads(row["spec"]).get("batch_size")
-    return f"{row['optimizer_name']}, batches of {size}" if size else str(row["optimizer_name"])
-
-
 def layout_of(row: Row) -> str:
     """What two workers share; a dash for one worker."""
     if row["dist_workers"] == 1:
         return "–"
-    return (
-        "rows" if row.get("dist_mesh") else f"layers ({row['dist_schedule']})" if row.get("dist_schedule") else "layers"
-    )
+    schedule = f" ({row['dist_schedule']})" if row.get("dist_schedule") else ""
+    return mesh_word(row.get("dist_mesh")) or f"layers{schedule}"
 
 
 def few(rows: list[Row]) -> str:
@@ -68,7 +60,7 @@ def _table(rows: list[Row], dataset: str) -> str:
     for row in rows:
         if row["status"] == "ok" and row["dataset_name"] == dataset:
             groups[method_of(row), layout_of(row)].append(row)
-    seconds = {key: seconds_to(NEAR, found, curves, best) for key, found in groups.items()}
+    seconds = {key: seconds_to(NEAR_BEST, found, curves, best) for key, found in groups.items()}
     alone = min((median(seconds[key]), key) for key in groups if key[1] == "–")[1]
     soonest = {method: min(median(seconds[key]) for key in groups if key[0] == method) for method, _ in groups}
     order = sorted(groups, key=lambda key: (soonest[key[0]], key[0], key[1] != "–", median(seconds[key])))
@@ -107,7 +99,5 @@ def _ratio(reference: dict[object, float], mine: dict[object, float]) -> str:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    if given := [Path(word) for word in words if word != "--check"]:
-        take_curves(given, CURVES)
-    sys.exit(main(words, (FEW, few), (MANY, many)))
+    take_curves(folders(sys.argv[1:]), CURVES)
+    sys.exit(main(sys.argv[1:], (FEW, few), (MANY, many)))

@@ -12,18 +12,17 @@ warm start's included. A pair has the seed and the split in common.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from curves import best_by_pair, load_curves, seconds_cell, seconds_to, take_curves
-from marked import ROOT, Marked, main, markdown
+from marked import ROOT, Marked, folders, main, markdown
 from paired import METHOD, PAGES, against, cell
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core.rows import NEAR_BEST, Row
 from pdadmm_bench.stats.paired import Comparison
 
 FOLDER = ROOT / "reports" / "sooner"
 COMMON, TIMES = (Marked(name, FOLDER / "rows.json.gz", PAGES) for name in ("near-best", "sooner"))
-CURVES, NEAR = FOLDER / "curves.json.gz", 0.99
+CURVES = FOLDER / "curves.json.gz"
 
 
 def common(rows: list[Row]) -> str:
@@ -34,7 +33,7 @@ def common(rows: list[Row]) -> str:
     for optimizer in dict.fromkeys([METHOD, *sorted({row["optimizer_name"] for row in rows})]):
         mine = [row for row in rows if row["optimizer_name"] == optimizer]
         found = [[row for row in mine if row["dataset_name"] == dataset] for dataset in datasets]
-        lines.append([optimizer, *(seconds_cell(seconds_to(NEAR, each, curves, best)) for each in found)])
+        lines.append([optimizer, *(seconds_cell(seconds_to(NEAR_BEST, each, curves, best)) for each in found)])
     return markdown(["seconds, and runs that get there", *datasets], lines)
 
 
@@ -48,7 +47,5 @@ def _times(found: Comparison) -> str:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    if given := [Path(word) for word in words if word != "--check"]:
-        take_curves(given, CURVES)
-    sys.exit(main(words, (COMMON, common), (TIMES, times)))
+    take_curves(folders(sys.argv[1:]), CURVES)
+    sys.exit(main(sys.argv[1:], (COMMON, common), (TIMES, times)))

@@ -8,10 +8,8 @@ import sys
 from rich.console import Console
 
 from pdadmm_bench.report import render
+from pdadmm_bench.report.formats import TABLES_VARIABLE
 from pdadmm_bench.report.table import Table
-
-FORMAT_VARIABLE = "PDADMM_BENCH_TABLES"
-"""The format of tables on standard output, which the option ``--tables`` sets; ``terminal`` without it."""
 
 
 def stdout() -> Console:
@@ -27,7 +25,7 @@ def show(*tables: Table, console: Console | None = None) -> None:
     ``--tables``.
     """
     console = console or stdout()
-    text = render.TEXTS.get(os.environ.get(FORMAT_VARIABLE, ""))
+    text = render.TEXTS.get(os.environ.get(TABLES_VARIABLE, ""))
     for place, table in enumerate(tables):
         if place:
             console.print()

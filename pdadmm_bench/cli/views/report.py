@@ -16,7 +16,8 @@ from pdadmm_bench.core.files import check_writable
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.assemble import assemble, pictures
 from pdadmm_bench.report.figures.picture import Picture
-from pdadmm_bench.report.write import PICTURES, formats_of, write_report
+from pdadmm_bench.report.formats import PICTURES
+from pdadmm_bench.report.write import formats_of, write_report
 from pdadmm_bench.tracking.report import log_files, parents
 
 

@@ -15,15 +15,12 @@ from statistics import median
 from typing import Any
 
 from pdadmm_bench.core.history import History
-from pdadmm_bench.core.rows import Row, status_of
+from pdadmm_bench.core.rows import NEAR_BEST, Row, status_of
 from pdadmm_bench.report.table import Cell, Column, Table, cell
 from pdadmm_bench.report.tables.settings import SettingRows, gather, quotable, setting_cells
 from pdadmm_bench.report.tables.times import per_machine
 from pdadmm_bench.stats.estimate import aggregate
 from pdadmm_bench.stats.pairing import DATA, NETWORK, repetition
-
-NEAR = 0.99
-"""Share of the best validation accuracy, as for ``time_to_near_best_s``, where it is the run's own best."""
 
 Bests = Mapping[tuple[Any, ...], float]
 """The best validation accuracy by problem, seed and split."""
@@ -42,10 +39,11 @@ def near_best_tables(rows: Iterable[Row], histories: Mapping[str, History]) -> l
         for row in line.rows:
             place = _place(line, row)
             best[place] = max(best.get(place, 0.0), row.get("acc_val_best") or 0.0)
+    share = f"{100 * NEAR_BEST:g} %"
     return per_machine(
         [row for row in tried if row["run_id"] in histories],
         "time-to-near-best",
-        f"Time to {100 * NEAR:g} % of the best validation accuracy of any method: median over runs [95 % interval]",
+        f"Time to {share} of the best validation accuracy of any method: median over runs [95 % interval]",
         partial(_near_best, best=best, histories=histories),
     )
 
@@ -105,7 +103,7 @@ def _near_best(
 
 def _timed(line: SettingRows, best: Bests, histories: Mapping[str, History]) -> _Timed:
     def reached(row: Row) -> float:
-        return _seconds(histories[row["run_id"]], NEAR * best[_place(line, row)])
+        return _seconds(histories[row["run_id"]], NEAR_BEST * best[_place(line, row)])
 
     timed, flagged = quotable(line.rows)
     seconds: dict[Any, list[float]] = {}
