@@ -14,7 +14,7 @@ TEXT = (
     "optimizer_name", "optimizer_preset", "optimizer_precision", "model_init", "dist_device", "dist_mesh",
     "dist_partition",
     "weights_initial_sha256", "weights_sha256", "mlflow_run_id", "mlflow_parent_run_id", "suite_version",
-    "env_protocol", "env_quiet", "env_suite", "env_run_key", "env_code", "env_version", "env_torch",
+    "env_protocol", "env_quiet", "env_denormals", "env_suite", "env_run_key", "env_code", "env_version", "env_torch",
     "env_cpu", "env_gpu",
 )  # fmt: skip
 NUMBERS = (

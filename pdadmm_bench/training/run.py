@@ -136,7 +136,10 @@ class _Run:
     def execute(self) -> Result:
         status, reason = "ok", None
         error: BaseException | None = None
-        facts = known_values(self._worker.resolved, self._worker.problem)
+        facts = {
+            **known_values(self._worker.resolved, self._worker.problem),
+            "env_denormals": self._worker.denormals,
+        }
         self._worker.reset_peak()
         try:
             self._train(facts)
