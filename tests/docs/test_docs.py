@@ -6,6 +6,7 @@ document are read.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import runpy
@@ -22,11 +23,13 @@ import yaml
 import pdadmm_bench as pb
 from pdadmm_bench.cli.main import app
 from pdadmm_bench.core import resources
+from pdadmm_bench.core.rows import PREFIXES
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.cache import CACHE_VARIABLE
 from pdadmm_bench.data.catalog import load_card
-from pdadmm_bench.data.load import load_problem
+from pdadmm_bench.data.load import SPLIT_FACTS, load_problem
 from pdadmm_bench.optim import registry as optimizers
+from pdadmm_bench.optim.hyperparameters import model_of
 from pdadmm_bench.training.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -214,3 +217,19 @@ def test_the_citation_is_of_this_version_and_names_the_papers_of_the_readme() ->
     papers = [identifier["value"] for paper in citation["references"] for identifier in paper["identifiers"]]
     readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Papers")[2]
     assert re.findall(r"arXiv:[\d.]+\d", readme) == papers
+
+
+def test_every_name_in_a_row_is_explained_and_no_other(tmp_path: Path) -> None:
+    """docs/rows.md has the names of committed rows and of a run made now, and the program writes what it explains."""
+    page = ROOT / "docs" / "rows.md"
+    explained = set(re.findall(r"`([a-z0-9]+(?:_[a-z0-9]+)*)`", page.read_text(encoding="utf-8")))
+    settings = run_spec({"dataset": "sbm", "layers": 2, "hidden": 8, "iterations": 1})
+    rows = [run(settings, load_problem(settings.data, cache=tmp_path, report=print)).row]
+    for path in ROOT.glob("reports/*/rows.json.gz"):
+        rows += json.loads(gzip.decompress(path.read_bytes()))
+    scaled = json.loads(gzip.decompress((ROOT / "reports" / "layouts" / "measured.json.gz").read_bytes()))
+    optimizer = {f"optimizer_{name}" for each in optimizers.names() for name in model_of(each).model_fields}
+    written = {name for row in [*rows, *scaled] for name in row} - optimizer | {f"dataset_{name}" for name in SPLIT_FACTS}
+    assert not written - explained
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pdadmm_bench").rglob("*.py"))
+    assert not [name for name in explained if name.startswith(PREFIXES) and name not in written and name not in source]
