@@ -1,7 +1,8 @@
 """Hyperparameter presets: ``runners/tuning/<preset>/<optimizer>.toml``.
 
 A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the kinds of split, the depth and the width
-that it names, or to all where it names none; later entries override earlier ones key by key. ``published`` holds values
+that it names, or to all where it names none; one that is for reduced features applies to no others. Later entries
+override earlier ones key by key. ``published`` holds values
 from papers and the authors' code, with their source. ``default`` holds the project's values, chosen on validation
 accuracy only.
 """
@@ -26,8 +27,10 @@ class PresetEntry(Typed):
     """Values for some datasets, splits, depths and widths."""
 
     datasets: list[str] = []
-    splits: list[Literal["fraction", "full"]] = []
-    """Kinds of split with many training rows, by the name that the run gives."""
+    splits: list[Literal["auto", "public", "random", "fraction", "full"]] = []
+    """Kinds of split by the name that the run gives; the last two have many training rows."""
+    reduced: bool = False
+    """Whether it is for features in fewer coordinates (``--reduce``) alone."""
     layers: int | None = None
     hidden: int | None = None
     values: dict[str, Any]
@@ -38,7 +41,7 @@ class PresetEntry(Typed):
         A generated twin counts as its original, and a dataset with parameters as the one without.
         """
         named = not self.datasets or data.dataset.partition("[")[0].removesuffix("-sbm") in self.datasets
-        named = named and (not self.splits or data.split in self.splits)
+        named = named and (not self.splits or data.split in self.splits) and (not self.reduced or data.reduce != "none")
         return named and self.layers in (None, model.layers) and self.hidden in (None, model.hidden)
 
     def __str__(self) -> str:

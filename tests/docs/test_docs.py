@@ -229,7 +229,9 @@ def test_every_name_in_a_row_is_explained_and_no_other(tmp_path: Path) -> None:
         rows += json.loads(gzip.decompress(path.read_bytes()))
     scaled = json.loads(gzip.decompress((ROOT / "reports" / "layouts" / "measured.json.gz").read_bytes()))
     optimizer = {f"optimizer_{name}" for each in optimizers.names() for name in model_of(each).model_fields}
-    written = {name for row in [*rows, *scaled] for name in row} - optimizer | {f"dataset_{name}" for name in SPLIT_FACTS}
+    written = {name for row in [*rows, *scaled] for name in row} - optimizer | {
+        f"dataset_{name}" for name in SPLIT_FACTS
+    }
     assert not written - explained
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pdadmm_bench").rglob("*.py"))
     assert not [name for name in explained if name.startswith(PREFIXES) and name not in written and name not in source]

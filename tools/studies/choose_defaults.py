@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -56,6 +57,11 @@ MANY = Labels(
     "\n# For many labelled rows: runners/tuning/many-labels.toml, chosen in the same way.\n",
     'splits = ["fraction", "full"]\n',
 )  # fmt: skip
+
+
+REDUCED = "\n# For few labelled rows with reduced features: runners/protocol-3, tools/studies/protocol_3.py.\n"
+LATER = (MANY.head, REDUCED)
+"""How the sections of a preset begin that come after its first."""
 
 
 def trials(rows: list[Row]) -> dict[Trial, dict[str, Row]]:
@@ -105,11 +111,19 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
                 text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like, labels)
         path = folder / f"{optimizer}.toml"
-        few, _, many = (path.read_text(encoding="utf-8") if path.exists() else SOURCE.format("many-labels")).partition(
-            MANY.head
-        )
-        few, many = (few, text) if labels is MANY else (FEW.head + text, many)
-        path.write_text(few + (MANY.head + many if many else ""), encoding="utf-8")
+        old = path.read_text(encoding="utf-8") if path.exists() else SOURCE.format("many-labels")
+        path.write_text(with_section(old, labels.head, text), encoding="utf-8")
+
+
+def with_section(preset: str, head: str, text: str) -> str:
+    """The ``preset`` with the section that begins with ``head`` made anew; the others stay."""
+    first, *rest = re.split("(" + "|".join(map(re.escape, LATER)) + ")", preset)
+    sections = dict(zip(rest[::2], rest[1::2], strict=True))
+    if head in LATER:
+        sections[head] = text
+    else:
+        first = head + text
+    return first + "".join(each + sections[each] for each in LATER if each in sections)
 
 
 def _form(values: str, renamed: dict[str, str]) -> str:

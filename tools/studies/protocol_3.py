@@ -1,16 +1,16 @@
-"""The suites of protocol 3 that follow from its search (docs/protocol.md).
+"""What follows from the search of protocol 3 (docs/protocol.md): its best trials again, then the presets.
 
     pdadmm-bench suite runners/protocol-3/search-few.toml -j 2
-    python tools/studies/protocol_3.py again runners/protocol-3/again-few.toml results/search-few
+    python tools/studies/protocol_3.py again results/search-few
     pdadmm-bench suite runners/protocol-3/again-few.toml -j 2
-    python tools/studies/protocol_3.py final runners/protocol-3/few.toml results/search-few results/again-few
+    python tools/studies/protocol_3.py presets results/search-few results/again-few
     pdadmm-bench suite runners/protocol-3/few.toml
 
-``again``: of each method's trials from each start, the three with the highest validation accuracy on a graph, and the
-three with the highest mean over the searched graphs, with two further seeds (splits, where none is public), so that a
-trial that was lucky is not chosen. ``final``: the setting with the highest mean of all its runs, for every searched
-graph; the graphs that were kept out take the one with the highest mean over the searched graphs. Test accuracy is not
-read. A run that failed counts as 0.
+``again`` writes runners/protocol-3/again-few.toml: of each method's trials, the three with the highest validation
+accuracy on a graph, and the three with the highest mean over the searched graphs, with two further seeds (splits, where
+none is public), so that a trial that was lucky is not chosen. ``presets``: the setting with the highest mean of all its
+runs becomes the default for a searched graph with reduced features, and the one with the highest mean over the searched
+graphs that for every other. Test accuracy is not read. A run that failed counts as 0.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
+from choose_defaults import PRESETS, REDUCED, with_section
+
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.suite.results import Results
 
@@ -30,9 +32,9 @@ BEST = 3
 """How many trials of a search are repeated."""
 PUBLIC = ("cora", "citeseer", "pubmed")
 """Graphs whose split is public; the others are repeated over splits."""
-KEPT_OUT = ("cs",)
 QUANTISED = "pdadmm-q"
 """Takes the values of pdADMM, with ρ = ν."""
+SUITE = Path("runners/protocol-3/again-few.toml")
 DEFAULTS = """
 [defaults]
 reduce = "rows"
@@ -55,6 +57,11 @@ class Start(NamedTuple):
         iterations = 100 if self.warm_start == "auto" else 200
         return f'init = "{self.init}"\nwarm_start = "{self.warm_start}"\niterations = {iterations}\n'
 
+
+COMMON = Start("he", "auto")
+HEAD = 'source = "runners/protocol-3, validation accuracy, tools/studies/protocol_3.py"\n'
+WHERE = 'splits = ["auto", "public", "random"]\nreduced = true\n'
+"""What restricts an entry to few labelled rows with reduced features."""
 
 Accuracies = dict[tuple[str, Start], dict[str, dict[str, list[float]]]]
 """(optimizer, start) → hyperparameters as JSON → dataset → best validation accuracy of each run."""
@@ -100,58 +107,42 @@ def again(found: Accuracies) -> str:
     return text
 
 
-def final(found: Accuracies) -> str:
-    """The suite of the runs that count: every method with its settings, on every graph, two layers and ten."""
-    text = 'summary = "protocol 3: every method on five graphs, few labels, two and ten layers × 500"\n' + DEFAULTS
-    text += "eval_every = 5\n"
-    for dataset in (*PUBLIC, "photo", *KEPT_OUT):
-        for start, chosen in by_start(found, dataset).items():
-            if not chosen:
-                continue
-            sets = "".join(f"set.{optimizer} = {inline(values)}\n" for optimizer, values in chosen.items())
-            names = json.dumps(list(chosen))
-            repeats = "seeds = 10" if dataset in PUBLIC else "seeds = 2\nsplit_seeds = 5"
-            head = f'\n[[entry]]\ndataset = "{dataset}"\noptimizer = {names}\n{repeats}\n'
-            text += head + start.lines + sets
-            if start.warm_start == "auto":
-                text += head + "layers = 2\niterations = 200\n" + sets
-    return text
+def presets(found: Accuracies, folder: Path) -> None:
+    """The section of reduced features in the presets of every method, from the common start."""
+    chosen = {optimizer: choose(trials) for (optimizer, start), trials in found.items() if start == COMMON}
+    form = {}
+    for dataset, (reached, values) in chosen.get("pdadmm", {}).items():
+        settings = json.loads(values)
+        form[dataset] = reached, json.dumps({**settings, "rho": settings["nu"]}, sort_keys=True)
+    for optimizer, by_graph in {**chosen, QUANTISED: form}.items():
+        path = folder / f"{optimizer}.toml"
+        text = "".join(entry(dataset, *best) for dataset, best in by_graph.items())
+        old = path.read_text(encoding="utf-8") if path.exists() else HEAD
+        path.write_text(with_section(old, REDUCED, text), encoding="utf-8")
 
 
-def by_start(found: Accuracies, dataset: str) -> dict[Start, dict[str, str]]:
-    """Start → optimizer → its chosen setting: warm, and at full depth from the better of its two starting points."""
-    chosen: dict[Start, dict[str, str]] = defaultdict(dict)
-    for warm_start in ("auto", "none"):
-        for optimizer in dict.fromkeys(optimizer for optimizer, _ in found):
-            best: tuple[float, Start, str] | None = None
-            for (name, start), trials in found.items():
-                if name == optimizer and start.warm_start == warm_start and (setting := choose(trials, dataset)):
-                    best = max([(*setting[:1], start, setting[1]), *([best] if best else [])])
-            if best:
-                chosen[best[1]][optimizer] = best[2]
-    for settings in chosen.values():
-        if "pdadmm" in settings:
-            values = json.loads(settings["pdadmm"])
-            settings[QUANTISED] = json.dumps({**values, "rho": values["nu"]}, sort_keys=True)
-    return chosen
-
-
-def choose(trials: dict[str, dict[str, list[float]]], dataset: str) -> tuple[float, str] | None:
-    """The highest mean validation accuracy of a repeated setting, and the setting; None where nothing was repeated."""
+def choose(trials: dict[str, dict[str, list[float]]]) -> dict[str, tuple[float, str]]:
+    """Graph → mean validation accuracy and setting of the best of those that were repeated there; "" is any graph."""
     searched = sorted({name for by_graph in trials.values() for name in by_graph})
     repeated = {
-        values: by_graph for values, by_graph in trials.items() if any(len(runs) > 1 for runs in by_graph.values())
+        values: {name: runs for name, runs in by_graph.items() if len(runs) > 1} for values, by_graph in trials.items()
     }
-    if dataset in searched:
-        best = [values for values in on(dataset, repeated) if len(repeated[values][dataset]) > 1]
-        return (mean(repeated[best[0]][dataset]), best[0]) if best else None
-    common = {
-        values: by_graph
-        for values, by_graph in repeated.items()
-        if all(len(by_graph.get(name, [])) > 1 for name in searched)
-    }
-    best = over_all(common, searched)
-    return (mean(mean(common[best[0]][name]) for name in searched), best[0]) if best else None
+    common = over_all(repeated, searched)[0]
+    best = {"": (mean(mean(repeated[common][name]) for name in searched), common)}
+    for name in searched:
+        own = on(name, repeated)[0]
+        if own != common:
+            best[name] = mean(repeated[own][name]), own
+    return best
+
+
+def entry(dataset: str, reached: float, values: str) -> str:
+    """One entry of a preset."""
+    where, graphs = (f'datasets = ["{dataset}"]\n', "") if dataset else ("", " of each searched graph")
+    return (
+        f"\n# best validation accuracy in % at 10 × 500, mean of three seeds or splits{graphs}: {100 * reached:.1f}\n"
+        f"[[entry]]\n{where}{WHERE}values = {inline(values)}\n"
+    )
 
 
 def inline(values: str) -> str:
@@ -159,12 +150,15 @@ def inline(values: str) -> str:
     return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items()) + " }"
 
 
-def main(step: str, suite: Path, folders: Sequence[Path]) -> None:
-    """Write the ``suite`` of the ``step`` from the rows of results ``folders``."""
+def main(step: str, folders: Sequence[Path]) -> None:
+    """Take the ``step`` with the rows of results ``folders``."""
     found = accuracies(row for folder in folders for row in Results(folder).every_row())
-    made = " ".join(["python tools/studies/protocol_3.py", step, suite.as_posix(), *(f"results/{f.name}" for f in folders)])
-    suite.write_text(f"# Made by: {made}\n" + {"again": again, "final": final}[step](found), encoding="utf-8")
+    if step == "again":
+        text = f"# Made by tools/studies/protocol_3.py, of the rows of search-few.\n{again(found)}"
+        SUITE.write_text(text, encoding="utf-8")
+    else:
+        presets(found, PRESETS)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), [Path(word) for word in sys.argv[3:]])
+    main(sys.argv[1], [Path(word) for word in sys.argv[2:]])
