@@ -29,7 +29,7 @@ for rows in 500 1000 2000 4000 8000; do
   times=(--iterations 2 --repeats 9)
   [ "$rows" -ge 8000 ] && times=(--iterations 1 --repeats 5)
   measured "cross-$rows" scale "${shape[@]}" --workers 1,2 --mesh layers --mesh rows "${times[@]}"
-  measured "predict-cross-$rows" predict "${shape[@]}" --workers 1,2 --mesh layers --mesh rows
+  measured "predict-cross-$rows" predict "${shape[@]}" --workers 1,2,4,8,16 --mesh layers --mesh rows
 done
 
 for rows in 60 300; do

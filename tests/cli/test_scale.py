@@ -21,7 +21,6 @@ SHAPE = ("--rows", "40", "--features", "6", "--hidden", "8", "--layers", "4", "-
         (("--layers", "0"), "--layers '0': give whole numbers from 1 on"),
         (("--partition", "3,3"), "partition '3,3' has 6 layers and the network 4"),
         (("--mesh", "layers=2,rows=2"), "mesh layers=2,rows=2 fits no number of workers among 1, 2"),
-        (("--mesh", "rows", "--optimizer", "ddg"), "ddg needs all training rows on every worker"),
         (("--schedule", "pipedream"), "should be 'gpipe', '1f1b' or 'zero-bubble'"),
         (("--schedule", "zero-bubble", "--microbatches", "3"), "zero-bubble needs a multiple of the workers"),
         (("--workers", "1,3", "--microbatches", "2"), "1f1b needs at least as many as workers, 3"),

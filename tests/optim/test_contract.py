@@ -12,6 +12,7 @@ from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.models import mlp
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Links
+from pdadmm_bench.optim.gradient.sgd import SGD
 from pdadmm_bench.optim.hyperparameters import model_of
 from pdadmm_bench.training.run import run
 
@@ -148,3 +149,12 @@ def test_a_cuda_graph_needs_a_gpu_and_steady_steps(name, problem):
     reason = registry.get(name).create({}, name).supports(spec(name, cuda_graphs=True))
     assert reason is None or "CUDA graph" in reason
     assert (reason is None) == (name not in ("pdadmm-c", "pdadmm-m", "pdadmm-reference", "ddg", "fdg"))
+
+
+def test_an_optimizer_that_does_not_say_so_gets_no_part_of_the_rows():
+    class Whole(SGD):
+        splits_rows = False
+
+    optimizer, spec = Whole(Whole.Hyperparameters()), run_spec({"gpus": 2, "mesh": "rows", "optimizer": "sgd"})
+    assert optimizer.supports(spec) == "sgd needs all training rows on every worker: use mesh layers, not rows"
+    assert optimizer.supports(spec.model_copy(update={"mesh": "layers"})) is None

@@ -59,7 +59,7 @@ def test_auto_takes_layers_for_few_rows_of_wide_networks_and_rows_for_many() -> 
 
 
 def test_auto_takes_a_mesh_that_the_optimizer_the_layers_and_the_partition_allow() -> None:
-    assert chosen(100_000, gpus=4, optimizer="ddg") == (4, 1)
+    assert chosen(100_000, gpus=4, optimizer="pdadmm-reference") == (4, 1)
     assert chosen(100_000, gpus=8, optimizer="adam", partition="2,3") == (2, 4)
     with pytest.raises(UserError, match="no mesh of 7 workers fits adam with 5 layers, 6 training rows"):
         chosen(6, gpus=7, optimizer="adam")

@@ -151,6 +151,8 @@ MESH = [
     mesh("dladmm", "layers=2,rows=2", set={"step": "exact", "bias": "projected"}),
     mesh("pdadmm-m", "layers=2,rows=2"),
     mesh("pdadmm-c", "layers=2,rows=2", set={"momentum": 0.5}),
+    mesh("ddg", "layers=2,rows=2", set={"blocks": 4, "lr": 0.01}),
+    mesh("fdg", "rows=3", set={"blocks": 2, "lr": 0.01}),
     mesh("adam", "rows=3", **TRAINED, batch_size=8),
     mesh("sgd", "layers=1,rows=4", set={"lr": 0.1, "momentum": 0.5}, batch_size=2),  # some have no row of a batch
 ]

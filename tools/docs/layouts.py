@@ -26,9 +26,13 @@ from pdadmm_bench.report.figures.style import colour_of, dress, heading
 FILE = ROOT / "reports" / "layouts" / "measured.json.gz"
 PICTURE = ROOT / "docs" / "images" / "crossover.png"
 LAYOUTS, RIVALS = (ROOT / "docs" / "layouts.md",), (ROOT / "docs" / "rivals.md",)
-TWO, CROSSING, PREDICTED = (Marked(f"layouts-{name}", FILE, LAYOUTS) for name in ("two", "crossing", "predicted"))
+TWO, CROSSING, BEST, PREDICTED = (
+    Marked(f"layouts-{name}", FILE, LAYOUTS) for name in ("two", "crossing", "best", "predicted")
+)
 PIPELINES = Marked("layouts-pipelines", FILE, RIVALS)
 OPTIMIZERS = ("pdadmm", "adam")
+PREDICTED_FOR = {2: "-", 4: "--", 8: "-.", 16: ":"}
+"""Numbers of workers, with the lines that show them."""
 SHAPES = (
     ("adam-rows", "N 4,000, 16 × 1024"), ("pdadmm-rows", "N 20,000, 16 × 512"),
     ("few-60", "N 60, 16 × 2048"), ("few-300", "N 300, 16 × 2048"),
@@ -83,22 +87,41 @@ def two(rows: Found) -> str:
 
 
 def crossing(rows: Found) -> str:
-    """Layers over rows on two workers, measured and predicted."""
+    """Layers over rows: measured on two workers, and predicted for more."""
     lines = []
     for size in sizes(rows):
         for optimizer in OPTIMIZERS:
             found = of(rows, f"cross-{size}", optimizer)
             layers, shards = (next(row for row in found if layout_of(row) == name) for name in ("layers", "rows"))
             more = of(rows, f"predict-cross-{size}", optimizer)
-            predictions = [f"{ratio(more, 2):.2f}"]
+            predictions = [f"{ratio(more, workers):.2f}" for workers in PREDICTED_FOR]
             place = f"{size / (layers['model_layers'] * layers['model_hidden']):.2f}"
             shown = [seconds(layers), seconds(shards), f"{ratio(found, 2):.2f}", *predictions]
             lines.append([f"{size:,}", place, optimizer, *shown])
     header = (
         "N", "N/(L·n)", "optimizer", "layers", "rows", "layers / rows",
-        "predicted",
+        *(f"predicted, {workers} workers" for workers in PREDICTED_FOR),
     )  # fmt: skip
     return markdown(header, lines, labels=3)
+
+
+def best(rows: Found) -> str:
+    """Predicted seconds of an iteration in the faster layout, by optimizer and number of workers."""
+    lines = []
+    for size in sizes(rows):
+        for optimizer in OPTIMIZERS:
+            found = of(rows, f"predict-cross-{size}", optimizer)
+            cells = []
+            for workers in (1, *PREDICTED_FOR):
+                fastest = min(
+                    (row for row in found if row["dist_workers"] == workers),
+                    key=lambda row: row["time_iteration_median_s"],
+                )
+                layout = "" if workers == 1 else f" {layout_of(fastest)}"
+                cells.append(f"{1000 * fastest['time_iteration_median_s']:.0f}{layout}")
+            lines.append([f"{size:,}", optimizer, *cells])
+    workers = ("1 worker", *(f"{workers} workers" for workers in PREDICTED_FOR))
+    return markdown(("N", "optimizer", *workers), lines, labels=2)
 
 
 def predicted(rows: Found) -> str:
@@ -160,10 +183,11 @@ def draw(rows: Found) -> None:
         dress(axes)
         first = of(rows, f"cross-{sizes(rows)[0]}")[0]
         places = [size / (first["model_layers"] * first["model_hidden"]) for size in sizes(rows)]
-        values = [ratio(of(rows, f"predict-cross-{size}", optimizer), 2) for size in sizes(rows)]
-        axes.plot(places, values, color=colour_of(optimizer), label="predicted")
+        for workers, line in PREDICTED_FOR.items():
+            values = [ratio(of(rows, f"predict-cross-{size}", optimizer), workers) for size in sizes(rows)]
+            axes.plot(places, values, line, color=colour_of(optimizer), label=f"predicted, {workers} workers")
         found = [ratio(of(rows, f"cross-{size}", optimizer), 2) for size in sizes(rows)]
-        axes.plot(places, found, "o", color="#333333", markersize=5, label="measured")
+        axes.plot(places, found, "o", color="#333333", markersize=5, label="measured, 2 workers")
         axes.axhline(1, color="#999999", linewidth=0.8)
         axes.set(xscale="log", yscale="log", title=optimizer, xlabel="N / (L n)", yticks=(0.5, 0.7, 1, 1.4, 2))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -172,7 +196,7 @@ def draw(rows: Found) -> None:
         axes.legend(fontsize=7)
         axes.set_ylabel("time with layers / time with rows")
     shape = f"{first['model_layers']} layers × {first['model_hidden']}"
-    heading(figure, f"Layers or rows over two workers: {shape}; below 1, layers are faster")
+    heading(figure, f"Layers or rows over workers: {shape}; below 1, layers are faster")
     figure.savefig(PICTURE)
 
 
@@ -182,7 +206,7 @@ if __name__ == "__main__":
         take(folder)
     wrong = main(
         [word for word in words if word == "--check"],
-        (TWO, two), (CROSSING, crossing), (PREDICTED, predicted), (PIPELINES, pipelines),
+        (TWO, two), (CROSSING, crossing), (BEST, best), (PREDICTED, predicted), (PIPELINES, pipelines),
     )  # fmt: skip
     if "--check" not in words:
         draw(TWO.load())

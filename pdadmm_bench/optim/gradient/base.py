@@ -91,16 +91,9 @@ class GradientOptimizer(Optimizer[GradientState]):
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> GradientState:
         layers = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers]
-        summing: list[Pending] = []
-
-        def ready(gradients: Tensor) -> None:
-            """Start the sum over rows while the backward pass goes on with the layers before."""
-            summing.append(links.reduce.start(gradients))
-
-        network = Backprop(
-            layers, block, torch.bfloat16 if self.precision == "bf16" else torch.float32,
-            ready=ready if links.reduce.size > 1 else None,
-        )  # fmt: skip
+        network, summing = summed_network(
+            layers, block, links.reduce, torch.bfloat16 if self.precision == "bf16" else torch.float32
+        )
         if self.replayed:  # the first step, which allocates the statistics, is not captured
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
         optimizer = self.torch_optimizer([tensor for layer in layers for tensor in layer])
@@ -152,10 +145,7 @@ class GradientOptimizer(Optimizer[GradientState]):
 
     def loss(self, state: GradientState, batch: Batch) -> Tensor:
         """The mean cross-entropy of a batch, or this worker's part of it."""
-        logits = state.network(batch.x)
-        if state.reduce.size == 1:
-            return functional.cross_entropy(logits, batch.y)
-        return functional.cross_entropy(logits, batch.y, reduction="sum") / batch.rows
+        return part_of_mean(state.network(batch.x), batch.y, batch.rows)
 
     def report(self, state: GradientState) -> Report:
         """The training loss before the last step, or the mean over the epoch's; the objective is the loss."""
@@ -177,6 +167,28 @@ class GradientOptimizer(Optimizer[GradientState]):
         restore_layers(state.layers, snapshot["layers"])
         state.optimizer.load_state_dict(snapshot["optimizer"])
         state.epoch = snapshot["epoch"]
+
+
+def part_of_mean(logits: Tensor, y: Tensor, rows: int) -> Tensor:
+    """The part of the mean cross-entropy over ``rows`` rows that comes from these ones."""
+    if len(y) == rows:
+        return functional.cross_entropy(logits, y)
+    return functional.cross_entropy(logits, y, reduction="sum") / rows
+
+
+def summed_network(
+    layers: list[Layer], block: Block, reduce: Reduction, dtype: torch.dtype = torch.float32
+) -> tuple[Backprop, list[Pending]]:
+    """The network of ``layers`` and the sums of their gradients over rows, which start while a backward pass goes on.
+
+    Without other rows there are no sums. Who waits for them clears the list.
+    """
+    summing: list[Pending] = []
+
+    def ready(gradients: Tensor) -> None:
+        summing.append(reduce.start(gradients))
+
+    return Backprop(layers, block, dtype, ready=ready if reduce.size > 1 else None), summing
 
 
 def saved_layers(layers: Sequence[Layer]) -> list[list[Tensor]]:

@@ -21,7 +21,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.typed import Typed
@@ -33,9 +32,16 @@ from pdadmm_bench.optim.cost import Arrays, CostProfile
 from pdadmm_bench.optim.gradient.adadelta import Adadelta
 from pdadmm_bench.optim.gradient.adagrad import Adagrad
 from pdadmm_bench.optim.gradient.adam import Adam
-from pdadmm_bench.optim.gradient.base import GradientOptimizer, restore_layers, saved_layers
+from pdadmm_bench.optim.gradient.base import (
+    GradientOptimizer,
+    part_of_mean,
+    restore_layers,
+    saved_layers,
+    summed_network,
+)
 from pdadmm_bench.optim.gradient.sgd import SGD
 from pdadmm_bench.optim.hyperparameters.gradient import DelayedHyperparameters
+from pdadmm_bench.optim.reduction import Pending
 from pdadmm_bench.optim.wire import BFloat16, Wire
 
 INNER: Mapping[str, type[GradientOptimizer]] = {"sgd": SGD, "adam": Adam, "adagrad": Adagrad, "adadelta": Adadelta}
@@ -63,6 +69,8 @@ class DelayedBlock:
     layers: list[Layer]
     network: Backprop
     optimizer: torch.optim.Optimizer
+    summing: list[Pending]
+    """The gradients of layers, on their way to be summed over rows."""
     passes: list[Pass] = field(default_factory=list)
     """Forward passes without a backward pass yet, the oldest first."""
     free: list[list[Tensor]] = field(default_factory=list)
@@ -84,6 +92,9 @@ class DelayedBlock:
         oldest = self.passes.pop(0)
         self.network.start()
         below = self.network.backward(gradient, oldest.activations, wanted, oldest.weights or None)
+        for gradients in self.summing:
+            gradients.wait()
+        self.summing.clear()
         self.optimizer.step()
         if oldest.weights:
             self.free.append(oldest.weights)
@@ -111,7 +122,7 @@ class DelayedState:
     first_from_right: int
     """The iteration, counted from 0, in which the block after the last one here sends its first gradient."""
     loss: Tensor
-    """Mean training cross-entropy, at the activations that the last block of the network had."""
+    """Mean training cross-entropy, this worker's part of it, at the activations that the last block had."""
     iteration: int = 0
     sent_left: Tensor | None = None
     """The last gradient that was sent to the left."""
@@ -146,6 +157,7 @@ class DelayedGradients(Optimizer[DelayedState]):
     """Base of the methods with delayed gradients."""
 
     Hyperparameters: ClassVar[type[Typed]] = DelayedHyperparameters
+    splits_rows: ClassVar[bool] = True
     forward_locked: ClassVar[bool]
     """Whether the forward pass goes through the blocks one after the other, within an iteration."""
 
@@ -187,9 +199,9 @@ class DelayedGradients(Optimizer[DelayedState]):
         for place, part in wholes:
             places = slice(part.start - block.start, part.stop - block.start)
             own = [Layer(*(tensor.clone().requires_grad_() for tensor in layer)) for layer in layers[places]]
-            network = Backprop(own, part)
+            network, summing = summed_network(own, part, links.reduce)
             optimizer = self.inner().torch_optimizer([tensor for layer in own for tensor in layer])
-            blocks.append(DelayedBlock(part, len(everywhere) - 1 - place, own, network, optimizer))
+            blocks.append(DelayedBlock(part, len(everywhere) - 1 - place, own, network, optimizer, summing))
         loss = torch.zeros((), device=blocks[0].layers[0].weight.device)
         first = self.delay(blocks[-1].after - 1)
         return DelayedState(blocks, problem.train.x, problem.train.y, links, first, loss)
@@ -216,7 +228,8 @@ class DelayedGradients(Optimizer[DelayedState]):
     def loss_gradient(self, state: DelayedState, logits: Tensor) -> None:
         """Set the loss, and the gradient of the last block, from its output."""
         logits = logits.detach().requires_grad_()
-        loss = functional.cross_entropy(logits, state.y)
+        rows = state.links.reduce.total(len(state.y))
+        loss = part_of_mean(logits, state.y, rows)
         (state.blocks[-1].gradient,) = torch.autograd.grad(loss, logits)
         state.loss = loss.detach()
 
