@@ -36,7 +36,7 @@ def test_the_ui_compares_the_runs_of_one_invocation(
         window.go(address + pages.runs)
         columns = [name.partition("`")[2].rstrip("`") for name in view.COLUMNS]
         columns.remove("time_to_target_s")  # MLflow shows no column of a metric that no run has
-        listed = window.wait_for("You're viewing a shared view", "2 matching runs", *names, *columns, seconds=90)
+        listed = window.wait_for("2 matching runs", *names, *columns, seconds=90)
         window.go("about:blank")
         window.go(address + pages.charts)
         window.wait_for("Validation accuracy", "Accuracy and time", "Objective and residual", *names, seconds=90)
