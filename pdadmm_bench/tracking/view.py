@@ -91,7 +91,10 @@ class View:
                 _section("rest", "Model metrics", display=False),
             ],
             "compareRunCharts": [
-                _curve("accuracy", "acc_val", x=seconds),
+                # MLflow's mean of curves takes each second apart, where one run has a value, so it would be a zigzag.
+                _bars("accuracy", "time_to_near_best_s")
+                if self.by_optimizer
+                else _curve("accuracy", "acc_val", x=seconds),
                 _curve("accuracy", "acc_val"),
                 _bars("result", PROTOCOL_METRIC),
                 _bars("result", "time_iteration_median_s"),
