@@ -40,10 +40,16 @@ def _trace(curve: Curve, panel: Panel, colour: str, number: int) -> dict[str, An
     if panel.kind in ("points", "scatter"):
         trace["error_y"] = _bars(curve.y, curve.low, curve.high)
     if panel.kind == "scatter":
-        trace |= {"mode": "markers+text", "text": [curve.name], "textposition": "top right"}
+        inward = "left" if max(curve.x) > 0.8 * _widest(panel) else "right"  # a name at the edge would be cut off
+        trace |= {"mode": "markers+text", "text": [curve.name], "textposition": f"top {inward}"}
         trace |= {"textfont": {"color": colour, "size": 12}, "marker": {"color": colour, "size": 9}}
         trace["error_x"] = _bars(curve.x, curve.x_low, curve.x_high)
     return trace
+
+
+def _widest(panel: Panel) -> float:
+    """The largest x of a panel, of the ends of intervals too."""
+    return max(value for curve in panel.curves for value in (*curve.x, *curve.x_high) if value is not None)
 
 
 def _bars(values: list[float], low: list[float | None], high: list[float | None]) -> dict[str, Any]:
