@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from pdadmm_bench.core.spec import RunSpec
 
-VERSION = 2
+VERSION = 3
 FIXED = (
     "split", "hops", "normalize", "feature_scale", "train_per_class", "num_val", "num_test",
     "train_fraction", "stratified", "split_index", "reduce", "batch_size", "precision", "preset", "set",
 )  # fmt: skip
 """What the protocol fixes: rows, features, full batches, precision, and that hyperparameters are the chosen ones."""
+FEW_LABELS = {"reduce": "rows"}
+MANY_LABELS = {"split": "fraction", "reduce": "256"}
+"""Features in the coordinates of the training rows, or in 256 principal ones. With many labels mini-batches are a choice
+of the method."""
 
 
 CUSTOM = "custom data"
@@ -25,8 +29,11 @@ def is_custom(dataset: str) -> bool:
 
 
 def protocol(spec: RunSpec) -> str:
-    """``2``, or ``2 but hops=1``: the version, and every setting in which the run departs from it."""
+    """``3``, or ``3 but hops=1``: the version, and every setting in which the run departs from it."""
     flat, fixed = spec.flat(), RunSpec().flat()
+    fixed |= MANY_LABELS if spec.data.split == "fraction" else FEW_LABELS
+    if spec.data.split == "fraction":
+        fixed["batch_size"] = spec.batch_size
     departures = [CUSTOM] if is_custom(spec.data.dataset) else []
     departures += [f"{name}={flat[name]}" for name in FIXED if flat[name] != fixed[name]]
     return f"{VERSION} but {' '.join(departures)}" if departures else str(VERSION)

@@ -28,7 +28,7 @@ def test_a_fraction_and_reduced_features_are_in_the_row(cli: Cli, with_store: Pa
         assert (row["dataset_reduce"], row["dataset_reduce_columns"]) == ("7", 7)
         assert 0 < row["dataset_reduce_kept"] < 1
         assert row["model_parameters"] == 8 * 8 + 9 * 8 + 9 * 3
-        assert row["env_protocol"] == "2 but split=fraction hops=1 train_fraction=0.5 stratified=True reduce=7"
+        assert row["env_protocol"] == "3 but hops=1 train_fraction=0.5 stratified=True reduce=7"
         assert recorded_spec(row["spec"])["reduce"] == "7"
     assert rows[0]["weights_initial_sha256"] == rows[1]["weights_initial_sha256"]
     assert rows[0]["dataset_sha256"] == rows[1]["dataset_sha256"]

@@ -13,17 +13,21 @@ from pdadmm_bench.core.spec import EARLIER, recorded_spec, run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.data.problem import Problem, Rows
 
+FEW = {"reduce": "rows"}
 SBM = "sbm[nodes=300,classes=3,features=12]"
 
 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({}, "2"),
-        ({"init": "identity", "warm_start": "none", "layers": 3, "seed": 4}, "2"),
-        ({"hops": 2}, "2 but hops=2"),
-        ({"feature_scale": "none", "set": {"rho": 1.0}}, "2 but feature_scale=none set={'rho': 1.0}"),
-        ({"preset": "published", "precision": "bf16"}, "2 but precision=bf16 preset=published"),
+        ({}, "3 but reduce=none"),
+        ({**FEW, "init": "identity", "warm_start": "none", "layers": 3, "seed": 4}, "3"),
+        ({**FEW, "hops": 2}, "3 but hops=2"),
+        ({**FEW, "feature_scale": "none", "set": {"rho": 1.0}}, "3 but feature_scale=none set={'rho': 1.0}"),
+        ({**FEW, "preset": "published", "precision": "bf16"}, "3 but precision=bf16 preset=published"),
+        ({**FEW, "batch_size": 20}, "3 but batch_size=20"),
+        ({"split": "fraction", "reduce": 256, "batch_size": 512}, "3"),
+        ({"split": "fraction", "reduce": "rows", "train_fraction": 0.5}, "3 but train_fraction=0.5 reduce=rows"),
     ],
 )
 def test_a_run_names_its_protocol_and_where_it_departs(settings: dict, text: str) -> None:

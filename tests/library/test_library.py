@@ -57,7 +57,7 @@ def test_a_graph_of_ones_own_says_so_everywhere(results: pb.Results) -> None:
     row, spec = results[0], json.loads(results[0]["spec"])
     assert row["dataset_name"] == spec["dataset"] == "mine (custom data)"
     assert row["dataset_source"] == "custom data"
-    assert row["env_protocol"] == "2 but custom data hops=1"
+    assert row["env_protocol"] == "3 but custom data hops=1 reduce=none"
     assert (row["dataset_hops"], row["dataset_feature_scale"], row["dataset_split"]) == (1, "hop", "given 0")
     assert (row["dataset_train_count"], row["dataset_val_count"], row["dataset_edges"]) == (30, 20, 360)
     assert "custom data" in str(results.table())
@@ -69,7 +69,7 @@ def test_rows_of_ones_own_are_taken_as_they_are_and_their_digest_is_computed() -
     row = pb.run(problem, "adam", **SMALL)[0]
     assert row["dataset_sha256"] == rows_digest(problem.parts().values())
     assert row["dataset_name"] == "toy (custom data)"
-    assert row["env_protocol"] == "2 but custom data split=given hops=0 feature_scale=none"
+    assert row["env_protocol"] == "3 but custom data split=given hops=0 feature_scale=none reduce=none"
     assert row["dataset_train_count"] == len(problem.train.y)
 
 

@@ -4,17 +4,19 @@
     python tools/studies/protocol_3.py again results/search-few
     pdadmm-bench suite runners/protocol-3/again-few.toml -j 2
     python tools/studies/protocol_3.py presets results/search-few results/again-few
-    pdadmm-bench suite runners/protocol-3/few.toml
+    pdadmm-bench suite runners/accuracy.toml -j 2 --filter warm_start=auto
 
 ``again`` writes runners/protocol-3/again-few.toml: of each method's trials, the three with the highest validation
 accuracy on a graph, and the three with the highest mean over the searched graphs, with two further seeds (splits, where
 none is public), so that a trial that was lucky is not chosen. ``presets``: the setting with the highest mean of all its
 runs becomes the default for a searched graph with reduced features, and the one with the highest mean over the searched
-graphs that for every other. Test accuracy is not read. A run that failed counts as 0.
+graphs that for every other. ``reports/tuning/protocol-3.csv`` has every trial. Test accuracy is not read. A run that
+failed counts as 0.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections import defaultdict
@@ -34,6 +36,7 @@ PUBLIC = ("cora", "citeseer", "pubmed")
 """Graphs whose split is public; the others are repeated over splits."""
 QUANTISED = "pdadmm-q"
 """Takes the values of pdADMM, with ρ = ν."""
+TABLE = Path("reports/tuning/protocol-3.csv")
 SUITE = Path("runners/protocol-3/again-few.toml")
 DEFAULTS = """
 [defaults]
@@ -76,6 +79,17 @@ def accuracies(rows: Iterable[Row]) -> Accuracies:
         value = (row.get("acc_val_best") or 0.0) if row["status"] == "ok" else 0.0
         found[place][json.dumps(spec["set"], sort_keys=True)][row["dataset_name"]].append(value)
     return found
+
+
+def write_table(path: Path, found: Accuracies) -> None:
+    """Every trial on every graph, with the best validation accuracy of each of its runs."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["optimizer", "init", "warm_start", "hyperparameters", "dataset", "acc_val_best"])
+        for (optimizer, start), trials in sorted(found.items()):
+            for values, by_graph in sorted(trials.items()):
+                for dataset, runs in sorted(by_graph.items()):
+                    out.writerow([optimizer, *start, values, dataset, " ".join(f"{value:.4f}" for value in runs)])
 
 
 def on(dataset: str, trials: dict[str, dict[str, list[float]]]) -> list[str]:
@@ -158,6 +172,7 @@ def main(step: str, folders: Sequence[Path]) -> None:
         SUITE.write_text(text, encoding="utf-8")
     else:
         presets(found, PRESETS)
+        write_table(TABLE, found)
 
 
 if __name__ == "__main__":
