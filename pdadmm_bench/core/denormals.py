@@ -1,4 +1,4 @@
-"""Denormal numbers: products with them take a CPU up to a hundred times as long as others, so they become zero."""
+"""Denormal numbers: products with them take a CPU many times as long as others, so they become zero."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ FIXED = (
 """What the protocol fixes: rows, features, full batches, precision, and that hyperparameters are the chosen ones."""
 FEW_LABELS = {"reduce": "rows"}
 MANY_LABELS = {"split": "fraction", "reduce": "256"}
-"""Features in the coordinates of the training rows, or in 256 principal ones. With many labels mini-batches are a choice
-of the method."""
+"""Features in the coordinates of the training rows, or in 256 principal ones. Mini-batches are a choice of the
+method where many rows are labelled."""
 
 
 CUSTOM = "custom data"

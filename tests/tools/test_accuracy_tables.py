@@ -11,6 +11,7 @@ from pdadmm_bench.core.spec import run_spec
 TABLES = [
     ("headline", "TABLE", "table"),
     ("paired", "AHEAD", "ahead"),
+    ("depths", "DEPTHS", "depths"),
     ("sooner", "COMMON", "common"),
     ("sooner", "TIMES", "times"),
     ("starts", "TABLE", "table"),
@@ -26,6 +27,7 @@ TABLES = [
     ("rivals", "MANY", "many"),
     ("layouts", "TWO", "two"),
     ("layouts", "CROSSING", "crossing"),
+    ("layouts", "BEST", "best"),
     ("layouts", "PREDICTED", "predicted"),
     ("layouts", "PIPELINES", "pipelines"),
 ]
@@ -56,7 +58,7 @@ def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
 
 def test_the_committed_rows_are_what_the_protocol_asks_for(tool) -> None:
     rows = tool("headline").TABLE.load()
-    assert {row["env_protocol"] for row in rows} == {"2"}
+    assert {row["env_protocol"] for row in rows} == {"3"}
     assert {row["model_hidden"] for row in rows} == {500}
     starts: dict = {}
     for row in rows:
@@ -69,7 +71,7 @@ def test_bold_is_only_what_the_paired_test_shows(tool) -> None:
     headline = tool("headline")
 
     def row(optimizer: str, seed: int, accuracy: float) -> dict:
-        spec = run_spec({"dataset": "cora", "optimizer": optimizer, "seed": seed})
+        spec = run_spec({"dataset": "cora", "optimizer": optimizer, "seed": seed, "layers": 10})
         facts = {"status": "ok", "dataset_name": "cora", "acc_test_at_best_val": accuracy, "acc_val_best": 0.8}
         return make_row({**first_values(spec), **facts})
 

@@ -53,7 +53,7 @@ class ProductPrecision(TorchDispatchMode):
 
 
 def test_numbers_too_small_to_matter_are_zero() -> None:
-    """A CPU takes up to a hundred times as long for products with numbers below 1.2e-38; a run computes with none."""
+    """A CPU takes many times as long for products with numbers below 1.2e-38; a run computes with none."""
     torch.set_flush_denormal(False)
     halved = toy_spec(optimizer="sgd", iterations=140, set={"lr": 0.1, "weight_decay": 5.0, "momentum": 0.0})
     result = run(halved, toy_problem())
