@@ -227,6 +227,7 @@ class _Run:
         if workers:
             results |= summarise_iterations(workers, self._loop.iterations, self._worker.layout.rows)
             results["time_first_step_s"] = self._loop.first_step_s
+            results |= self._amount_of_training(results["iterations"])
             results["dist_microbatches"] = self._worker.layout.microbatches if self._worker.layout.schedule else None
             if self._spec.stages():
                 results["time_warm_start_s"] = self._warm_start_s
@@ -234,6 +235,13 @@ class _Run:
             results["time_checkpoint_s"] = self._worker.clock.seconds.get("checkpoint", 0.0)
             results["env_continued_from"] = self._continued_from
         return results
+
+    def _amount_of_training(self, iterations: int) -> dict[str, int]:
+        """Training rows that all steps saw, and steps of the weights; an iteration is a pass through the rows."""
+        assert self._worker.resolved.shape is not None
+        rows = self._worker.resolved.shape.rows
+        passes = iterations + sum(each for _, each in self._spec.stages())
+        return {"dataset_rows_seen": passes * rows, "model_steps": passes * -(-rows // (self._spec.batch_size or rows))}
 
     def _explain(self, failure: Exception) -> str:
         """One sentence about what stopped the run."""
