@@ -59,8 +59,8 @@ class Arrays(NamedTuple):
 
 PROJECTING = Arrays(0, 6)
 """Passes that a projected bias adds to a step of W: the exact b before, and the mean of the image."""
-MINIMISING = Arrays(squares=34)
-"""Passes that exact minimisers of p and W add: to two Gram matrices, their factors in float64 and the inverses."""
+MINIMISING = 17
+"""Passes over a Gram matrix that an exact minimiser adds, with its factor in float64 and the inverse."""
 
 
 @dataclass(frozen=True)
@@ -189,16 +189,19 @@ def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> C
     """The profile of an ADMM with other steps of p and W than one length per layer and another bias update.
 
     Args:
-        step: ``layer``, ``row-unit`` or ``exact``; bias: ``update`` or ``projected``.
+        step: ``layer``, ``row-unit``, ``exact-W`` or ``exact``; bias: ``update`` or ``projected``.
         sweeps: updates of every p and W in an iteration.
     """
     first, hidden, last, sampled = profile.first, profile.hidden, profile.last, profile.sampled
     if bias == "projected":
         first, hidden, last = (_with(work, PROJECTING, sweeps) for work in (first, hidden, last))
         sampled = sampled and _with(sampled, PROJECTING, sweeps)
-    if step == "exact":
+    if step in ("exact-W", "exact"):
+        solved: list[Minimiser] = ["W"] if step == "exact-W" else ["p", "W"]
         first = replace(_with(first, Arrays(), sweeps, ["kept W"]), states=first.states.plus(Arrays(squares=1)))
-        hidden, last = (_with(work, MINIMISING, sweeps, ["p", "W"]) for work in (hidden, last))
+        hidden, last = (
+            _with(work, Arrays(squares=MINIMISING * len(solved)), sweeps, solved) for work in (hidden, last)
+        )
         if sampled:
             kept = sampled.states.plus(Arrays(gram=1))
             sampled = replace(sampled, gram_products=2 * sampled.gram_products, states=kept)

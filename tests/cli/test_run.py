@@ -281,7 +281,7 @@ VALUES = {
     ("--set", "rho=abc"): "rho='abc' is not valid: input should be a valid number",
     ("--set", "rho=inf"): "should be a finite number",
     ("--set", "step_rule=exat"): "should be 'exact' or 'backtracking'",
-    ("--set", "step=row"): "should be 'layer', 'row-unit' or 'exact'",
+    ("--set", "step=row"): "should be 'layer', 'row-unit', 'exact-W' or 'exact'",
     (
         "--set",
         "step=exact",

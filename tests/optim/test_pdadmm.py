@@ -38,7 +38,7 @@ def start(name: str, layers: int = 5, hidden: int = 16, *, precision: str = "fp3
     return optimizer, optimizer.init(data, weights, block, Links(wire=optimizer.wire("auto")))
 
 
-STEPS, BIASES, STARTS = ("layer", "row-unit", "exact"), ("update", "projected"), ("zero", "costate")
+STEPS, BIASES, STARTS = ("layer", "row-unit", "exact-W", "exact"), ("update", "projected"), ("zero", "costate")
 AT_ONCE = [
     ("layer", "update", "zero"), ("row-unit", "projected", "zero"), ("exact", "projected", "zero"),
     ("exact", "update", "costate"),

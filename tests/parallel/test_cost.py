@@ -114,7 +114,10 @@ DECLARED = sorted(name for name in registry.names() if profile_of(name).assumed_
 ADMM: list[tuple[str, dict[str, Any]]] = [
     ("pdadmm", {}), ("pdadmm-q", {}), ("pdadmm-q", {"quantize": "q"}), ("dladmm", {}),
 ]  # fmt: skip
-KINDS = [("layer", "projected"), *((step, bias) for step in ("row-unit", "exact") for bias in ("update", "projected"))]
+KINDS = [
+    ("layer", "projected"),
+    *((step, bias) for step in ("row-unit", "exact-W", "exact") for bias in ("update", "projected")),
+]
 STEPS = [{"step": step, "bias": bias} for step, bias in KINDS]
 CASES = [
     *ADMM,

@@ -59,6 +59,7 @@ OTHERS = [
     admm("pdadmm-c", (2, 3, 2), 5, set={"blocks": 3, "momentum": 0.5, "decay": "identity", "mu": 0.1}, init="he"),
     admm("dladmm", (3, 4), 5, set={"step": "row-unit", "bias": "projected"}),
     admm("dladmm", (2, 3, 2), 5, set={"step": "exact", "bias": "projected"}),
+    admm("pdadmm", (4, 3), 5, set={**EXACT, "step": "exact-W"}),
 ]
 # With delayed gradients: a worker has whole blocks of the method.
 DELAYED = [
@@ -143,6 +144,7 @@ MESH = [
     mesh("pdadmm", "layers=2,rows=2", set={"mu_per": "spread"}),
     mesh("pdadmm", "rows=3", set=ROW_UNIT, warm_start="2:3"),
     mesh("pdadmm", "layers=1,rows=4", set=EXACT),
+    mesh("pdadmm", "rows=3", set={**EXACT, "step": "exact-W"}),
     mesh("pdadmm", "layers=2,rows=2", set={**EXACT, "bias": "update"}, wire="bf16"),
     mesh("pdadmm", "rows", precision="bf16", set=EXACT),
     mesh("pdadmm", "rows", layers=9, deterministic=False),

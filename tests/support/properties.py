@@ -24,7 +24,7 @@ EXAMPLES = 6
 
 penalties = st.sampled_from([1e-4, 1e-2, 0.3])
 rules = {
-    "step": st.sampled_from(["layer", "row-unit", "exact"]),
+    "step": st.sampled_from(["layer", "row-unit", "exact-W", "exact"]),
     "bias": st.sampled_from(["update", "projected"]),
 }
 starts = st.sampled_from(["zero", "costate"])
@@ -34,7 +34,9 @@ hyperparameters = {
         {"rho": penalties, "levels": st.integers(2, 600), "quantize": st.sampled_from("pq"), "start": starts, **rules}
     ),
     "dladmm": st.fixed_dictionaries({"rho": penalties, "nu": penalties, **rules}),
-    "pdadmm-m": st.fixed_dictionaries({"rho": penalties, "nu": penalties, "step": st.sampled_from(["layer", "exact"])}),
+    "pdadmm-m": st.fixed_dictionaries(
+        {"rho": penalties, "nu": penalties, "step": st.sampled_from(["layer", "exact-W", "exact"])}
+    ),
     "pdadmm-c": st.fixed_dictionaries(
         {"nu": st.sampled_from([10.0, 30.0]), "momentum": st.sampled_from([0.0, 0.5]), "blocks": st.integers(1, 4)}
     ),
@@ -76,7 +78,7 @@ meshed = {
 }
 """Of optimizers on meshes. Without pdadmm-q, whose values in a finite set may jump where a worker with all rows rounds
 otherwise."""
-CLOSE = {"layer": 1e-3, "row-unit": 1e-3, "exact": 3e-2}
+CLOSE = {"layer": 1e-3, "row-unit": 1e-3, "exact-W": 3e-2, "exact": 3e-2}
 """Of a weight's norm. Exact steps may have another form where a worker has all rows, and they solve with matrices of
 condition numbers of 1e4."""
 MESHED_EXAMPLES = 3

@@ -23,6 +23,8 @@ from pdadmm_bench.optim.admm.row_sums import RowSums
 from pdadmm_bench.optim.hyperparameters.choices import Step
 from pdadmm_bench.optim.reduction import AllRows, Reduction
 
+EXACT: tuple[Step, ...] = ("exact-W", "exact")
+"""The kinds of steps that solve for W; they are not captured in a CUDA graph."""
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
 
@@ -49,6 +51,11 @@ class Descent:
     """The workers with the other rows."""
     rows: RowSums = field(init=False)
     """Sums over all rows."""
+
+    @property
+    def minimises_W(self) -> bool:
+        """Whether a step of W ends at the exact minimiser."""
+        return self.kind in EXACT
 
     def __post_init__(self) -> None:
         self.rows = RowSums(self.reduce, self.products.scratch)

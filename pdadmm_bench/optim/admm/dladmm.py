@@ -24,7 +24,7 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import Descent
+from pdadmm_bench.optim.admm.descent import EXACT, Descent
 from pdadmm_bench.optim.admm.weights import ADMMLayer
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.cost import OUTPUT_PASSES, OUTPUT_SOLVES, Arrays, CostProfile, LayerWork, on_device, with_steps
@@ -84,7 +84,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         return with_steps(profile, settings.step, settings.bias, sweeps=2)
 
     def steady(self) -> bool:
-        return bool(self.hyperparameters.step != "exact")
+        return bool(self.hyperparameters.step not in EXACT)
 
     def init(self, problem: Problem, layers: Sequence[Layer], block: Block, links: Links) -> DlADMMState:
         """Feed-forward start with u = 0 and every residual zero."""

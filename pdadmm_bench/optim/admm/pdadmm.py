@@ -27,6 +27,7 @@ from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.batching import batch_size, in_batches
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
+from pdadmm_bench.optim.admm.descent import EXACT
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
 from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 from pdadmm_bench.optim.admm.products import full_precision
@@ -61,7 +62,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
 
     def steady(self) -> bool:
         settings = self.hyperparameters
-        return settings.rho_schedule == "constant" and self.refresh_period == 0 and settings.step != "exact"
+        return settings.rho_schedule == "constant" and self.refresh_period == 0 and settings.step not in EXACT
 
     @property
     def refresh_period(self) -> int:

@@ -95,7 +95,7 @@ class PdADMMC(ADMMOptimizer[CostateState]):
     def cost_profile(self) -> CostProfile:
         # The sweeps are one product each, δᵀp the third. A minimiser counts what it has beyond those of a step.
         state = Arrays(1, 0, 2)
-        passes = Arrays(3, 12, 12, squares=MINIMISING.squares / 2)  # of W alone
+        passes = Arrays(3, 12, 12, squares=MINIMISING)  # of W alone
         blocks = self.hyperparameters.blocks
         kept = state.plus(Arrays(2 if blocks > 1 else 0))  # two forces at a boundary, as if each layer were a block
         return CostProfile(

@@ -76,7 +76,7 @@ class SampleSpaceWeights:
         by.minimise_b(b, r, seen)
         rest, scratch = mu * self.c, by.products.scratch
         H = torch.mul(r if seen is None else seen, nu, out=scratch.like("gradient", r)).add_(self.A, alpha=mu)
-        if by.kind == "exact":
+        if by.minimises_W:
             self.minimise(by, H, r, b, nu, mu)
             return
         image = by.products.mm(self.gram, H, out=scratch.like("image", r))

@@ -44,7 +44,7 @@ class Weights:
         by.minimise_b(b, r, seen)
         offset = self.offset(by.products)
         residual = r if seen is None else seen
-        if by.kind == "exact":
+        if by.minimises_W:
             centre = by.centre if by.projected else None
             found = exact.step_of_W(by.products, by.rows, offset, p, residual, nu, mu, kept=self.kept, centre=centre)
             by.products.move(self.W, found.direction, found.step)
@@ -112,7 +112,7 @@ def first_layer(W: Tensor, x: Tensor, form: FirstLayerForm, descent: Descent) ->
     assert form == "features" or descent.rows.alone
     if form == "samples":
         return SampleSpaceWeights.of(W, x, per_unit=descent.kind == "row-unit", projected=descent.projected)
-    return Weights(W.clone(), kept=Kept() if descent.kind == "exact" else None)
+    return Weights(W.clone(), kept=Kept() if descent.minimises_W else None)
 
 
 SPREAD_STEPS = 20

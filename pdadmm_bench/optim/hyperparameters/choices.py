@@ -15,8 +15,11 @@ FirstLayerForm = Annotated[
     Field(description="form of the first layer's weights: the matrix, or coefficients of the training rows"),
 ]
 Step = Annotated[
-    Literal["layer", "row-unit", "exact"],
-    Field(description="step of p and W: one length per layer, one per row of p and unit of W, or the exact minimiser"),
+    Literal["layer", "row-unit", "exact-W", "exact"],
+    Field(
+        description="step of p and W: one length per layer, one per row of p and unit of W, the exact minimiser of W "
+        "alone, or of both"
+    ),
 ]
 Bias = Annotated[
     Literal["update", "projected"],
