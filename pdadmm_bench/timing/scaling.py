@@ -26,6 +26,7 @@ from pdadmm_bench.parallel.group import Workers, joined
 from pdadmm_bench.parallel.launch import launch
 from pdadmm_bench.parallel.partition import partition
 from pdadmm_bench.timing.samples import interval
+from pdadmm_bench.training.planned import by_optimizer
 from pdadmm_bench.training.preflight import check_microbatches
 from pdadmm_bench.training.run import time_iterations
 from pdadmm_bench.training.setup import resolve
@@ -76,13 +77,14 @@ def scaling_points(
     """
     points: list[ScalingPoint] = []
     fitting = fitting_meshes(meshes, workers)
+    hyperparameters = by_optimizer(common.get("set", {}), optimizers)
     places = [(count, mesh) for count in workers for mesh in fitting[count]]
     for depth in layers:
         for optimizer in optimizers:
             for schedule in schedules:
                 for count, mesh in places:
                     values = {**common, "optimizer": optimizer, "layers": depth, "gpus": count, "schedule": schedule}
-                    values["mesh"] = mesh
+                    values |= {"mesh": mesh, "set": hyperparameters[optimizer]}
                     if (axes_of(mesh, count) or (1, 1))[0] == 1:
                         values["partition"] = "auto"
                     spec = run_spec(values)

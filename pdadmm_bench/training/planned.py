@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError, short
@@ -24,7 +24,20 @@ def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
     chosen = [name for item in output.optimizer for name in (contenders() if item == "all" else [item])]
     for name in chosen:
         registry.check(name)
-    assigned = settings.pop("set", {})
+    values = by_optimizer(settings.pop("set", {}), chosen)
+    specs = [
+        run_spec({**settings, "optimizer": name, "seed": seed, "set": values[name]})
+        for seed in output.seeds
+        for name in dict.fromkeys(chosen)
+    ]
+    return output, specs
+
+
+def by_optimizer(assigned: Mapping[str, Any], chosen: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The values of ``set`` of each ``chosen`` optimizer: those for everyone, and its own.
+
+    Raises :class:`UserError` for an optimizer that is unknown or not chosen.
+    """
     for key, value in assigned.items():
         if isinstance(value, dict):
             registry.check(key)
@@ -32,15 +45,5 @@ def plan(options: Mapping[str, Any]) -> tuple[Output, list[RunSpec]]:
                 raise UserError(f"--set {key}.{next(iter(value), '')}: {key} is not among the optimizers of this run")
         elif key in registry.names():
             raise UserError(f"set {key}={short(value)}: an optimizer has hyperparameters, as in --set {key}.lr=1e-3")
-    specs = [
-        run_spec({**settings, "optimizer": name, "seed": seed, "set": _for_optimizer(assigned, name)})
-        for seed in output.seeds
-        for name in dict.fromkeys(chosen)
-    ]
-    return output, specs
-
-
-def _for_optimizer(assigned: Mapping[str, Any], optimizer: str) -> dict[str, Any]:
-    """The values of ``set`` that are for everyone or for ``optimizer``."""
     common = {key: value for key, value in assigned.items() if not isinstance(value, dict)}
-    return {**common, **assigned.get(optimizer, {})}
+    return {name: {**common, **assigned.get(name, {})} for name in chosen}

@@ -36,7 +36,13 @@ def scale(
     wire: Annotated[
         str, typer.Option(help="auto, fp32, bf16 or uint8; an optimizer that cannot send it is an error")
     ] = ("auto"),
-    microbatches: Annotated[int | None, typer.Option(min=1, help="per pipelined step [default: 4 × workers]")] = None,
+    microbatches: Annotated[
+        str | None, typer.Option(help="per pipelined step, or auto: the fastest of a few [default: 4 × workers]")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=0, help="rows of a mini-batch of the gradient methods; 0: all")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="hyperparameter rho=1e-3, or adam.lr=1e-3; repeatable")
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="CPU threads of each worker [default: OMP_NUM_THREADS, or cores // most]"),
@@ -59,6 +65,7 @@ def scale(
     """
     from pdadmm_bench.cli.early import check_names
     from pdadmm_bench.core.files import check_writable
+    from pdadmm_bench.core.options import assignments
 
     if (dataset is None) == (rows is None):
         raise UserError("say what to train on: either --dataset NAME or --rows N (with --features and --classes)")
@@ -74,8 +81,10 @@ def scale(
     from pdadmm_bench.report.tables.scaling import scaling_table
     from pdadmm_bench.timing.generated import generated_name, generated_problem
     from pdadmm_bench.timing.scaling import measure, scaling_points
+    from pdadmm_bench.training.setup import check_batch_size
 
     common = {"hidden": hidden, "wire": wire, "microbatches": microbatches, "device": device, "warm_start": "none"}
+    common |= {"batch_size": batch_size, "set": assignments(set_ or [])}
     common |= {"threads": threads_per_worker(threads, max(counts)), "dataset": dataset or "sbm"}
     points = scaling_points(
         {**common, "partition": partition}, optimizers=optimizer or ["pdadmm", "adam"],
@@ -88,6 +97,7 @@ def scale(
         data = load().name  # here, where a download can show its progress
         load = partial(load, report=_say_nothing)
     else:
+        check_batch_size(points[0].spec, rows)
         data = generated_name(rows, features, classes)
         load = partial(generated_problem, rows, features, classes)
     try:
@@ -103,8 +113,9 @@ def scale(
 
         write_atomic(json_file, json.dumps(table, indent=1) + "\n")
     first = table[0]
+    batches = f", mini-batches of {batch_size} rows" if batch_size else ""
     title = (
-        f"strong scaling, measured on {first['dist_device']}: {first['dist_threads']} threads per worker, "
+        f"strong scaling{batches}, measured on {first['dist_device']}: {first['dist_threads']} threads per worker, "
         f"{first['env_cores']} cores; median of {first['n']} interleaved repetitions [95 % interval]"
     )
     console.show(scaling_table(title, table))
