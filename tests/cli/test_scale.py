@@ -26,7 +26,10 @@ SHAPE = ("--rows", "40", "--features", "6", "--hidden", "8", "--layers", "4", "-
         (("--workers", "1,3", "--microbatches", "2"), "1f1b needs at least as many as workers, 3"),
         (("--optimizer", "adm"), "did you mean"),
         (("--microbatches", "few"), "give a number of micro-batches, at least 1 (as in 8), or auto"),
-        (("--optimizer", "adam", "--batch-size", "41"), "--batch-size 41: there are 40 training rows"),
+        (
+            ("--optimizer", "adam", "--mesh", "rows", "--batch-size", "41"),
+            "--batch-size 41: there are 40 training rows",
+        ),
         (("--batch-size", "8"), "--batch-size 8: pdadmm uses all training rows"),
         (("--set", "lr"), "--set 'lr': give name=value"),
         (("--set", "sgd.lr=1"), "sgd is not among the optimizers of this run"),
