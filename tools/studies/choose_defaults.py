@@ -59,7 +59,7 @@ MANY = Labels(
 )  # fmt: skip
 
 
-REDUCED = "\n# For few labelled rows with reduced features: runners/protocol-3, tools/studies/protocol_3.py.\n"
+REDUCED = "\n# For few labelled rows with reduced features: runners/tuning/reduced.toml, tools/studies/protocol_3.py.\n"
 LATER = (MANY.head, REDUCED)
 """How the sections of a preset begin that come after its first."""
 

@@ -1,16 +1,16 @@
 """What follows from the search of protocol 3 (docs/protocol.md): its best trials again, then the presets.
 
-    pdadmm-bench suite runners/protocol-3/search-few.toml -j 2
-    python tools/studies/protocol_3.py again results/search-few
-    pdadmm-bench suite runners/protocol-3/again-few.toml -j 2
-    python tools/studies/protocol_3.py presets results/search-few results/again-few
+    pdadmm-bench suite runners/tuning/reduced.toml -j 2
+    python tools/studies/protocol_3.py again results/reduced
+    pdadmm-bench suite runners/tuning/reduced-again.toml -j 2
+    python tools/studies/protocol_3.py presets results/reduced results/reduced-again
     pdadmm-bench suite runners/accuracy.toml -j 2 --filter warm_start=auto
 
-``again`` writes runners/protocol-3/again-few.toml: of each method's trials, the three with the highest validation
+``again`` writes runners/tuning/reduced-again.toml: of each method's trials, the three with the highest validation
 accuracy on a graph, and the three with the highest mean over the searched graphs, with two further seeds (splits, where
 none is public), so that a trial that was lucky is not chosen. ``presets``: the setting with the highest mean of all its
 runs becomes the default for a searched graph with reduced features, and the one with the highest mean over the searched
-graphs that for every other. ``reports/tuning/protocol-3.csv`` has every trial. Test accuracy is not read. A run that
+graphs that for every other. ``reports/tuning/reduced.csv`` has every trial. Test accuracy is not read. A run that
 failed counts as 0.
 """
 
@@ -36,8 +36,8 @@ PUBLIC = ("cora", "citeseer", "pubmed")
 """Graphs whose split is public; the others are repeated over splits."""
 QUANTISED = "pdadmm-q"
 """Takes the values of pdADMM, with ρ = ν."""
-TABLE = Path("reports/tuning/protocol-3.csv")
-SUITE = Path("runners/protocol-3/again-few.toml")
+TABLE = Path("reports/tuning/reduced.csv")
+SUITE = Path("runners/tuning/reduced-again.toml")
 DEFAULTS = """
 [defaults]
 reduce = "rows"
@@ -62,7 +62,7 @@ class Start(NamedTuple):
 
 
 COMMON = Start("he", "auto")
-HEAD = 'source = "runners/protocol-3, validation accuracy, tools/studies/protocol_3.py"\n'
+HEAD = 'source = "runners/tuning/reduced.toml, validation accuracy, tools/studies/protocol_3.py"\n'
 WHERE = 'splits = ["auto", "public", "random"]\nreduced = true\n'
 """What restricts an entry to few labelled rows with reduced features."""
 
@@ -180,7 +180,7 @@ def main(step: str, folders: Sequence[Path]) -> None:
     """Take the ``step`` with the rows of results ``folders``."""
     found = accuracies(row for folder in folders for row in Results(folder).every_row())
     if step == "again":
-        text = f"# Made by tools/studies/protocol_3.py, of the rows of search-few.\n{again(found)}"
+        text = f"# Made by tools/studies/protocol_3.py, of the rows of reduced.toml.\n{again(found)}"
         SUITE.write_text(text, encoding="utf-8")
     else:
         presets(found, PRESETS)
