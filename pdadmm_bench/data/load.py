@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pdadmm_bench.core.denormals import flush_denormals
+from pdadmm_bench.core.denormals import flushed_denormals
 from pdadmm_bench.core.spec import DataSpec
 from pdadmm_bench.data.cache import Places, cache_folder
 from pdadmm_bench.data.cache import data_root as checked_root
@@ -38,6 +38,7 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+@flushed_denormals()  # usually the first parallel operations of a process
 def load_problem(
     spec: DataSpec,
     *,
@@ -60,7 +61,6 @@ def load_problem(
     Raises :class:`UserError` for a spec that cannot be met or a cache that cannot be written, and its subclass
     :class:`DataError` for files that are missing or not what the card says.
     """
-    flush_denormals()  # usually the first that a process asks of torch
     card, places = load_card(spec.dataset), places_for(data_root, cache, offline, report)
     return replace(_cached(spec, card, places, report), settings=spec)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pdadmm_bench.core.denormals import denormals_are_flushed, flushed_denormals
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.rows import STATUSES, Row, make_row
 from pdadmm_bench.core.spec import RunSpec
@@ -52,6 +53,7 @@ class Result:
     error: BaseException | None = None
 
 
+@flushed_denormals()
 def run(
     spec: RunSpec,
     problem: Problem | None,
@@ -84,6 +86,7 @@ def run(
     return _Run(worker, observers, checkpoint, problem if spec.stages() else None).execute()
 
 
+@flushed_denormals()
 def time_iterations(
     spec: RunSpec, problem: Problem | None, group: Group, iterations: int, device: torch.device | None = None
 ) -> dict[str, Any] | None:
@@ -138,7 +141,7 @@ class _Run:
         error: BaseException | None = None
         facts = {
             **known_values(self._worker.resolved, self._worker.problem),
-            "env_denormals": self._worker.denormals,
+            "env_denormals": "flushed" if denormals_are_flushed() else "kept",
         }
         self._worker.reset_peak()
         try:

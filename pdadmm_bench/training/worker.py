@@ -21,7 +21,6 @@ from torch.nn import functional
 
 from pdadmm_bench.core import memory
 from pdadmm_bench.core.clock import Clock
-from pdadmm_bench.core.denormals import flush_denormals
 from pdadmm_bench.core.shard import Shard
 from pdadmm_bench.core.spec import RunSpec
 from pdadmm_bench.data.problem import Problem
@@ -82,7 +81,6 @@ class Worker:
     def claim_torch(self) -> None:
         """Set torch's global switches for this run; an earlier run in this process may have changed them."""
         torch.set_num_threads(self.resolved.threads)
-        self.denormals = "flushed" if flush_denormals() else "kept"
         torch.backends.cuda.matmul.allow_tf32 = self.spec.precision == "tf32"
         # The sums of bf16 products are float32 (optim/admm/products.py); cuBLAS could add parts of them in bf16.
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

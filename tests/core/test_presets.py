@@ -29,7 +29,8 @@ def test_shipped_presets_fit_their_optimizers(path: Path) -> None:
         assert set(entry.datasets) <= set(known)
         for dataset, split in product(entry.datasets or ["pubmed"], entry.splits or ["auto"]):
             model = ModelSpec(layers=entry.layers or 10, hidden=entry.hidden or 256)
-            values = presets.resolve(path.parent.name, path.stem, DataSpec(dataset=dataset, split=split), model)
+            data = DataSpec(dataset=dataset, split=split, reduce="rows" if entry.reduced else "none")
+            values = presets.resolve(path.parent.name, path.stem, data, model)
             assert set(entry.values) <= set(values)
             optimizers.get(path.stem).create(values, path.stem)
 
@@ -51,6 +52,9 @@ values = { momentum = 0.25 }
 [[entry]]
 splits = ["fraction"]
 values = { lr = 3.0 }
+[[entry]]
+reduced = true
+values = { momentum = 0.75 }
 """
 
 
@@ -73,6 +77,8 @@ def test_later_entries_override_key_by_key(overlay: Path) -> None:
     assert presets.resolve("default", "sgd", DataSpec(dataset="cora[a=1]"), ten) == {"lr": 2.0, "momentum": 0.5}
     many = DataSpec(dataset="cora", split="fraction")
     assert presets.resolve("default", "sgd", many, ten) == {"lr": 3.0, "momentum": 0.5}
+    reduced = DataSpec(dataset="cora", reduce="rows")
+    assert presets.resolve("default", "sgd", reduced, ten) == {"lr": 2.0, "momentum": 0.75}
     assert presets.resolve("none", "sgd", DataSpec(dataset="cora"), two) == {}
     assert presets.resolve("default", "theirs", DataSpec(dataset="cora"), two) == {}
 
