@@ -17,6 +17,7 @@ from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.accuracy import accuracy_table
 from pdadmm_bench.report.tables.near_best import near_best_tables
 from pdadmm_bench.report.tables.performance_profile import performance_profile_tables
+from pdadmm_bench.report.tables.roc_auc import roc_auc_table
 from pdadmm_bench.report.tables.speedups import SCALING_AXES, Point, points_of_rows, points_of_scale, speedup_tables
 from pdadmm_bench.report.tables.times import communication_table, iteration_tables, target_tables
 
@@ -57,6 +58,8 @@ def assemble(
         tables.append(accuracy)
     elif rows:
         missing.append("no accuracy table: no row has a test accuracy")
+    if areas := roc_auc_table(rows):
+        tables.append(areas)
     tables += iteration_tables(rows)
     points, unpaired = points_of_rows(rows, reference) if rows else ([], {})
     points += points_of_scale(scale, reference) if scale else []

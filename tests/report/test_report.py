@@ -223,6 +223,18 @@ def test_every_table_of_a_try_says_so() -> None:
     assert tables and all("nothing in this table is to be quoted" in table.notes[0] for table in tables)
 
 
+def test_problems_of_two_classes_have_a_table_of_roc_auc() -> None:
+    assert "roc-auc" not in [table.name for table in assemble(better(), []).tables]
+    rows = [
+        row | {"acc_roc_auc_val_best": 0.9, "acc_roc_auc_test_at_best_val": row[ACCURACY] + 0.1} for row in better()
+    ]
+    (table,) = [table for table in assemble(rows, []).tables if table.name == "roc-auc"]
+    assert [line[-3:] for line in shown(table)] == [
+        ["adam", "90.0 % [90.0, 90.0] (n=8)", "80.9 % [80.2, 81.5] (n=8)"],
+        ["pdadmm", "90.0 % [90.0, 90.0] (n=8)", "85.9 % [85.2, 86.5] (n=8)"],
+    ]
+
+
 def test_communication_by_wire() -> None:
     rows = [
         a_row({"gpus": 2, "wire": wire, "optimizer": "pdadmm"}, dist_wire=wire, dist_sent_bytes=size)
