@@ -25,7 +25,7 @@ from pdadmm_bench.report.figures.style import BLUE, GREY, dress, heading
 from pdadmm_bench.report.tables.settings import once
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 
-OPTIMIZERS = ("pdadmm", "pdadmm-q", "dladmm", "sgd", "adam", "adagrad", "adadelta")
+OPTIMIZERS = ("pdadmm", "pdadmm-q", "pdadmm-m", "dladmm", "sgd", "adam", "adagrad", "adadelta", "ddg")
 
 
 def figure(rows: list[Row], timed: list[Row]) -> Figure:
