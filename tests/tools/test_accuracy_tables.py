@@ -11,7 +11,6 @@ from pdadmm_bench.core.spec import run_spec
 TABLES = [
     ("headline", "TABLE", "table"),
     ("paired", "AHEAD", "ahead"),
-    ("depths", "DEPTHS", "depths"),
     ("sooner", "COMMON", "common"),
     ("sooner", "TIMES", "times"),
     ("starts", "TABLE", "table"),

@@ -28,11 +28,6 @@ LAYERS = 10
 """Of the deep network."""
 
 
-def shallow(rows: list[Row]) -> list[Row]:
-    """The rows of two layers."""
-    return [row for row in rows if row["model_layers"] == 2]
-
-
 def deep(rows: list[Row]) -> list[Row]:
     """The rows of the deep network from the common start, for the other tables and the picture."""
     return [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
