@@ -11,6 +11,7 @@ from pdadmm_bench.core.spec import run_spec
 TABLES = [
     ("headline", "TABLE", "table"),
     ("paired", "AHEAD", "ahead"),
+    ("depths", "DEPTHS", "depths"),
     ("sooner", "COMMON", "common"),
     ("sooner", "TIMES", "times"),
     ("starts", "TABLE", "table"),

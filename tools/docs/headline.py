@@ -34,11 +34,13 @@ def deep(rows: list[Row]) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """The report's own table of accuracies of the deep network, in Markdown.
+    """The table of the deep network."""
+    return table_of(deep(rows))
 
-    Raises ``ValueError`` if no row has an accuracy.
-    """
-    found = accuracy_table(Leaders(deep(rows)))
+
+def table_of(rows: list[Row]) -> str:
+    """The report's own table of accuracies, in Markdown; raises ``ValueError`` if no row has an accuracy."""
+    found = accuracy_table(Leaders(rows))
     if found is None:
         raise ValueError("no row has a test accuracy")
     return render.markdown_body(found).strip()
