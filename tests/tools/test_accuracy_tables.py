@@ -11,6 +11,7 @@ from pdadmm_bench.core.spec import run_spec
 TABLES = [
     ("headline", "TABLE", "table"),
     ("paired", "AHEAD", "ahead"),
+    ("paired", "AHEAD_M", "ahead_m"),
     ("depths", "DEPTHS", "depths"),
     ("sooner", "COMMON", "common"),
     ("sooner", "TIMES", "times"),

@@ -1,7 +1,7 @@
 """The table of pdADMM with 2, 10 and 20 layers in docs/accuracy.md, from rows of protocol 2 in ``reports/accuracy``.
 
-    python tools/docs/depths.py            # writes it
-    python tools/docs/depths.py --check    # fails where the page has other numbers than the rows
+python tools/docs/depths.py            # writes it
+python tools/docs/depths.py --check    # fails where the page has other numbers than the rows
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The table of pdADMM against each other optimizer in docs/accuracy.md, pair by pair, from ``reports/accuracy``.
+"""The tables of pdADMM and pdADMM-M against each other optimizer in docs/accuracy.md, from ``reports/accuracy``.
 
     python tools/docs/paired.py            # writes it
     python tools/docs/paired.py --check    # fails where the page has other numbers than the rows
 
-Ten layers from the common start; a pair has the seed and the split in common. The table has the difference in test
-accuracy, in points: pdADMM less the other optimizer. Intervals are 95 % bootstrap intervals. Bold is what the paired
-test shows, in either direction, at 5 % after Holm's correction over the graphs.
+Ten layers from the common start; a pair has the seed and the split in common. The tables have the difference in test
+accuracy, in points: the method less the other optimizer. Intervals are 95 % bootstrap intervals. Bold is what the
+paired test shows, in either direction, at 5 % after Holm's correction over the graphs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.paired import Comparison
 
 PAGES = (ROOT / "docs" / "accuracy.md",)
-AHEAD = Marked("ahead", HEADLINE.rows, PAGES)
+AHEAD, AHEAD_M = (Marked(name, HEADLINE.rows, PAGES) for name in ("ahead", "ahead-m"))
 METHOD = "pdadmm"
 
 
@@ -32,25 +32,32 @@ def ahead(rows: list[Row]) -> str:
     return against(rows, "acc_test_at_best_val", points, b_is_method=True)
 
 
-def against(rows: list[Row], column: str, shown: Callable[[Comparison], str], b_is_method: bool) -> str:
-    """``column`` of pdADMM's rows and of each other optimizer's, pair by pair: optimizers down, graphs across.
+def ahead_m(rows: list[Row]) -> str:
+    """The same for pdADMM-M."""
+    return against(rows, "acc_test_at_best_val", points, b_is_method=True, name="pdadmm-m")
 
-    Raises ``ValueError`` without a run of pdADMM.
+
+def against(
+    rows: list[Row], column: str, shown: Callable[[Comparison], str], b_is_method: bool, name: str = METHOD
+) -> str:
+    """``column`` of the rows of method ``name`` and of each other's, pair by pair: optimizers down, graphs across.
+
+    Raises ``ValueError`` without a run of it.
     """
     compared = deep(rows)
-    method = [row for row in compared if row["optimizer_name"] == METHOD]
+    method = [row for row in compared if row["optimizer_name"] == name]
     if not method:
-        raise ValueError(f"no row of {METHOD} has {LAYERS} layers from the common start")
+        raise ValueError(f"no row of {name} has {LAYERS} layers from the common start")
     datasets = sorted({row["dataset_name"] for row in method})
     lines = []
-    for optimizer in sorted({row["optimizer_name"] for row in compared} - {METHOD}):
+    for optimizer in sorted({row["optimizer_name"] for row in compared} - {name}):
         other = [row for row in compared if row["optimizer_name"] == optimizer]
         sides = (other, method) if b_is_method else (method, other)
         # The runs had one machine and one thread; which of them were measured in turn says the page.
         found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
         cells = {line.setting["dataset"]: shown(line.comparison) for line in found.lines}
         lines.append([optimizer, *(cells.get(dataset, "–") for dataset in datasets)])
-    return markdown([f"{METHOD} against", *datasets], lines)
+    return markdown([f"{name} against", *datasets], lines)
 
 
 def points(found: Comparison) -> str:
@@ -72,4 +79,4 @@ def cell(found: Comparison, number: Callable[[float], str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (AHEAD, ahead)))
+    sys.exit(main(sys.argv[1:], (AHEAD, ahead), (AHEAD_M, ahead_m)))
