@@ -30,12 +30,11 @@ def is_custom(dataset: str) -> bool:
 
 def protocol(spec: RunSpec) -> str:
     """``3``, or ``3 but hops=1``: the version, and every setting in which the run departs from it."""
-    flat, fixed = spec.flat(), RunSpec().flat()
-    fixed |= MANY_LABELS if spec.data.split == "fraction" else FEW_LABELS
-    if spec.data.split == "fraction":
-        fixed["batch_size"] = spec.batch_size
+    many = spec.data.split == "fraction"
+    flat, fixed = spec.flat(), {**RunSpec().flat(), **(MANY_LABELS if many else FEW_LABELS)}
+    named = [name for name in FIXED if flat[name] != fixed[name] and not (many and name == "batch_size")]
     departures = [CUSTOM] if is_custom(spec.data.dataset) else []
-    departures += [f"{name}={flat[name]}" for name in FIXED if flat[name] != fixed[name]]
+    departures += [f"{name}={flat[name]}" for name in named]
     return f"{VERSION} but {' '.join(departures)}" if departures else str(VERSION)
 
 
