@@ -15,7 +15,7 @@ import sys
 from collections import defaultdict
 from statistics import mean
 
-from headline import TABLE as HEADLINE
+from depths import DEPTHS
 from headline import deep
 from marked import ROOT, Marked, main, markdown
 
@@ -35,7 +35,7 @@ def start(row: Row) -> str:
 def table(rows: list[Row]) -> str:
     """In Markdown: graphs and optimizers down, starting points across; ``rows`` are those of the other starts."""
     found: dict[tuple[str, str], dict[str, dict[tuple[object, ...], Row]]] = defaultdict(lambda: defaultdict(dict))
-    for row in [*rows, *deep(HEADLINE.load())]:
+    for row in [*rows, *deep(DEPTHS.load())]:
         found[row["dataset_name"], row["optimizer_name"]][start(row)][repetition(row)] = row
     lines = []
     for (dataset, optimizer), starts in sorted(found.items()):
