@@ -189,7 +189,7 @@ def test_a_start_is_compared_on_the_seeds_that_all_starts_have(tool, monkeypatch
     common = [row("he", "2:100", seed, 0.8 + 0.1 * (seed == 9)) for seed in (0, 1, 9)]
     others = [row(init, None, seed, 0.7) for init in ("identity", "he", "normal") for seed in (0, 1)]
     others[-1]["status"], others[-1]["acc_test_at_best_val"] = "diverged", None
-    monkeypatch.setattr(type(starts.HEADLINE), "load", lambda _: common)
+    monkeypatch.setattr(type(starts.DEPTHS), "load", lambda _: common)
     last = starts.table(others).splitlines()[-1]
     assert last == "| cora | adam | **80.0%** | 70.0% | 70.0% | diverged | 2 |"
 
