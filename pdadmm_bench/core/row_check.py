@@ -19,7 +19,7 @@ TEXT = (
 )  # fmt: skip
 NUMBERS = (
     "seed", "iterations", "model_layers", "model_hidden", "model_parameters", "dist_workers", "dist_threads",
-    "dataset_rows_seen", "model_steps",
+    "model_rows_seen", "model_steps",
     "dist_sent_bytes", "dist_reduced_bytes", "env_cores", "env_concurrency", "env_continued_from",
     "speedup", "speedup_low", "speedup_high", "efficiency", "bytes_per_boundary", "n",
 )  # fmt: skip

@@ -244,7 +244,7 @@ class _Run:
         assert self._worker.resolved.shape is not None
         rows = self._worker.resolved.shape.rows
         passes = iterations + sum(each for _, each in self._spec.stages())
-        return {"dataset_rows_seen": passes * rows, "model_steps": passes * -(-rows // (self._spec.batch_size or rows))}
+        return {"model_rows_seen": passes * rows, "model_steps": passes * -(-rows // (self._spec.batch_size or rows))}
 
     def _explain(self, failure: Exception) -> str:
         """One sentence about what stopped the run."""

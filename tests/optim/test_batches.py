@@ -76,8 +76,8 @@ def test_a_run_says_its_batch_size_and_starts_from_the_same_weights() -> None:
     assert full["weights_initial_sha256"] == batches["weights_initial_sha256"]
     assert full["weights_sha256"] != batches["weights_sha256"]
     assert batches["iterations"] == 10
-    assert (full["dataset_rows_seen"], full["model_steps"]) == (10 * ROWS, 10)
-    assert batches["dataset_rows_seen"] == full["dataset_rows_seen"]
+    assert (full["model_rows_seen"], full["model_steps"]) == (10 * ROWS, 10)
+    assert batches["model_rows_seen"] == full["model_rows_seen"]
     assert "batch_size=8" in batches["env_protocol"]
     assert batches["loss_train_final"] < full["loss_train_final"], "five steps in the place of one"
 
@@ -91,8 +91,8 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert second["env_continued_from"] == 6
     assert second["weights_sha256"] == whole["weights_sha256"]
     # Ten passes through the rows after three of the warm start, in batches of at most eight.
-    assert (whole["dataset_rows_seen"], whole["model_steps"]) == (13 * ROWS, 13 * -(-ROWS // 8))
-    assert (second["dataset_rows_seen"], second["model_steps"]) == (whole["dataset_rows_seen"], whole["model_steps"])
+    assert (whole["model_rows_seen"], whole["model_steps"]) == (13 * ROWS, 13 * -(-ROWS // 8))
+    assert (second["model_rows_seen"], second["model_steps"]) == (whole["model_rows_seen"], whole["model_steps"])
 
 
 @pytest.mark.parametrize(

@@ -300,15 +300,16 @@ def test_the_shipped_suites_are_what_they_say() -> None:
     graphs = {f["dataset"] for f in accuracy}
     assert graphs == suites["accuracy"].local_only >= {"cora", "citeseer", "pubmed", "photo", "ogbn-products"}
     starts = [(2, "he", "auto"), (10, "he", "auto"), *((10, init, "none") for init in ("he", "identity", "normal"))]
-    for name, splits in (("cora", 1), ("photo", 5)):
+    methods = [*contenders(), "pdadmm-m", "ddg"]
+    for name, seeds, splits in (("cora", 11, 1), ("photo", 2, 6)):
         found = [
             (f["optimizer"], (f["layers"], f["init"], f["warm_start"]), f["seed"], f["split_seed"])
             for f in accuracy
             if f["dataset"] == name and f["layers"] < 20
         ]
-        assert sorted(found) == sorted(itertools.product(contenders(), starts, range(10), range(splits)))
+        assert sorted(found) == sorted(itertools.product(methods, starts, range(seeds), range(splits)))
     assert {f["optimizer"] for f in accuracy if f["layers"] == 20} == {"pdadmm"}
-    assert {protocol(spec) for spec in suites["accuracy"].specs.values()} == {"2"}
+    assert {protocol(spec) for spec in suites["accuracy"].specs.values()} == {"3"}
 
     paper = flats(suites["paper-g"])
     assert {(f["layers"], f["iterations"], f["hidden"]) for f in paper} == {(10, 200, 100), (10, 200, 500)}
