@@ -2,9 +2,8 @@
 
 A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the kinds of split, the depth and the width
 that it names, or to all where it names none; one that is for reduced features applies to no others. Later entries
-override earlier ones key by key. ``published`` holds values
-from papers and the authors' code, with their source. ``default`` holds the project's values, chosen on validation
-accuracy only.
+override earlier ones key by key. ``published`` holds values from papers and the authors' code, with their source.
+``default`` holds the project's values, chosen on validation accuracy only.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from pdadmm_bench.optim.hyperparameters.choices import EXACT
+
 OUTPUT_PASSES = 330
 """Passes of the exact z_L update: three or four Newton steps in float64, which counts twice."""
 OUTPUT_STEPS_PASSES = 1460
@@ -196,7 +198,7 @@ def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> C
     if bias == "projected":
         first, hidden, last = (_with(work, PROJECTING, sweeps) for work in (first, hidden, last))
         sampled = sampled and _with(sampled, PROJECTING, sweeps)
-    if step in ("exact-W", "exact"):
+    if step in EXACT:
         solved: list[Minimiser] = ["W"] if step == "exact-W" else ["p", "W"]
         first = replace(_with(first, Arrays(), sweeps, ["kept W"]), states=first.states.plus(Arrays(squares=1)))
         hidden, last = (

@@ -101,7 +101,7 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
             by_optimizer[optimizer][values] = rows
     for optimizer, (other, renamed) in labels.forms.items():
         if other in by_optimizer:
-            by_optimizer[optimizer] = {_form(values, renamed): rows for values, rows in by_optimizer[other].items()}
+            by_optimizer[optimizer] = {form(values, renamed): rows for values, rows in by_optimizer[other].items()}
     for optimizer, tried in by_optimizer.items():
         like = f" (of {labels.forms[optimizer][0]})" if optimizer in labels.forms else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
@@ -110,34 +110,42 @@ def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: li
             own = max(tried, key=lambda values: accuracy(tried[values][name]))
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
                 text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like, labels)
-        path = folder / f"{optimizer}.toml"
-        old = path.read_text(encoding="utf-8") if path.exists() else SOURCE.format("many-labels")
-        path.write_text(with_section(old, labels.head, text), encoding="utf-8")
+        write_section(folder / f"{optimizer}.toml", SOURCE.format("many-labels"), labels.head, text)
 
 
-def with_section(preset: str, head: str, text: str) -> str:
-    """The ``preset`` with the section that begins with ``head`` made anew; the others stay."""
+def write_section(path: Path, source: str, head: str, text: str) -> None:
+    """Make the section of a preset that begins with ``head`` anew; the others stay.
+
+    Args:
+        source: the first line of a preset that there is not yet.
+    """
+    preset = path.read_text(encoding="utf-8") if path.exists() else source
     first, *rest = re.split("(" + "|".join(map(re.escape, LATER)) + ")", preset)
     sections = dict(zip(rest[::2], rest[1::2], strict=True))
     if head in LATER:
         sections[head] = text
     else:
         first = head + text
-    return first + "".join(each + sections[each] for each in LATER if each in sections)
+    path.write_text(first + "".join(each + sections[each] for each in LATER if each in sections), encoding="utf-8")
 
 
-def _form(values: str, renamed: dict[str, str]) -> str:
+def form(values: str, renamed: dict[str, str]) -> str:
+    """Hyperparameters in JSON, some of them with the value of another."""
     found = json.loads(values)
     return json.dumps({name: found[renamed.get(name, name)] for name in found})
 
 
 def _entry(values: str, where: str, rows: dict[str, Row], like: str, labels: Labels) -> str:
     reached = ", ".join(f"{name} {100 * accuracy(row):.1f}" for name, row in rows.items())
-    inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items())
     return (
         f"\n# best validation accuracy in % at {labels.network}, seed 0: {reached}{like}\n"
-        f"[[entry]]\n{where}{labels.splits}values = {{ {inline} }}\n"
+        f"[[entry]]\n{where}{labels.splits}values = {inline(values)}\n"
     )
+
+
+def inline(values: str) -> str:
+    """Hyperparameters in JSON as a table of TOML."""
+    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items()) + " }"
 
 
 def main(path: Path, table: Path, presets: Path = PRESETS) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
-from choose_defaults import PRESETS, REDUCED, with_section
+from choose_defaults import FORMS, PRESETS, REDUCED, accuracy, form, inline, write_section
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.suite.results import Results
@@ -34,8 +34,6 @@ BEST = 3
 """How many trials of a search are repeated."""
 PUBLIC = ("cora", "citeseer", "pubmed")
 """Graphs whose split is public; the others are repeated over splits."""
-QUANTISED = "pdadmm-q"
-"""Takes the values of pdADMM, with ρ = ν."""
 TABLE = Path("reports/tuning/reduced.csv")
 SUITE = Path("runners/tuning/reduced-again.toml")
 DEFAULTS = """
@@ -76,10 +74,8 @@ def accuracies(rows: Iterable[Row]) -> Accuracies:
     for row in rows:
         spec = json.loads(row["spec"])
         place = row["optimizer_name"], Start(spec["init"], spec["warm_start"])
-        value = (row.get("acc_val_best") or 0.0) if row["status"] == "ok" else 0.0
-        found[place][json.dumps(carried(row["optimizer_name"], spec["set"]), sort_keys=True)][
-            row["dataset_name"]
-        ].append(value)
+        values = json.dumps(carried(row["optimizer_name"], spec["set"]), sort_keys=True)
+        found[place][values][row["dataset_name"]].append(accuracy(row))
     return found
 
 
@@ -136,15 +132,14 @@ def again(found: Accuracies) -> str:
 def presets(found: Accuracies, folder: Path) -> None:
     """The section of reduced features in the presets of every method, from the common start."""
     chosen = {optimizer: choose(trials) for (optimizer, start), trials in found.items() if start == COMMON}
-    form = {}
-    for dataset, (reached, values) in chosen.get("pdadmm", {}).items():
-        settings = json.loads(values)
-        form[dataset] = reached, json.dumps({**settings, "rho": settings["nu"]}, sort_keys=True)
-    for optimizer, by_graph in {**chosen, QUANTISED: form}.items():
-        path = folder / f"{optimizer}.toml"
+    for optimizer, (other, renamed) in FORMS.items():
+        if other in chosen:
+            chosen[optimizer] = {
+                name: (reached, form(values, renamed)) for name, (reached, values) in chosen[other].items()
+            }
+    for optimizer, by_graph in chosen.items():
         text = "".join(entry(dataset, *best) for dataset, best in by_graph.items())
-        old = path.read_text(encoding="utf-8") if path.exists() else HEAD
-        path.write_text(with_section(old, REDUCED, text), encoding="utf-8")
+        write_section(folder / f"{optimizer}.toml", HEAD, REDUCED, text)
 
 
 def choose(trials: dict[str, dict[str, list[float]]]) -> dict[str, tuple[float, str]]:
@@ -169,11 +164,6 @@ def entry(dataset: str, reached: float, values: str) -> str:
         f"\n# best validation accuracy in % at 10 × 500, mean of three seeds or splits{graphs}: {100 * reached:.1f}\n"
         f"[[entry]]\n{where}{WHERE}values = {inline(values)}\n"
     )
-
-
-def inline(values: str) -> str:
-    """Hyperparameters in JSON as a table of TOML."""
-    return "{ " + ", ".join(f"{name} = {json.dumps(value)}" for name, value in json.loads(values).items()) + " }"
 
 
 def main(step: str, folders: Sequence[Path]) -> None:

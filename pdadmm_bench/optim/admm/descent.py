@@ -20,11 +20,9 @@ from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.row_sums import RowSums
-from pdadmm_bench.optim.hyperparameters.choices import Step
+from pdadmm_bench.optim.hyperparameters.choices import EXACT, Step
 from pdadmm_bench.optim.reduction import AllRows, Reduction
 
-EXACT: tuple[Step, ...] = ("exact-W", "exact")
-"""The kinds of steps that solve for W; they are not captured in a CUDA graph."""
 StepRule = Callable[[Tensor], Tensor]
 """Curvature → step."""
 

@@ -24,11 +24,12 @@ from pdadmm_bench.models.mlp import Layer
 from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import EXACT, Descent
+from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.weights import ADMMLayer
 from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, square
 from pdadmm_bench.optim.cost import OUTPUT_PASSES, OUTPUT_SOLVES, Arrays, CostProfile, LayerWork, on_device, with_steps
 from pdadmm_bench.optim.hyperparameters.admm import DlADMMHyperparameters
+from pdadmm_bench.optim.hyperparameters.choices import EXACT
 
 
 @dataclass

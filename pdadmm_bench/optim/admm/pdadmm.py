@@ -27,7 +27,6 @@ from pdadmm_bench.optim.admm import subproblems as sub
 from pdadmm_bench.optim.admm.base import ADMMOptimizer
 from pdadmm_bench.optim.admm.batching import batch_size, in_batches
 from pdadmm_bench.optim.admm.buffers import Scratch, row_blocks
-from pdadmm_bench.optim.admm.descent import EXACT
 from pdadmm_bench.optim.admm.elementwise import gap_of, v_of, z_q_u
 from pdadmm_bench.optim.admm.output_layer import output_z_in_steps
 from pdadmm_bench.optim.admm.products import full_precision
@@ -37,6 +36,7 @@ from pdadmm_bench.optim.base import Links, Report, inner, loss_sum, per_layer, s
 from pdadmm_bench.optim.compiled import compile_elementwise
 from pdadmm_bench.optim.cost import PDADMM, CostProfile, on_device, with_steps
 from pdadmm_bench.optim.hyperparameters.admm import PdADMMHyperparameters
+from pdadmm_bench.optim.hyperparameters.choices import EXACT
 from pdadmm_bench.optim.reduction import Reduction
 from pdadmm_bench.optim.wire import BFloat16, Wire
 

@@ -228,8 +228,7 @@ class DelayedGradients(Optimizer[DelayedState]):
     def loss_gradient(self, state: DelayedState, logits: Tensor) -> None:
         """Set the loss, and the gradient of the last block, from its output."""
         logits = logits.detach().requires_grad_()
-        rows = state.links.reduce.total(len(state.y))
-        loss = part_of_mean(logits, state.y, rows)
+        loss = part_of_mean(logits, state.y, state.links.reduce.total(len(state.y)))
         (state.blocks[-1].gradient,) = torch.autograd.grad(loss, logits)
         state.loss = loss.detach()
 

@@ -21,6 +21,8 @@ Step = Annotated[
         "alone, or of both"
     ),
 ]
+EXACT: tuple[Step, ...] = ("exact-W", "exact")
+"""The kinds of steps that solve for W; they are not captured in a CUDA graph."""
 Bias = Annotated[
     Literal["update", "projected"],
     Field(description="b has an update of its own, or is minimised together with W"),
