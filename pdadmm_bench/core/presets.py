@@ -1,9 +1,9 @@
 """Hyperparameter presets: ``runners/tuning/<preset>/<optimizer>.toml``.
 
 A file is a list of ``[[entry]]`` tables. An entry applies to the datasets, the kinds of split, the depth and the width
-that it names, or to all where it names none; one that is for reduced features applies to no others. Later entries
-override earlier ones key by key. ``published`` holds values from papers and the authors' code, with their source.
-``default`` holds the project's values, chosen on validation accuracy only.
+that it names, or to all where it names none; one that is for reduced features, or for mini-batches, applies to no
+others. Later entries override earlier ones key by key. ``published`` holds values from papers and the authors' code,
+with their source. ``default`` holds the project's values, chosen on validation accuracy only.
 """
 
 from __future__ import annotations
@@ -30,17 +30,20 @@ class PresetEntry(Typed):
     """Kinds of split by the name that the run gives; the last two have many training rows."""
     reduced: bool = False
     """Whether it is for features in fewer coordinates (``--reduce``) alone."""
+    batches: bool = False
+    """Whether it is for mini-batches (``--batch-size``) alone."""
     layers: int | None = None
     hidden: int | None = None
     values: dict[str, Any]
 
-    def applies(self, data: DataSpec, model: ModelSpec) -> bool:
-        """Whether the entry applies to this network on this dataset.
+    def applies(self, data: DataSpec, model: ModelSpec, batch_size: int) -> bool:
+        """Whether the entry applies to this network on this dataset, with this batch size (0: all rows).
 
         A generated twin counts as its original, and a dataset with parameters as the one without.
         """
         named = not self.datasets or data.dataset.partition("[")[0].removesuffix("-sbm") in self.datasets
         named = named and (not self.splits or data.split in self.splits) and (not self.reduced or data.reduce != "none")
+        named = named and (not self.batches or batch_size > 0)
         return named and self.layers in (None, model.layers) and self.hidden in (None, model.hidden)
 
     def __str__(self) -> str:
@@ -60,8 +63,11 @@ def check(preset: str) -> None:
         raise unknown("preset", preset, NAMES)
 
 
-def resolve(preset: str, optimizer: str, data: DataSpec, model: ModelSpec) -> dict[str, Any]:
+def resolve(preset: str, optimizer: str, data: DataSpec, model: ModelSpec, batch_size: int = 0) -> dict[str, Any]:
     """The preset's hyperparameter values; for ``none`` it is empty, so that the optimizer's own defaults apply.
+
+    Args:
+        batch_size: rows of a mini-batch; 0 for all rows.
 
     Raises :class:`UserError` for an unknown preset, and for ``published`` values that nobody published.
     """
@@ -74,7 +80,7 @@ def resolve(preset: str, optimizer: str, data: DataSpec, model: ModelSpec) -> di
             return {}
         raise UserError(f"there is no preset {preset!r} for optimizer {optimizer!r}; use --preset default or none")
     file = build(Preset, read_toml(path), f"preset {path.name}:")
-    entries = [entry for entry in file.entry if entry.applies(data, model)]
+    entries = [entry for entry in file.entry if entry.applies(data, model, batch_size)]
     if preset == "published" and not entries:
         raise UserError(
             f"nothing is published for {optimizer} on {data.dataset} with {model.layers} × {model.hidden} "

@@ -30,7 +30,7 @@ def test_shipped_presets_fit_their_optimizers(path: Path) -> None:
         for dataset, split in product(entry.datasets or ["pubmed"], entry.splits or ["auto"]):
             model = ModelSpec(layers=entry.layers or 10, hidden=entry.hidden or 256)
             data = DataSpec(dataset=dataset, split=split, reduce="rows" if entry.reduced else "none")
-            values = presets.resolve(path.parent.name, path.stem, data, model)
+            values = presets.resolve(path.parent.name, path.stem, data, model, 512 if entry.batches else 0)
             assert set(entry.values) <= set(values)
             optimizers.get(path.stem).create(values, path.stem)
 
@@ -55,6 +55,9 @@ values = { lr = 3.0 }
 [[entry]]
 reduced = true
 values = { momentum = 0.75 }
+[[entry]]
+batches = true
+values = { lr = 4.0 }
 """
 
 
@@ -79,6 +82,7 @@ def test_later_entries_override_key_by_key(overlay: Path) -> None:
     assert presets.resolve("default", "sgd", many, ten) == {"lr": 3.0, "momentum": 0.5}
     reduced = DataSpec(dataset="cora", reduce="rows")
     assert presets.resolve("default", "sgd", reduced, ten) == {"lr": 2.0, "momentum": 0.75}
+    assert presets.resolve("default", "sgd", many, ten, batch_size=512) == {"lr": 4.0, "momentum": 0.5}
     assert presets.resolve("none", "sgd", DataSpec(dataset="cora"), two) == {}
     assert presets.resolve("default", "theirs", DataSpec(dataset="cora"), two) == {}
 

@@ -109,17 +109,6 @@ def test_presets_are_chosen_by_mean_validation_accuracy_from_the_common_start(to
     assert "test" not in table.read_text()
 
 
-def test_a_search_on_many_labels_keeps_the_values_for_few(tool, tmp_path) -> None:
-    choose = tool("choose_defaults")
-    (tmp_path / "adam.toml").write_text('source = "a test"\n\n[[entry]]\nvalues = { lr = 0.5 }\n')
-    rows = [_row("adam", "cora", lr, acc_val, 0.1, split="fraction") for lr, acc_val in ((0.1, 0.8), (0.2, 0.9))]
-    for _ in range(2):  # the second time replaces the entries of the first
-        (tmp_path / "rows.json").write_text(json.dumps(rows))
-        choose.main(tmp_path / "rows.json", tmp_path / "table.csv", tmp_path)
-        found = tomllib.loads((tmp_path / "adam.toml").read_text())["entry"]
-        assert found == [{"values": {"lr": 0.5}}, {"splits": ["fraction", "full"], "values": {"lr": 0.2}}]
-
-
 def test_the_quantised_form_takes_the_values_of_pdadmm_with_rho_equal_to_nu(tool) -> None:
     presets = tool("choose_defaults").PRESETS
     exact, quantised = (

@@ -2,8 +2,6 @@
 
     pdadmm-bench suite runners/tuning/search.toml -j 2
     python tools/studies/choose_defaults.py results/search/rows.json reports/tuning/search.csv
-    pdadmm-bench suite runners/tuning/many-labels.toml -j 2
-    python tools/studies/choose_defaults.py results/many-labels/rows.json reports/tuning/many-labels.csv
 
 Of each optimizer's trials from the common starting point, the one with the highest mean of the best validation
 accuracies over the searched graphs becomes its preset for any graph; a trial that failed on a graph counts as 0 there.
@@ -21,7 +19,6 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
 
 from pdadmm_bench.core.rows import Row, read_rows
 
@@ -34,33 +31,10 @@ Trial = tuple[str, tuple[str, str], str]
 """Optimizer, start (init, warm or cold) and hyperparameters as JSON."""
 
 
-SOURCE = 'source = "runners/tuning/{}.toml, validation accuracy, tools/studies/choose_defaults.py"\n'
-
-
-class Labels(NamedTuple):
-    """Few or many labelled rows: how the entries of their search are written."""
-
-    network: str
-    forms: dict[str, tuple[str, dict[str, str]]]
-    head: str
-    """What comes before the entries."""
-    splits: str
-    """The line of an entry that restricts it to kinds of split."""
-
-
-FEW = Labels(
-    "10 × 500", FORMS,
-    SOURCE.format("search"), "",
-)  # fmt: skip
-MANY = Labels(
-    "10 × 128, 60 % of the rows", {},
-    "\n# For many labelled rows: runners/tuning/many-labels.toml, chosen in the same way.\n",
-    'splits = ["fraction", "full"]\n',
-)  # fmt: skip
-
-
+HEAD = 'source = "runners/tuning/search.toml, validation accuracy, tools/studies/choose_defaults.py"\n'
+MANY = "\n# For many labelled rows: runners/tuning/many-labels.toml, tools/studies/protocol_3.py.\n"
 REDUCED = "\n# For few labelled rows with reduced features: runners/tuning/reduced.toml, tools/studies/protocol_3.py.\n"
-LATER = (MANY.head, REDUCED)
+LATER = (MANY, REDUCED)
 """How the sections of a preset begin that come after its first."""
 
 
@@ -93,24 +67,24 @@ def write_table(path: Path, found: dict[Trial, dict[str, Row]], datasets: list[s
             out.writerow([optimizer, *start, values, *accuracies, *seconds])
 
 
-def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: list[str], labels: Labels) -> None:
+def write_presets(folder: Path, found: dict[Trial, dict[str, Row]], datasets: list[str]) -> None:
     """The best trials of every optimizer from the common start, for any depth and width."""
     by_optimizer: dict[str, dict[str, dict[str, Row]]] = defaultdict(dict)
     for (optimizer, start, values), rows in found.items():
         if start == COMMON:
             by_optimizer[optimizer][values] = rows
-    for optimizer, (other, renamed) in labels.forms.items():
+    for optimizer, (other, renamed) in FORMS.items():
         if other in by_optimizer:
             by_optimizer[optimizer] = {form(values, renamed): rows for values, rows in by_optimizer[other].items()}
     for optimizer, tried in by_optimizer.items():
-        like = f" (of {labels.forms[optimizer][0]})" if optimizer in labels.forms else ""
+        like = f" (of {FORMS[optimizer][0]})" if optimizer in FORMS else ""
         common = max(tried, key=lambda values: mean(accuracy(tried[values][name]) for name in datasets))
-        text = _entry(common, "", {name: tried[common][name] for name in datasets}, like, labels)
+        text = _entry(common, "", {name: tried[common][name] for name in datasets}, like)
         for name in datasets:
             own = max(tried, key=lambda values: accuracy(tried[values][name]))
             if accuracy(tried[own][name]) > accuracy(tried[common][name]):
-                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like, labels)
-        write_section(folder / f"{optimizer}.toml", SOURCE.format("many-labels"), labels.head, text)
+                text += _entry(own, f'datasets = ["{name}"]\n', {name: tried[own][name]}, like)
+        write_section(folder / f"{optimizer}.toml", HEAD, HEAD, text)
 
 
 def write_section(path: Path, source: str, head: str, text: str) -> None:
@@ -135,11 +109,11 @@ def form(values: str, renamed: dict[str, str]) -> str:
     return json.dumps({name: found[renamed.get(name, name)] for name in found})
 
 
-def _entry(values: str, where: str, rows: dict[str, Row], like: str, labels: Labels) -> str:
+def _entry(values: str, where: str, rows: dict[str, Row], like: str) -> str:
     reached = ", ".join(f"{name} {100 * accuracy(row):.1f}" for name, row in rows.items())
     return (
-        f"\n# best validation accuracy in % at {labels.network}, seed 0: {reached}{like}\n"
-        f"[[entry]]\n{where}{labels.splits}values = {inline(values)}\n"
+        f"\n# best validation accuracy in % at 10 × 500, seed 0: {reached}{like}\n"
+        f"[[entry]]\n{where}values = {inline(values)}\n"
     )
 
 
@@ -155,8 +129,7 @@ def main(path: Path, table: Path, presets: Path = PRESETS) -> None:
     found = {trial: by_name for trial, by_name in trials(rows).items() if len(by_name) == len(datasets)}
     print(f"{len(rows)} rows, {len(found)} trials on all of {', '.join(datasets)}")
     write_table(table, found, datasets)
-    many = all(json.loads(row["spec"])["split"] == "fraction" for row in rows)
-    write_presets(presets, found, datasets, MANY if many else FEW)
+    write_presets(presets, found, datasets)
 
 
 if __name__ == "__main__":

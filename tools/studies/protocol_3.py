@@ -1,17 +1,19 @@
-"""What follows from the search of protocol 3 (docs/protocol.md): its best trials again, then the presets.
+"""What follows from the searches of protocol 3 (docs/protocol.md): their best trials again, then the presets.
 
     pdadmm-bench suite runners/tuning/reduced.toml -j 2
-    python tools/studies/protocol_3.py again results/reduced
+    python tools/studies/protocol_3.py few again results/reduced
     pdadmm-bench suite runners/tuning/reduced-again.toml -j 2
-    python tools/studies/protocol_3.py presets results/reduced results/reduced-again
+    python tools/studies/protocol_3.py few presets results/reduced results/reduced-again
     pdadmm-bench suite runners/accuracy.toml -j 2 --filter warm_start=auto
 
-``again`` writes runners/tuning/reduced-again.toml: of each method's trials, the three with the highest validation
-accuracy on a graph, and the three with the highest mean over the searched graphs, with two further seeds (splits, where
-none is public), so that a trial that was lucky is not chosen. ``presets``: the setting with the highest mean of all its
-runs becomes the default for a searched graph with reduced features, and the one with the highest mean over the searched
-graphs that for every other. ``reports/tuning/reduced.csv`` has every trial. Test accuracy is not read. A run that
-failed counts as 0.
+``many`` in the place of ``few``: the same with runners/tuning/many-labels.toml, and then runners/many-labels.toml.
+
+``again`` writes the suite of repetitions: of each method's trials, the three with the highest validation accuracy on a
+graph, and the three with the highest mean over the searched graphs, with two further seeds (splits, where none is
+public), so that a trial that was lucky is not chosen. ``presets``: the setting with the highest mean of all its runs
+becomes the default for a searched graph, and the one with the highest mean over the searched graphs that for every
+other. The table in ``reports/tuning`` has every trial, and can be given in the place of a results folder. Test accuracy
+is not read. A run that failed counts as 0.
 """
 
 from __future__ import annotations
@@ -20,67 +22,123 @@ import csv
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
-from choose_defaults import FORMS, PRESETS, REDUCED, accuracy, form, inline, write_section
+from choose_defaults import FORMS, MANY, PRESETS, REDUCED, accuracy, form, inline, write_section
 
-from pdadmm_bench.core.rows import Row
 from pdadmm_bench.suite.results import Results
 
 BEST = 3
 """How many trials of a search are repeated."""
-PUBLIC = ("cora", "citeseer", "pubmed")
-"""Graphs whose split is public; the others are repeated over splits."""
-TABLE = Path("reports/tuning/reduced.csv")
-SUITE = Path("runners/tuning/reduced-again.toml")
-DEFAULTS = """
-[defaults]
-reduce = "rows"
-layers = 10
-hidden = 500
-threads = 1
-preset = "none"
-"""
+COLUMNS = ("optimizer", "init", "warm_start", "batch_size", "hyperparameters", "dataset", "acc_val_best")
+
+
+class Labels(NamedTuple):
+    """Few or many labelled rows: the search, and how what follows from it is written."""
+
+    search: str
+    """Its suite, in runners/tuning; the table has its name too."""
+    defaults: str
+    """Of the suite of repetitions."""
+    public: tuple[str, ...]
+    """Graphs whose split is the published one; the others are repeated over splits."""
+    forms: dict[str, tuple[str, dict[str, str]]]
+    head: str
+    """What comes before the entries of a preset."""
+    where: str
+    """What restricts an entry of a preset."""
+    network: str
+
+    @property
+    def again(self) -> Path:
+        """The suite of repetitions."""
+        return Path(f"runners/tuning/{self.search}-again.toml")
+
+    @property
+    def table(self) -> Path:
+        """Every trial."""
+        return Path(f"reports/tuning/{self.search}.csv")
+
+
+LABELS = {
+    "few": Labels(
+        "reduced",
+        'reduce = "rows"\nlayers = 10\nhidden = 500\nthreads = 1\npreset = "none"\neval_every = 10\n',
+        ("cora", "citeseer", "pubmed"),
+        FORMS,
+        REDUCED,
+        'splits = ["auto", "public", "random"]\nreduced = true\n',
+        "10 × 500",
+    ),
+    "many": Labels(
+        "many-labels",
+        'split = "fraction"\nreduce = 256\nlayers = 10\nhidden = 128\nthreads = 1\npreset = "none"\neval_every = 5\n',
+        (),
+        {},
+        MANY,
+        'splits = ["fraction", "full"]\n',
+        "10 × 128, 60 % of the rows",
+    ),
+}
+HEAD = 'source = "runners/tuning/{}.toml, validation accuracy, tools/studies/protocol_3.py"\n'
 
 
 class Start(NamedTuple):
-    """Where training starts: a starting point of the weights, with a warm start or at full depth."""
+    """Where training starts, with a warm start or at full depth, and its batches; 0 rows are all rows."""
 
     init: str
     warm_start: str
+    batch_size: int = 0
+
+    @property
+    def common(self) -> bool:
+        """Whether it is the starting point of the presets."""
+        return (self.init, self.warm_start) == ("he", "auto")
 
     @property
     def lines(self) -> str:
-        """The keys of an entry; both kinds have 200 iterations in all."""
+        """The keys of an entry; all kinds have 200 iterations in all."""
         iterations = 100 if self.warm_start == "auto" else 200
-        return f'init = "{self.init}"\nwarm_start = "{self.warm_start}"\niterations = {iterations}\n'
+        batches = f"batch_size = {self.batch_size}\n" if self.batch_size else ""
+        return f'init = "{self.init}"\nwarm_start = "{self.warm_start}"\niterations = {iterations}\n{batches}'
 
 
-COMMON = Start("he", "auto")
-HEAD = 'source = "runners/tuning/reduced.toml, validation accuracy, tools/studies/protocol_3.py"\n'
-WHERE = 'splits = ["auto", "public", "random"]\nreduced = true\n'
-"""What restricts an entry to few labelled rows with reduced features."""
-
-Accuracies = dict[tuple[str, Start], dict[str, dict[str, list[float]]]]
-"""(optimizer, start) → hyperparameters as JSON → dataset → best validation accuracy of each run."""
+Place = tuple[str, Start]
+"""Optimizer and start."""
+Accuracies = dict[Place, dict[str, dict[str, list[float]]]]
+"""Place → hyperparameters as JSON → dataset → best validation accuracy of each run."""
 
 
-def accuracies(rows: Iterable[Row]) -> Accuracies:
-    """Best validation accuracies of all runs, 0 for one that failed."""
+def accuracies(sources: Iterable[Path]) -> Accuracies:
+    """Best validation accuracies of all runs in results folders and tables of trials, 0 for a run that failed."""
     found: Accuracies = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for row in rows:
-        spec = json.loads(row["spec"])
-        place = row["optimizer_name"], Start(spec["init"], spec["warm_start"])
-        values = json.dumps(carried(row["optimizer_name"], spec["set"]), sort_keys=True)
-        found[place][values][row["dataset_name"]].append(accuracy(row))
+    for source in sources:
+        for place, values, dataset, reached in _of_table(source) if source.is_file() else _of_rows(source):
+            found[place][values][dataset] += reached
     return found
 
 
+def _of_rows(folder: Path) -> Iterator[tuple[Place, str, str, list[float]]]:
+    for row in Results(folder).every_row():
+        spec = json.loads(row["spec"])
+        optimizer, start = row["optimizer_name"], Start(spec["init"], spec["warm_start"], spec.get("batch_size") or 0)
+        values = spec["set"] if spec["split"] == "fraction" else carried(optimizer, spec["set"])
+        yield (optimizer, start), json.dumps(values, sort_keys=True), row["dataset_name"], [accuracy(row)]
+
+
+def _of_table(path: Path) -> Iterator[tuple[Place, str, str, list[float]]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            start = Start(line["init"], line["warm_start"], int(line["batch_size"]))
+            reached = [float(value) for value in line["acc_val_best"].split()]
+            yield (line["optimizer"], start), line["hyperparameters"], line["dataset"], reached
+
+
 def carried(optimizer: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The setting that a trial stands for.
+    """The setting that a trial on few labels stands for.
 
     Trials with exact steps go on with exact-W, which came after the search: it is as accurate with the same penalties,
     and takes half of the seconds (docs/protocol.md).
@@ -93,7 +151,7 @@ def write_table(path: Path, found: Accuracies) -> None:
     """Every trial on every graph, with the best validation accuracy of each of its runs."""
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(["optimizer", "init", "warm_start", "hyperparameters", "dataset", "acc_val_best"])
+        out.writerow(COLUMNS)
         for (optimizer, start), trials in sorted(found.items()):
             for values, by_graph in sorted(trials.items()):
                 for dataset, runs in sorted(by_graph.items()):
@@ -112,15 +170,18 @@ def over_all(trials: dict[str, dict[str, list[float]]], datasets: Sequence[str])
     return sorted(ran, key=lambda values: -mean(mean(trials[values][name]) for name in datasets))
 
 
-def again(found: Accuracies) -> str:
+def again(found: Accuracies, labels: Labels) -> str:
     """The suite that repeats the best trials."""
-    text = 'summary = "protocol 3: the best three trials of each search, with two further seeds or splits"\n' + DEFAULTS
-    text += "eval_every = 10\n"
+    text = (
+        f"# Made by tools/studies/protocol_3.py, of the rows of {labels.search}.toml.\n"
+        'summary = "protocol 3: the best three trials of each search, with two further seeds or splits"\n'
+        f"\n[defaults]\n{labels.defaults}"
+    )
     for (optimizer, start), trials in found.items():
         datasets = sorted({name for by_graph in trials.values() for name in by_graph})
         common = over_all(trials, datasets)[:BEST]
         for dataset in datasets:
-            repeats = "seeds = [1, 2]" if dataset in PUBLIC else "seeds = 1\nsplit_seeds = [1, 2]"
+            repeats = "seeds = [1, 2]" if dataset in labels.public else "seeds = 1\nsplit_seeds = [1, 2]"
             for values in dict.fromkeys([*on(dataset, trials)[:BEST], *common]):
                 text += (
                     f'\n[[entry]]\noptimizer = "{optimizer}"\ndataset = "{dataset}"\n{start.lines}{repeats}\n'
@@ -129,17 +190,21 @@ def again(found: Accuracies) -> str:
     return text
 
 
-def presets(found: Accuracies, folder: Path) -> None:
-    """The section of reduced features in the presets of every method, from the common start."""
-    chosen = {optimizer: choose(trials) for (optimizer, start), trials in found.items() if start == COMMON}
-    for optimizer, (other, renamed) in FORMS.items():
-        if other in chosen:
-            chosen[optimizer] = {
-                name: (reached, form(values, renamed)) for name, (reached, values) in chosen[other].items()
+def presets(found: Accuracies, labels: Labels, folder: Path) -> None:
+    """The section of these labels in the presets of every method, from the common start."""
+    chosen = {
+        (optimizer, start.batch_size): choose(trials) for (optimizer, start), trials in found.items() if start.common
+    }
+    for optimizer, (other, renamed) in labels.forms.items():
+        if (other, 0) in chosen:
+            chosen[optimizer, 0] = {
+                name: (reached, form(values, renamed)) for name, (reached, values) in chosen[other, 0].items()
             }
-    for optimizer, by_graph in chosen.items():
-        text = "".join(entry(dataset, *best) for dataset, best in by_graph.items())
-        write_section(folder / f"{optimizer}.toml", HEAD, REDUCED, text)
+    text: dict[str, str] = defaultdict(str)
+    for (optimizer, batch_size), by_graph in sorted(chosen.items()):  # all rows first: the later entry wins
+        text[optimizer] += "".join(entry(dataset, *best, batch_size, labels) for dataset, best in by_graph.items())
+    for optimizer, entries in text.items():
+        write_section(folder / f"{optimizer}.toml", HEAD.format(labels.search), labels.head, entries)
 
 
 def choose(trials: dict[str, dict[str, list[float]]]) -> dict[str, tuple[float, str]]:
@@ -157,25 +222,28 @@ def choose(trials: dict[str, dict[str, list[float]]]) -> dict[str, tuple[float, 
     return best
 
 
-def entry(dataset: str, reached: float, values: str) -> str:
+def entry(dataset: str, reached: float, values: str, batch_size: int, labels: Labels) -> str:
     """One entry of a preset."""
     where, graphs = (f'datasets = ["{dataset}"]\n', "") if dataset else ("", " of each searched graph")
+    where += labels.where
+    batches = ""
+    if batch_size:
+        where, batches = f"{where}batches = true\n", f", batches of {batch_size}"
     return (
-        f"\n# best validation accuracy in % at 10 × 500, mean of three seeds or splits{graphs}: {100 * reached:.1f}\n"
-        f"[[entry]]\n{where}{WHERE}values = {inline(values)}\n"
+        f"\n# best validation accuracy in % at {labels.network}{batches}, mean of three seeds or splits{graphs}: "
+        f"{100 * reached:.1f}\n[[entry]]\n{where}values = {inline(values)}\n"
     )
 
 
-def main(step: str, folders: Sequence[Path]) -> None:
-    """Take the ``step`` with the rows of results ``folders``."""
-    found = accuracies(row for folder in folders for row in Results(folder).every_row())
+def main(kind: str, step: str, sources: Sequence[Path]) -> None:
+    """Take the ``step`` of a kind of labels with the rows of results folders, or with tables of trials."""
+    labels, found = LABELS[kind], accuracies(sources)
     if step == "again":
-        text = f"# Made by tools/studies/protocol_3.py, of the rows of reduced.toml.\n{again(found)}"
-        SUITE.write_text(text, encoding="utf-8")
+        labels.again.write_text(again(found, labels), encoding="utf-8")
     else:
-        presets(found, PRESETS)
-        write_table(TABLE, found)
+        presets(found, labels, PRESETS)
+        write_table(labels.table, found)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [Path(word) for word in sys.argv[2:]])
+    main(sys.argv[1], sys.argv[2], [Path(word) for word in sys.argv[3:]])
