@@ -11,7 +11,7 @@ from pdadmm_bench.core import history
 from pdadmm_bench.core.errors import TrackingError, UserError
 from pdadmm_bench.core.files import parse_json
 from pdadmm_bench.core.row_check import problems
-from pdadmm_bench.core.rows import Row, read_rows
+from pdadmm_bench.core.rows import Row, compressed, read_rows
 from pdadmm_bench.suite.results import Results, default_folder, own_store, trial_folder
 from pdadmm_bench.tracking.read import histories, read_rows_of
 
@@ -55,6 +55,8 @@ class SourceRows:
     """What a reader of the report should know about the sources."""
     history_files: dict[str, Path] = field(default_factory=dict)
     """The files with the steps of runs, by ``run_id``."""
+    archives: list[Path] = field(default_factory=list)
+    """The files with the steps of all runs of a compressed rows file."""
     stores: dict[str | None, list[Row]] = field(default_factory=dict)
     """Rows by the MLflow store that may have their runs; None is the default store."""
     tracked: bool = False
@@ -74,6 +76,11 @@ class SourceRows:
             stores: whether MLflow is asked, which may take long.
         """
         found: dict[str, list[dict[str, float]]] = {}
+        for path in self.archives:
+            try:
+                found |= history.read_archive(path)
+            except UserError as error:
+                self.remarks.append(str(error))
         for run_id, path in self.history_files.items():
             try:
                 found[run_id] = history.read(path, run_id)
@@ -120,9 +127,9 @@ def read_sources(names: Sequence[str], tracking_uri: str | None) -> SourceRows:
 
 
 def _add_folder(found: SourceRows, folder: Path, tracking_uri: str | None) -> None:
-    """Add the rows of a suite's results."""
-    rows_file = folder / "rows.json"
-    if rows_file.is_file():
+    """Add the rows of a suite's results, or of such a folder of ``reports/`` that has them compressed."""
+    rows_file = next((file for file in (folder / "rows.json", folder / "rows.json.gz") if file.is_file()), None)
+    if rows_file is not None:
         rows = read_source(str(rows_file)).rows
     else:
         rows = Results(folder).every_row(found.remarks.append)
@@ -132,11 +139,13 @@ def _add_folder(found: SourceRows, folder: Path, tracking_uri: str | None) -> No
             f"{folder} has no rows.json, which a suite writes when it ends: all {len(rows)} rows of runs/ are used"
         )
     found.add(rows, tracking_uri or own_store(folder))
-    found.tracked = True
-    _find_histories(found, rows_file, rows)
+    found.tracked = rows_file is None or not compressed(rows_file)
+    _find_histories(found, rows_file or folder / "rows.json", rows)
 
 
 def _find_histories(found: SourceRows, rows_file: Path, rows: Sequence[Row]) -> None:
+    if compressed(rows_file) and (archive := history.archive(rows_file)).is_file():
+        found.archives.append(archive)
     for row in rows:
         if (path := history.find(rows_file, row)) is not None:
             found.history_files[str(row["run_id"])] = path

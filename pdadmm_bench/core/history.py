@@ -5,10 +5,12 @@ A row says how a run ended. Its history holds the values of every iteration: ``i
 are drawn from it. The file of the row determines the file of the history:
 
 * ``run --json rows.json`` writes ``rows.steps/RUN_ID.json.gz``, one file for each row of ``rows.json``;
-* a suite writes ``runs/KEY.steps.json.gz`` beside the row ``runs/KEY.json``.
+* a suite writes ``runs/KEY.steps.json.gz`` beside the row ``runs/KEY.json``;
+* a compressed file of rows, ``rows.json.gz``, has the histories of all of them in one archive, ``rows.steps.json.gz``.
 
-A file is gzip-compressed JSON, ``{"schema_version": 1, "run_id": …, "steps": [{…}, …]}``. JSON has no numbers for
-infinity and NaN, so these are the strings ``"inf"``, ``"-inf"`` and ``"nan"``. The same steps give the same bytes.
+A file is gzip-compressed JSON, ``{"schema_version": 1, "run_id": …, "steps": [{…}, …]}``, and an archive
+``{"schema_version": 1, "runs": {RUN_ID: [{…}, …], …}}``. JSON has no numbers for infinity and NaN, so these are the
+strings ``"inf"``, ``"-inf"`` and ``"nan"``. The same steps give the same bytes.
 """
 
 from __future__ import annotations
@@ -53,10 +55,23 @@ def find(rows_file: Path, row: Row) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def archive(rows_file: Path) -> Path:
+    """Where the histories of the compressed ``rows_file`` lie, all in one file."""
+    return rows_file.with_name(f"{rows_file.name.removesuffix(_SUFFIX)}.steps{_SUFFIX}")
+
+
 def write(path: Path, run_id: str, steps: History) -> None:
     """Write the history of the run ``run_id`` to ``path``, atomically; raises :class:`UserError` when that fails."""
-    content = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "steps": [_encoded(step) for step in steps]}
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    _write(path, {"run_id": run_id, "steps": [_encoded(step) for step in steps]})
+
+
+def write_archive(path: Path, runs: Mapping[str, History]) -> None:
+    """Write the histories of ``runs``, by ``run_id``, to one file; as :func:`write`."""
+    _write(path, {"runs": {run_id: [_encoded(step) for step in steps] for run_id, steps in sorted(runs.items())}})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **content}, separators=(",", ":"), allow_nan=False)
     write_atomic(path, gzip.compress(text.encode(), mtime=0))
 
 
@@ -73,28 +88,47 @@ def read(path: Path, run_id: str) -> list[dict[str, float]]:
 
     Raises :class:`UserError` for a file that is missing, damaged, or of another run.
     """
+    content = _read(path, "the history of a run", "steps", list)
+    if content.get("run_id") != run_id:
+        raise UserError(f"{path} is the history of run {content.get('run_id')}, not of {run_id}")
+    return _steps(path, content["steps"])
+
+
+def read_archive(path: Path) -> dict[str, list[dict[str, float]]]:
+    """The histories, by ``run_id``, that :func:`write_archive` wrote to ``path``.
+
+    Raises :class:`UserError` for a file that is missing or damaged.
+    """
+    content = _read(path, "an archive of histories", "runs", dict)
+    return {run_id: _steps(path, steps) for run_id, steps in content["runs"].items()}
+
+
+def _read(path: Path, what: str, part: str, kind: type) -> dict[str, Any]:
     try:
         content: Any = parse_json(gzip.decompress(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"no such history: {path}") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path} is not the history of a run ({str(error).splitlines()[0]})") from None
-    if not isinstance(content, dict) or not isinstance(content.get("steps"), list):
-        raise UserError(f"{path} is not the history of a run: it has no steps")
+        raise UserError(f"{path} is not {what} ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict) or not isinstance(content.get(part), kind):
+        raise UserError(f"{path} is not {what}: it has no {part}")
     if content.get("schema_version") != SCHEMA_VERSION:
         raise UserError(
             f"{path} is a history of schema {content.get('schema_version')}, this program reads schema {SCHEMA_VERSION}"
         )
-    if content.get("run_id") != run_id:
-        raise UserError(f"{path} is the history of run {content.get('run_id')}, not of {run_id}")
+    return content
+
+
+def _steps(path: Path, steps: Any) -> list[dict[str, float]]:
     try:
-        return [{name: _decoded(value) for name, value in step.items()} for step in content["steps"]]
+        return [{name: _decoded(value) for name, value in step.items()} for step in steps]
     except (AttributeError, TypeError, ValueError):
         raise UserError(f"{path} is not the history of a run: a step has a value that is no number") from None
 
 
 def forget(rows_file: Path) -> None:
     """Delete the histories beside ``rows_file``, whose rows are about to be replaced."""
+    archive(rows_file).unlink(missing_ok=True)
     for path in _folder(rows_file).glob(f"*{_SUFFIX}"):
         path.unlink(missing_ok=True)
 

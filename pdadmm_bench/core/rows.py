@@ -6,9 +6,11 @@ the run ended; a failed run is a row too, never a missing one.
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -159,8 +161,14 @@ def shared(row: Row) -> bool:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write ``rows`` to ``path`` as one JSON array, atomically."""
-    write_atomic(path, json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write ``rows`` to ``path`` as one JSON array, atomically; compressed where its name ends in ``.gz``."""
+    text = json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, gzip.compress(text.encode(), mtime=0) if compressed(path) else text)
+
+
+def compressed(path: Path) -> bool:
+    """Whether the rows file at ``path`` is, or will be, compressed."""
+    return path.suffix == ".gz"
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -170,12 +178,14 @@ def read_rows(path: Path) -> list[Row]:
     place in the file.
     """
     try:
-        rows = parse_json(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"no such rows file: {path}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    try:
+        rows = parse_json(gzip.decompress(content) if compressed(path) else content)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path} is not a rows file: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "schema_version" in row for row in rows):
         raise UserError(f"{path} is not a rows file: expected a JSON array of result rows")

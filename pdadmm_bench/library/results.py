@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdadmm_bench.core import history as histories
-from pdadmm_bench.core.rows import Row, write_rows
+from pdadmm_bench.core.rows import Row, compressed, write_rows
 from pdadmm_bench.report.figures.convergence import Histories, comparison_picture
 from pdadmm_bench.report.table import Table
 from pdadmm_bench.report.tables.summary import summary_table
@@ -107,10 +107,17 @@ class Results(Sequence[Row]):
         return figure(comparison_picture(runs))
 
     def save(self, path: str | Path) -> None:
-        """Write the rows to a file that every verb of the command reads, and the steps beside it."""
+        """Write the rows to a file that every verb of the command reads, and the steps beside it.
+
+        Args:
+            path: where it ends in ``.json.gz``, rows and steps are two compressed files, to be kept with code.
+        """
         path = Path(path)
         write_rows(path, self.rows)
         histories.forget(path)
+        if compressed(path):
+            histories.write_archive(histories.archive(path), self.histories)
+            return
         for run_id, steps in self.histories.items():
             histories.write(histories.beside_rows(path, run_id), run_id, steps)
 

@@ -99,3 +99,31 @@ def test_a_full_disk_costs_a_warning(tmp_path: Path) -> None:
     history.keep(tmp_path / "rows.steps" / "a.json.gz", "a", STEPS, warnings.append)
     (warning,) = warnings
     assert "cannot be written" in warning and "its steps are not kept" in warning
+
+
+def test_one_archive_has_the_histories_of_a_compressed_file_of_rows(tmp_path: Path) -> None:
+    path = history.archive(tmp_path / "rows.json.gz")
+    assert path == tmp_path / "rows.steps.json.gz"
+    history.write_archive(path, {"b": STEPS, "a": STEPS[:1]})
+    assert history.read_archive(path) == {"a": STEPS[:1], "b": STEPS}
+    rows = tmp_path / "rows.json.gz"
+    write_rows(rows, [])
+    assert (read_rows(rows), rows.read_bytes()[:2]) == ([], b"\x1f\x8b")
+    history.forget(rows)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"[]"), gzip.compress(b'{"runs": {}}')])
+def test_a_damaged_archive_is_named(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "rows.steps.json.gz"
+    path.write_bytes(damage)
+    with pytest.raises(UserError, match=r"rows\.steps\.json\.gz is (not an archive of histories|a history of schema)"):
+        history.read_archive(path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"{")])
+def test_a_damaged_file_of_compressed_rows_is_named(tmp_path: Path, damage: bytes) -> None:
+    rows = tmp_path / "rows.json.gz"
+    rows.write_bytes(damage)
+    with pytest.raises(UserError, match=r"rows\.json\.gz is not a rows file"):
+        read_rows(rows)

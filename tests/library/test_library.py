@@ -91,10 +91,13 @@ def test_results_are_frames_tables_pictures_and_files(results: pb.Results, tmp_p
     assert len(results.steps()) == 4 * 5
     assert "pdadmm" in str(results.table()) and "<table" in results.table()._repr_html_()
     assert len(results.plot().axes) == 2
-    results.save(tmp_path / "rows.json")
-    again = pb.read(tmp_path / "rows.json")
-    assert again.rows == results.rows
-    assert again.histories == results.histories
+    for name in ("rows.json", "kept/rows.json.gz"):
+        results.save(tmp_path / name)
+        again = pb.read(tmp_path / name)
+        assert again.rows == results.rows
+        assert again.histories == results.histories
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"rows.json.gz", "rows.steps.json.gz"}
+    assert pb.read(tmp_path / "kept").histories == results.histories
     (page,) = pb.report(results, tmp_path / "report")
     assert "custom data" in page.read_text()
 

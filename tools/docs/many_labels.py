@@ -15,21 +15,22 @@ import sys
 from collections import defaultdict
 from statistics import median
 
-from curves import best_by_pair, load_curves, method_of, seconds_cell, seconds_to, take_curves
+from curves import method_of, seconds_cell
 from depth import interval
-from marked import ROOT, Marked, folders, main, markdown
+from marked import ROOT, Marked, main, markdown
 from matplotlib.ticker import LogLocator, NullFormatter
 from paired import points
 
-from pdadmm_bench.core.rows import NEAR_BEST, Row
+from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
+from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.metrics import metric
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "ahead", "ahead-m", "soon")
 ACCURACY, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
-CURVES, PICTURE = FOLDER / "curves.json.gz", ROOT / "docs" / "images" / "many-labels.png"
+PICTURE = ROOT / "docs" / "images" / "many-labels.png"
 METHODS = ("pdadmm", "pdadmm-m")
 
 
@@ -88,27 +89,25 @@ def _ahead(rows: list[Row], ours: str) -> str:
 
 def soonest(rows: list[Row]) -> str:
     """Median seconds to 99 % of the best validation accuracy of any method; the share of runs that get there."""
-    curves, names = load_curves(CURVES), datasets_of(rows)
-    best = best_by_pair(rows)
+    names, seconds = datasets_of(rows), seconds_to_near_best(rows, ACCURACY.histories())
     lines = []
     for method, by_name in grouped(rows).items():
-        found = [seconds_to(NEAR_BEST, by_name.get(name, []), curves, best) for name in names]
+        found = [[seconds[row["run_id"]] for row in by_name.get(name, [])] for name in names]
         lines.append([method, *map(seconds_cell, found)])
     return markdown(["seconds, and runs that get there", *names], lines)
 
 
 def draw(rows: list[Row]) -> None:
     """Validation accuracy over seconds of every method, the median over pairs at each evaluated iteration."""
-    curves, names = load_curves(CURVES), datasets_of(rows)
+    histories, names = ACCURACY.histories(), datasets_of(rows)
     figure, grid = panels(len(names))
     for axes, name in zip(grid, names, strict=False):
         dress(axes)
         for method, by_name in grouped(rows).items():
-            found = [curves[row["spec"]] for row in by_name.get(name, [])]
-            points = list(zip(*found, strict=False))
+            points = list(zip(*(histories[row["run_id"]] for row in by_name.get(name, [])), strict=False))
             if not points:
                 continue
-            x, y = ([median(point[part] for point in at) for at in points] for part in (0, 1))
+            x, y = ([median(step[part] for step in at) for at in points] for part in ("train_seconds", "acc_val"))
             optimizer = method.partition(",")[0]
             style = "-" if method == optimizer else ":" if "batches" in method else "--"
             axes.plot(x, [100 * value for value in y], style, color=colour_of(optimizer), label=method, linewidth=1.4)
@@ -128,7 +127,6 @@ def draw(rows: list[Row]) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    take_curves(folders(words), CURVES)
     wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soonest))
     if "--check" not in words:
         draw(ACCURACY.load())

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdadmm_bench.core.rows import Row
+from pdadmm_bench.core import history
+from pdadmm_bench.core.rows import Row, write_rows
 from pdadmm_bench.report.render import markdown_body
 from pdadmm_bench.report.table import table_of_words
 from pdadmm_bench.suite.results import Results
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ("mlflow_run_id", "dist_per_worker")
+STEP = ("iteration", "train_seconds", "acc_val", "acc_test", "loss_train")
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,33 @@ class Marked:
         rows: list[Row] = json.loads(gzip.decompress(self.rows.read_bytes()))
         return rows
 
+    def histories(self) -> dict[str, list[dict[str, float]]]:
+        """The evaluated steps of the rows' runs by ``run_id``."""
+        return history.read_archive(history.archive(self.rows))
+
     def take(self, folders: Sequence[Path]) -> None:
         """Keep the rows of results folders, without columns that have no meaning on another machine.
 
         Runs that the user stopped are no results and are left out. If several folders have a run, the row of the last
-        folder is kept.
+        folder is kept. Of the histories, which lie beside the rows, the evaluated steps are kept.
         """
-        found = {row["spec"]: row for folder in folders for row in Results(folder).every_row()}
+        found: dict[str, Row] = {}
+        steps: dict[str, history.History] = {}
+        for folder in folders:
+            results = Results(folder)
+            for row in results.every_row():
+                found[row["spec"]] = row
+                if (path := history.find(folder / "rows.json", row)) is not None:
+                    steps[row["run_id"]] = history.read(path, row["run_id"])
         rows = [
             {key: row[key] for key in row if key not in LOCAL}
             for row in found.values()
             if row["status"] != "interrupted"
         ]
         rows.sort(key=lambda row: (row["dataset_name"], row["model_layers"], row["optimizer_name"], row["spec"]))
-        self.rows.parent.mkdir(parents=True, exist_ok=True)
-        self.rows.write_bytes(gzip.compress(json.dumps(rows, ensure_ascii=False).encode(), mtime=0))
+        write_rows(self.rows, rows)
+        kept = {row["run_id"]: evaluated(steps[row["run_id"]]) for row in rows if row["run_id"] in steps}
+        history.write_archive(history.archive(self.rows), kept)
 
     def placed(self, page: str, table: str) -> str:
         """``page`` with ``table`` between the marks; raises ``ValueError`` without them."""
@@ -54,6 +69,15 @@ class Marked:
         if not pattern.search(page):
             raise ValueError(f"no {begin} … {end}")
         return pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", page)
+
+
+def evaluated(steps: history.History) -> history.History:
+    """The steps with an accuracy, without values that no page shows; to five digits."""
+    return [
+        {name: round(step[name], 5) for name in STEP if name in step and math.isfinite(step[name])}
+        for step in steps
+        if "acc_val" in step
+    ]
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int = 1) -> str:

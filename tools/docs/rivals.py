@@ -17,18 +17,18 @@ from collections.abc import Sequence
 from math import isfinite
 from statistics import median
 
-from curves import best_by_pair, load_curves, method_of, pair_of, seconds_cell, seconds_to, take_curves
+from curves import method_of, pair_of, seconds_cell
 from depth import interval
-from marked import ROOT, Marked, folders, main, markdown
+from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.names import mesh_word
-from pdadmm_bench.core.rows import NEAR_BEST, Row
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 
 FOLDER = ROOT / "reports" / "rivals"
 PAGE = ROOT / "docs" / "rivals.md"
 FEW = Marked("rivals-few", FOLDER / "rows.json.gz", (ROOT / "README.md", PAGE))
 MANY = Marked("rivals-many", FOLDER / "rows.json.gz", (PAGE,))
-CURVES = FOLDER / "curves.json.gz"
 HEADER = (
     "method", "two workers share", "test accuracy, %", "ms per iteration", "× one worker", "seconds to 99 %",
     "× the fastest worker alone", "MB sent per iteration", "peak MiB of a worker",
@@ -55,12 +55,12 @@ def many(rows: list[Row]) -> str:
 
 def _table(rows: list[Row], dataset: str) -> str:
     """One line for each method and layout, the soonest method first, and its layouts by seconds."""
-    curves, best = load_curves(CURVES), best_by_pair(rows)
+    reached = seconds_to_near_best(rows, FEW.histories())
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["status"] == "ok" and row["dataset_name"] == dataset:
             groups[method_of(row), layout_of(row)].append(row)
-    seconds = {key: seconds_to(NEAR_BEST, found, curves, best) for key, found in groups.items()}
+    seconds = {key: [reached[row["run_id"]] for row in found] for key, found in groups.items()}
     alone = min((median(seconds[key]), key) for key in groups if key[1] == "–")[1]
     soonest = {method: min(median(seconds[key]) for key in groups if key[0] == method) for method, _ in groups}
     order = sorted(groups, key=lambda key: (soonest[key[0]], key[0], key[1] != "–", median(seconds[key])))
@@ -99,5 +99,4 @@ def _ratio(reference: dict[object, float], mine: dict[object, float]) -> str:
 
 
 if __name__ == "__main__":
-    take_curves(folders(sys.argv[1:]), CURVES)
     sys.exit(main(sys.argv[1:], (FEW, few), (MANY, many)))

@@ -13,27 +13,27 @@ from __future__ import annotations
 
 import sys
 
-from curves import best_by_pair, load_curves, seconds_cell, seconds_to, take_curves
-from marked import ROOT, Marked, folders, main, markdown
+from curves import seconds_cell
+from marked import ROOT, Marked, main, markdown
 from paired import METHOD, PAGES, against, cell
 
-from pdadmm_bench.core.rows import NEAR_BEST, Row
+from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 from pdadmm_bench.stats.paired import Comparison
 
 FOLDER = ROOT / "reports" / "sooner"
 COMMON, TIMES = (Marked(name, FOLDER / "rows.json.gz", PAGES) for name in ("near-best", "sooner"))
-CURVES = FOLDER / "curves.json.gz"
 
 
 def common(rows: list[Row]) -> str:
     """Median seconds to 99 % of the best validation accuracy of any optimizer in the pair, and how many get there."""
-    curves, best = load_curves(CURVES), best_by_pair(rows)
+    seconds = seconds_to_near_best(rows, COMMON.histories())
     datasets = sorted({row["dataset_name"] for row in rows})
     lines = []
     for optimizer in dict.fromkeys([METHOD, *sorted({row["optimizer_name"] for row in rows})]):
         mine = [row for row in rows if row["optimizer_name"] == optimizer]
         found = [[row for row in mine if row["dataset_name"] == dataset] for dataset in datasets]
-        lines.append([optimizer, *(seconds_cell(seconds_to(NEAR_BEST, each, curves, best)) for each in found)])
+        lines.append([optimizer, *(seconds_cell([seconds[row["run_id"]] for row in each]) for each in found)])
     return markdown(["seconds, and runs that get there", *datasets], lines)
 
 
@@ -47,5 +47,4 @@ def _times(found: Comparison) -> str:
 
 
 if __name__ == "__main__":
-    take_curves(folders(sys.argv[1:]), CURVES)
     sys.exit(main(sys.argv[1:], (COMMON, common), (TIMES, times)))

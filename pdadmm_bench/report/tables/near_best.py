@@ -22,9 +22,6 @@ from pdadmm_bench.report.tables.times import per_machine
 from pdadmm_bench.stats.estimate import aggregate
 from pdadmm_bench.stats.pairing import DATA, NETWORK, repetition
 
-Bests = Mapping[tuple[Any, ...], float]
-"""The best validation accuracy by problem, seed and split."""
-
 
 def near_best_tables(rows: Iterable[Row], histories: Mapping[str, History]) -> list[Table]:
     """A line for each method and layout, of every problem (data and network) with two of them.
@@ -34,18 +31,31 @@ def near_best_tables(rows: Iterable[Row], histories: Mapping[str, History]) -> l
         histories: the steps of runs by ``run_id``; only these runs have seconds.
     """
     tried = [row for row in rows if status_of(row).tried]
-    best: dict[tuple[Any, ...], float] = {}
-    for line in gather(tried):
-        for row in line.rows:
-            place = _place(line, row)
-            best[place] = max(best.get(place, 0.0), row.get("acc_val_best") or 0.0)
     share = f"{100 * NEAR_BEST:g} %"
     return per_machine(
         [row for row in tried if row["run_id"] in histories],
         "time-to-near-best",
         f"Time to {share} of the best validation accuracy of any method: median over runs [95 % interval]",
-        partial(_near_best, best=best, histories=histories),
+        partial(_near_best, seconds=seconds_to_near_best(tried, histories)),
     )
+
+
+def seconds_to_near_best(rows: Sequence[Row], histories: Mapping[str, History]) -> dict[str, float]:
+    """Training seconds of each run with a history to 99 % of the best of any method, by ``run_id``.
+
+    The best validation accuracy is that of all ``rows`` with the same data, network, seed and split. Seconds begin with
+    the warm start. A run that does not get there has infinity.
+    """
+    place = {row["run_id"]: (_problem(line), *repetition(row)) for line in gather(rows) for row in line.rows}
+    best: dict[tuple[Any, ...], float] = {}
+    for row in rows:
+        there = place[row["run_id"]]
+        best[there] = max(best.get(there, 0.0), row.get("acc_val_best") or 0.0)
+    return {
+        run_id: _seconds(histories[run_id], NEAR_BEST * best[there])
+        for run_id, there in place.items()
+        if run_id in histories
+    }
 
 
 @dataclass(frozen=True)
@@ -70,11 +80,11 @@ class _Timed:
 
 
 def _near_best(
-    lines: Sequence[SettingRows], names: Sequence[str], best: Bests, histories: Mapping[str, History]
+    lines: Sequence[SettingRows], names: Sequence[str], seconds: Mapping[str, float]
 ) -> tuple[list[Column], list[list[Cell]], list[str]]:
     table = []
     for problem in dict.fromkeys(map(_problem, lines)):
-        found = [_timed(line, best, histories) for line in lines if _problem(line) == problem]
+        found = [_timed(line, seconds) for line in lines if _problem(line) == problem]
         if len(found) < 2:
             continue
         alone = [each for each in found if (each.line.setting.get("gpus") or 1) == 1 and math.isfinite(each.median)]
@@ -101,17 +111,13 @@ def _near_best(
     )
 
 
-def _timed(line: SettingRows, best: Bests, histories: Mapping[str, History]) -> _Timed:
-    def reached(row: Row) -> float:
-        return _seconds(histories[row["run_id"]], NEAR_BEST * best[_place(line, row)])
-
+def _timed(line: SettingRows, seconds: Mapping[str, float]) -> _Timed:
     timed, flagged = quotable(line.rows)
-    seconds: dict[Any, list[float]] = {}
+    found: dict[Any, list[float]] = {}
     for row in timed:
-        seconds.setdefault(repetition(row), []).append(reached(row))
-    return _Timed(
-        line, [reached(row) for row in line.rows], {key: median(each) for key, each in seconds.items()}, flagged
-    )
+        found.setdefault(repetition(row), []).append(seconds[row["run_id"]])
+    every = [seconds[row["run_id"]] for row in line.rows]
+    return _Timed(line, every, {key: median(each) for key, each in found.items()}, flagged)
 
 
 def _seconds(steps: History, accuracy: float) -> float:
@@ -135,7 +141,3 @@ def _factor(mine: _Timed, fastest: _Timed | None) -> Cell:
 def _problem(line: SettingRows) -> str:
     """Data and network, which all lines that are compared have in common."""
     return json.dumps([line.setting.get(name) for name in (*DATA, *NETWORK)], default=str)
-
-
-def _place(line: SettingRows, row: Row) -> tuple[Any, ...]:
-    return _problem(line), *repetition(row)
