@@ -10,13 +10,14 @@ from __future__ import annotations
 import gc
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from pdadmm_bench.core import memory
@@ -199,24 +200,26 @@ class Worker:
     def evaluate(self, links: Links) -> Step:
         """Accuracy and mean cross-entropy of the three parts, through the blocks from the first to the last."""
         step: Step = {}
+        scores: dict[str, tuple[Tensor, Tensor]] = {}
         for name, rows in self.problem.parts().items():
             x = links.left.receive_now(len(rows.x)) if links.left else rows.x
             logits = self.optimizer.predict(self.state, x, self.block)
             if links.right:
                 links.right.send_now(logits)
-            elif self.layout.rows == 1:
+                continue
+            if self.problem.num_classes == 2:
+                scores[name] = (logits[:, 1] - logits[:, 0]).cpu(), rows.y.cpu()
+            if self.layout.rows == 1:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).double().mean())
                 step[f"loss_{name}"] = float(functional.cross_entropy(logits, rows.y))
-                if self.problem.num_classes == 2:
-                    area = roc_auc(logits[:, 1] - logits[:, 0], rows.y)
-                    step |= {} if area is None else {f"acc_roc_auc_{name}": area}
             else:
                 step[f"acc_{name}"] = float((logits.argmax(1) == rows.y).sum())
                 step[f"loss_{name}"] = float(loss_sum(logits, rows.y))
                 step[f"rows_{name}"] = len(rows.y)
         if self.layout.rows > 1:
-            return mean_over_rows(self.group.gather(step)[-self.layout.rows :])
-        return self.group.broadcast(step, source=self.group.size - 1)
+            steps, parts = zip(*self.group.gather((step, scores))[-self.layout.rows :], strict=True)
+            return mean_over_rows(steps) | areas(parts)
+        return self.group.broadcast(step | areas([scores]), source=self.group.size - 1)
 
     def measure_links(self, links: Links) -> None:
         """Measure seconds per byte of a boundary tensor between neighbours: the slowest of this worker's links.
@@ -319,3 +322,13 @@ def mean_over_rows(parts: Sequence[Step]) -> Step:
         for name in names
         for kind in ("acc", "loss")
     }
+
+
+def areas(parts: Sequence[Mapping[str, tuple[Tensor, Tensor]]]) -> Step:
+    """``acc_roc_auc_*`` from the scores and classes of some rows in each part, where both classes have a row."""
+    found: Step = {}
+    for name in parts[0]:
+        scores, y = (torch.cat(each) for each in zip(*(part[name] for part in parts), strict=True))
+        if (area := roc_auc(scores, y)) is not None:
+            found[f"acc_roc_auc_{name}"] = area
+    return found

@@ -24,7 +24,10 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
     """Every case, run by one crew; those on real graphs only where a folder of them was named."""
 
     def make(folder: Path) -> None:
-        problems = {"square": toy_problem(rows=64, features=24, classes=24)}
+        problems = {
+            "square": toy_problem(rows=64, features=24, classes=24),
+            "two classes": toy_problem(classes=2, spread=0.5),
+        }
         if REAL_DATA:
             folders = {"data_root": Path(REAL_DATA), "cache": folder / "real"}
             data = settings(dataset="pubmed", hops=1).data

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cases import EXACT, MESH, REAL_MESH, mesh, name_of_mesh
+from cases import EXACT, MESH, REAL_MESH, TWO_CLASSES, mesh, name_of_mesh
 from crew import Case, Findings, Pair, steps_of
 from properties import apart
 
@@ -42,6 +42,18 @@ def test_the_run_is_that_of_one_worker(findings: Findings, case: Case) -> None:
 @pytest.mark.parametrize("case", REAL_MESH, ids=name_of_mesh)
 def test_the_run_is_that_of_one_worker_on_real_data(findings: Findings, case: Case, real_data: Path) -> None:
     assert_close(findings.pairs[name_of_mesh(case)], case)
+
+
+@pytest.mark.parametrize("case", TWO_CLASSES, ids=name_of_mesh)
+def test_the_area_under_the_roc_curve_is_that_of_all_rows(findings: Findings, case: Case) -> None:
+    pair = findings.pairs[name_of_mesh(case)]
+    assert_close(pair, case)
+    for name in ("acc_roc_auc_val", "acc_roc_auc_test"):
+        many, one = ([step[name] for step in steps_of(each.history) if name in step] for each in (pair.many, pair.one))
+        assert len(one) >= 2
+        assert many == pytest.approx(one, abs=0.02), name  # logits that differ by rounding may change places
+        assert len(set(one)) > 1
+    assert "acc_roc_auc_test_at_best_val" in pair.many.row
 
 
 def test_the_row_says_who_held_what(findings: Findings) -> None:

@@ -158,6 +158,9 @@ MESH = [
     mesh("adam", "rows=3", **TRAINED, batch_size=8),
     mesh("sgd", "layers=1,rows=4", set={"lr": 0.1, "momentum": 0.5}, batch_size=2),  # some have no row of a batch
 ]
+TWO_CLASSES = [
+    Case(case.spec, "two classes") for case in (mesh("adam", "rows=3", **TRAINED), mesh("pdadmm", "layers=2,rows=2"))
+]
 REAL_MESH = [
     mesh("adam", "rows", 50, **TRAINED),
     mesh("pdadmm", "rows", 50),
@@ -201,5 +204,5 @@ ALL = {
     **{f"{case.problem} {name_of(case)}": case for case in (*EVERY, *OTHERS, *DELAYED, *REAL, EQUAL)},
     "batched": BATCHED,
     **{name_of_gradient(case): case for case in GRADIENT},
-    **{name_of_mesh(case): case for case in (*MESH, *REAL_MESH)},
+    **{name_of_mesh(case): case for case in (*MESH, *TWO_CLASSES, *REAL_MESH)},
 }
