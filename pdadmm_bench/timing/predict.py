@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from pdadmm_bench.core.spec import axes_of, fitting_meshes, mesh_name
+from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.spec import RunSpec, axes_of, fitting_meshes, mesh_name, run_spec
 from pdadmm_bench.optim import registry
 from pdadmm_bench.optim.base import Optimizer
 from pdadmm_bench.parallel.cost import FLOAT_BYTES, Machine, Prediction
@@ -17,6 +18,8 @@ from pdadmm_bench.parallel.layout import check_rows
 from pdadmm_bench.report.published import speedups_by_dataset
 from pdadmm_bench.timing import machine as rates
 from pdadmm_bench.timing.predict_options import PredictOptions
+from pdadmm_bench.training.planned import by_optimizer
+from pdadmm_bench.training.setup import check_batch_size
 
 MEASURE_S = 0.1
 """Seconds to measure each rate for planned runs; rates are measured once per power of two of rows."""
@@ -85,9 +88,11 @@ def run_predict(options: PredictOptions, on_message: Callable[[str], None]) -> P
     """The predictions for ``options``; rates that are not given are measured.
 
     Raises :class:`~pdadmm_bench.core.errors.UserError`, before anything is measured, for an unknown optimizer and for
-    a partition that does not fit the workers and layers.
+    a partition that does not fit the workers and layers, for a hyperparameter that is none, and for mini-batches that
+    an optimizer or a pipeline does not take.
     """
-    optimizers = {name: registry.get(name).create({}, name) for name in options.optimizer}
+    given = by_optimizer(options.set, options.optimizer)
+    optimizers = {name: registry.get(name).create(given[name], name) for name in options.optimizer}
     for name, optimizer in optimizers.items():
         if assumed := optimizer.cost_profile.assumed_from:
             on_message(f"{name} declares no cost profile: {assumed}'s is assumed")
@@ -134,6 +139,8 @@ def _rows(options: PredictOptions, optimizers: dict[str, Optimizer], machine: Ma
                     if shards > 1 and columns == 1 and schedule not in (None, options.schedule[0]):
                         continue  # no pipeline, so the schedules are one and the same
                     prediction = _prediction(options, optimizer, machine, schedule, layers, (columns, shards))
+                    if refusal := optimizer.refuses_batches(_spec(options, name, layers, columns, shards)):
+                        raise UserError(refusal)
                     speedup = single.iteration_s / prediction.iteration_s
                     rows.append(
                         {
@@ -159,6 +166,15 @@ def _rows(options: PredictOptions, optimizers: dict[str, Optimizer], machine: Ma
                         }
                     )
     return rows
+
+
+def _spec(options: PredictOptions, optimizer: str, layers: int, columns: int, shards: int) -> RunSpec:
+    """What a run would be asked for, for an optimizer to refuse."""
+    mesh, gpus = mesh_name(columns, shards), columns * shards
+    values = {"optimizer": optimizer, "layers": layers, "gpus": gpus, "mesh": mesh, "batch_size": options.batch_size}
+    spec = run_spec(values)
+    check_batch_size(spec, options.rows)
+    return spec
 
 
 def _places(options: PredictOptions) -> list[tuple[int, tuple[int, int]]]:
@@ -187,4 +203,5 @@ def _prediction(
         wire=optimizer.wire("auto").name if options.wire == "auto" else options.wire,
         schedule=schedule or "gpipe",
         microbatches=options.microbatches,
+        batch_size=options.batch_size,
     )

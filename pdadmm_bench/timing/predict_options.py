@@ -25,6 +25,8 @@ class PredictOptions(Typed):
     wire: Literal["auto", "fp32", "bf16", "uint8"]
     schedule: list[Schedule]
     microbatches: int | None = Field(gt=0)
+    batch_size: int = Field(ge=0)
+    set: dict[str, Any]
     machine: Literal["this", "k80"]
     threads: int = Field(gt=0, le=MOST_THREADS)
     flops: float | None = Field(gt=0)

@@ -92,6 +92,22 @@ def test_gradient_methods_come_with_every_schedule_asked_for(cli: Cli, folder: P
     assert [row["bytes_per_boundary"] for row in rows] == [2 * 104 * 10 * 4, 2 * 104 * 10 * 4, 2 * 100 * 10]
 
 
+def test_hyperparameters_and_mini_batches_change_what_is_predicted(cli: Cli, folder: Path) -> None:
+    """Exact steps have factorizations; mini-batches are gathered, and each of them has a step of all weights."""
+
+    memory = ("--memory-bandwidth", "1e9")
+
+    def seconds(*options: str) -> float:
+        table(cli("predict", "--workers", "1", *NETWORK, *RATES, *memory, *options, "--json", "rows.json"))
+        (row,) = rows_of(folder / "rows.json")
+        return float(row["time_iteration_median_s"])
+
+    layer, exact = (seconds("--set", f"step={step}") for step in ("layer", "exact"))
+    assert exact > layer
+    whole, gathered, small = (seconds("--optimizer", "adam", "--batch-size", size) for size in ("0", "100", "10"))
+    assert whole < gathered < small
+
+
 def test_k80_is_shown_beside_what_was_published(cli: Cli) -> None:
     answer = cli("predict", "--machine", "k80", "--workers", "4,8,16", "--optimizer", "pdadmm", "--optimizer", "adam")
     text = " ".join(table(answer))
@@ -112,6 +128,10 @@ def test_k80_is_shown_beside_what_was_published(cli: Cli) -> None:
         (("--flops", "-1"), "greater than 0"),
         (("--wire", "fp8"), "wire"),
         (("--optimizer", "adm"), "did you mean"),
+        (("--set", "stp=exact"), "stp"),
+        (("--batch-size", "10"), "pdadmm uses all training rows in every step"),
+        (("--optimizer", "adam", "--batch-size", "101"), "there are 100 training rows"),
+        (("--optimizer", "adam", "--batch-size", "10", "--workers", "2"), "a pipeline takes all training rows"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(cli: Cli, options: tuple[str, ...], says: str) -> None:

@@ -31,6 +31,10 @@ def predict(
         typer.Option(help="gpipe, 1f1b or zero-bubble; repeatable [default: gpipe]"),
     ] = None,
     microbatches: Annotated[int | None, typer.Option(help="per pipelined step [default: 4 × workers]")] = None,
+    batch_size: Annotated[int, typer.Option(help="rows of a mini-batch of the gradient methods; 0: all")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="hyperparameter step=exact, or ddg.blocks=4; repeatable")
+    ] = None,
     machine: Annotated[str, typer.Option(help="this (its rates are measured) or k80")] = "this",
     threads: Annotated[int, typer.Option(help="CPU threads of each worker, when measuring")] = 1,
     flops: Annotated[float | None, typer.Option(help="float32 matrix products, operations/s")] = None,
@@ -40,14 +44,16 @@ def predict(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the rows to this file")] = None,
 ) -> None:
     """Predict time, speedup, communication and memory of 1 … G workers from the cost model; nothing is trained."""
-    values = {name: value for name, value in locals().items() if name != "json_file"}
+    values = {name: value for name, value in locals().items() if name not in ("json_file", "set_")}
     values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"], "mesh": mesh or ["layers"]}
     from pdadmm_bench.cli.early import check_names
     from pdadmm_bench.core.files import check_writable
+    from pdadmm_bench.core.options import assignments
     from pdadmm_bench.core.rows import write_rows
     from pdadmm_bench.core.typed import build
     from pdadmm_bench.timing.predict_options import PredictOptions
 
+    values["set"] = assignments(set_ or [])
     options = build(PredictOptions, values, "option")
     check_names(options.optimizer)
     if json_file:

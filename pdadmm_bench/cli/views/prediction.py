@@ -13,9 +13,10 @@ from pdadmm_bench.timing.predict_options import PredictOptions
 def show_prediction(options: PredictOptions, found: Predicted) -> None:
     """Print the table of the predicted rows, and the sources of a machine that is not this one."""
     machine, preset = found.machine, found.preset
+    batches = f", mini-batches of {options.batch_size} rows" if options.batch_size else ""
     title = (
         f"PREDICTED, not measured: {options.rows:,} rows, {options.features} features, {options.hidden} units, "
-        f"{options.classes} classes; {machine.flops_per_s / 1e9:,.4g} GFLOP/s, memory "
+        f"{options.classes} classes{batches}; {machine.flops_per_s / 1e9:,.4g} GFLOP/s, memory "
         f"{machine.memory_bytes_per_s / 1e9:,.4g} GB/s, link {machine.bandwidth_bytes_per_s / 1e9:,.4g} GB/s, "
         f"{machine.latency_s * 1e6:,.4g} µs"
     )
