@@ -293,7 +293,7 @@ def test_smoke_has_what_each_table_and_picture_of_a_report_needs() -> None:
 
 @pytest.mark.slow
 def test_the_shipped_suites_are_what_they_say() -> None:
-    suites = {name: read(find(name)) for name in ("smoke", "accuracy", "scaling", "ci", "paper-g")}
+    suites = {name: read(find(name)) for name in ("smoke", "accuracy", "many-labels", "scaling", "ci", "paper-g")}
     assert [name for name, suite in suites.items() if not suite.save] == ["smoke"]
 
     accuracy = flats(suites["accuracy"])
@@ -309,7 +309,18 @@ def test_the_shipped_suites_are_what_they_say() -> None:
         ]
         assert sorted(found) == sorted(itertools.product(methods, starts, range(seeds), range(splits)))
     assert {f["optimizer"] for f in accuracy if f["layers"] == 20} == {"pdadmm"}
-    assert {protocol(spec) for spec in suites["accuracy"].specs.values()} == {"3"}
+
+    many = flats(suites["many-labels"])
+    gradient = ["sgd", "adam", "adagrad", "adadelta"]
+    methods = [
+        *((name, 0) for name in ("pdadmm", "pdadmm-m", "pdadmm-c", *gradient, "ddg")),
+        *((name, 512) for name in gradient),
+    ]
+    graphs = ("photo", "computers", "cora", "pubmed", "cs")
+    found = [(f["dataset"], (f["optimizer"], f["batch_size"]), (f["seed"], f["split_seed"])) for f in many]
+    assert sorted(found) == sorted(itertools.product(graphs, methods, ((pair, pair) for pair in range(8))))
+    for name in ("accuracy", "many-labels"):
+        assert {protocol(spec) for spec in suites[name].specs.values()} == {"3"}
 
     paper = flats(suites["paper-g"])
     assert {(f["layers"], f["iterations"], f["hidden"]) for f in paper} == {(10, 200, 100), (10, 200, 500)}

@@ -108,8 +108,9 @@ class Start(NamedTuple):
 
 Place = tuple[str, Start]
 """Optimizer and start."""
-Accuracies = dict[Place, dict[str, dict[str, list[float]]]]
-"""Place → hyperparameters as JSON → dataset → best validation accuracy of each run."""
+Trials = dict[str, dict[str, list[float]]]
+"""Hyperparameters as JSON → dataset → best validation accuracy of each run."""
+Accuracies = dict[Place, Trials]
 
 
 def accuracies(sources: Iterable[Path]) -> Accuracies:
@@ -158,13 +159,13 @@ def write_table(path: Path, found: Accuracies) -> None:
                     out.writerow([optimizer, *start, values, dataset, " ".join(f"{value:.4f}" for value in runs)])
 
 
-def on(dataset: str, trials: dict[str, dict[str, list[float]]]) -> list[str]:
+def on(dataset: str, trials: Trials) -> list[str]:
     """The settings that ran on ``dataset``, the best first."""
     ran = [values for values, by_graph in trials.items() if dataset in by_graph]
     return sorted(ran, key=lambda values: -mean(trials[values][dataset]))
 
 
-def over_all(trials: dict[str, dict[str, list[float]]], datasets: Sequence[str]) -> list[str]:
+def over_all(trials: Trials, datasets: Sequence[str]) -> list[str]:
     """The settings that ran on all ``datasets``, the best mean first."""
     ran = [values for values, by_graph in trials.items() if all(name in by_graph for name in datasets)]
     return sorted(ran, key=lambda values: -mean(mean(trials[values][name]) for name in datasets))
@@ -191,9 +192,11 @@ def again(found: Accuracies, labels: Labels) -> str:
 
 
 def presets(found: Accuracies, labels: Labels, folder: Path) -> None:
-    """The section of these labels in the presets of every method, from the common start."""
+    """The section of these labels in the presets of every method whose best trials were repeated; the common start."""
     chosen = {
-        (optimizer, start.batch_size): choose(trials) for (optimizer, start), trials in found.items() if start.common
+        (optimizer, start.batch_size): choose(trials)
+        for (optimizer, start), trials in found.items()
+        if start.common and repeated(trials)
     }
     for optimizer, (other, renamed) in labels.forms.items():
         if (other, 0) in chosen:
@@ -207,18 +210,23 @@ def presets(found: Accuracies, labels: Labels, folder: Path) -> None:
         write_section(folder / f"{optimizer}.toml", HEAD.format(labels.search), labels.head, entries)
 
 
-def choose(trials: dict[str, dict[str, list[float]]]) -> dict[str, tuple[float, str]]:
-    """Graph → mean validation accuracy and setting of the best of those that were repeated there; "" is any graph."""
-    searched = sorted({name for by_graph in trials.values() for name in by_graph})
-    repeated = {
+def repeated(trials: Trials) -> Trials:
+    """The settings with several runs on a graph, and these runs."""
+    several = {
         values: {name: runs for name, runs in by_graph.items() if len(runs) > 1} for values, by_graph in trials.items()
     }
-    common = over_all(repeated, searched)[0]
-    best = {"": (mean(mean(repeated[common][name]) for name in searched), common)}
+    return {values: by_graph for values, by_graph in several.items() if by_graph}
+
+
+def choose(trials: Trials) -> dict[str, tuple[float, str]]:
+    """Graph → mean validation accuracy and setting of the best of those that were repeated there; "" is any graph."""
+    searched, again = sorted({name for by_graph in trials.values() for name in by_graph}), repeated(trials)
+    common = over_all(again, searched)[0]
+    best = {"": (mean(mean(again[common][name]) for name in searched), common)}
     for name in searched:
-        own = on(name, repeated)[0]
+        own = on(name, again)[0]
         if own != common:
-            best[name] = mean(repeated[own][name]), own
+            best[name] = mean(again[own][name]), own
     return best
 
 
