@@ -1,4 +1,4 @@
-"""The ablation's tables in docs/accuracy.md, from the rows of ``runners/tuning/ablation.toml``.
+"""The ablation's tables in docs/accuracy.md and docs/history.md, from the rows of ``runners/tuning/ablation.toml``.
 
     pdadmm-bench suite runners/tuning/ablation.toml -j 2
     python tools/docs/ablation.py results/ablation    # takes the rows of the suite first
@@ -27,9 +27,10 @@ from pdadmm_bench.core.spec import RunSpec
 PAGES = (ROOT / "docs" / "accuracy.md",)
 TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAGES)
 SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
-REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", PAGES)
+REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", (ROOT / "docs" / "history.md",))
 """Variants that improved nothing and were removed. Their rows have earlier defaults and cannot be made again."""
-APART = ("dataset", "seed")
+APART = ("dataset", "seed", "reduce")
+"""Settings that differ between graphs, runs and tables and not between the lines of one table."""
 SETTINGS = {"hidden": 500, "iterations": 100, "eval_every": 10, "threads": 1}
 """Settings of all runs of the suite."""
 BASE = "as it is"

@@ -33,6 +33,11 @@ def deep(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["model_layers"] == LAYERS and row["model_warm_start"]]
 
 
+def shallow(rows: list[Row]) -> list[Row]:
+    """The rows of two layers alone."""
+    return [row for row in rows if row["model_layers"] == 2]
+
+
 def table(rows: list[Row]) -> str:
     """The table of the deep network."""
     return table_of(deep(rows))

@@ -19,19 +19,16 @@ from curves import method_of, seconds_cell
 from depth import interval
 from marked import ROOT, Marked, main, markdown
 from matplotlib.ticker import LogLocator, NullFormatter
-from paired import points
+from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
 from pdadmm_bench.report.tables.near_best import seconds_to_near_best
-from pdadmm_bench.stats.comparison import compare_rows
-from pdadmm_bench.stats.metrics import metric
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "ahead", "ahead-m", "soon")
 ACCURACY, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
 PICTURE = ROOT / "docs" / "images" / "many-labels.png"
-METHODS = ("pdadmm", "pdadmm-m")
 
 
 def grouped(rows: list[Row]) -> dict[str, dict[str, list[Row]]]:
@@ -40,7 +37,7 @@ def grouped(rows: list[Row]) -> dict[str, dict[str, list[Row]]]:
     for row in rows:
         if row["status"] == "ok":
             found[method_of(row)][row["dataset_name"]].append(row)
-    return dict(sorted(found.items(), key=lambda item: ("from" in item[0], item[0] not in METHODS, item[0])))
+    return dict(sorted(found.items(), key=lambda item: ("from" in item[0], item[0] not in (METHOD, METHOD_M), item[0])))
 
 
 def datasets_of(rows: list[Row]) -> list[str]:
@@ -61,30 +58,12 @@ def accuracy(rows: list[Row]) -> str:
 
 def ahead(rows: list[Row]) -> str:
     """Points of test accuracy, pair by pair: pdADMM less the other; bold is what the paired test shows."""
-    return _ahead(rows, METHODS[0])
+    return against(rows, METHOD)
 
 
 def ahead_m(rows: list[Row]) -> str:
     """The same for pdADMM-M."""
-    return _ahead(rows, METHODS[1])
-
-
-def _ahead(rows: list[Row], ours: str) -> str:
-    groups, names = grouped(rows), datasets_of(rows)
-    lines = []
-    for method, by_name in groups.items():
-        if method == ours:
-            continue
-        cells = []
-        for name in names:
-            sides = by_name.get(name, []), groups[ours].get(name, [])
-            if not all(sides):
-                cells.append("–")
-                continue
-            found = compare_rows(*sides, [metric("acc_test_at_best_val")], by=["dataset"], apart=True)
-            cells.append(points(found.lines[0].comparison))
-        lines.append([method, *cells])
-    return markdown([f"{ours} against", *names], lines)
+    return against(rows, METHOD_M)
 
 
 def soonest(rows: list[Row]) -> str:

@@ -11,10 +11,12 @@ paired test shows, in either direction, at 5 % after Holm's correction over the 
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 
-from headline import LAYERS, deep
+from curves import method_of
 from headline import TABLE as HEADLINE
+from headline import deep
 from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row
@@ -24,45 +26,54 @@ from pdadmm_bench.stats.paired import Comparison
 
 PAGES = (ROOT / "docs" / "accuracy.md",)
 AHEAD, AHEAD_M = (Marked(name, HEADLINE.rows, PAGES) for name in ("ahead", "ahead-m"))
-METHOD = "pdadmm"
+METHOD, METHOD_M = "pdadmm", "pdadmm-m"
 
 
 def ahead(rows: list[Row]) -> str:
     """Points of test accuracy: pdADMM less the other."""
-    return against(rows, "acc_test_at_best_val", points, b_is_method=True)
+    return against(deep(rows), METHOD)
 
 
 def ahead_m(rows: list[Row]) -> str:
     """The same for pdADMM-M."""
-    return against(rows, "acc_test_at_best_val", points, b_is_method=True, name="pdadmm-m")
-
-
-def against(
-    rows: list[Row], column: str, shown: Callable[[Comparison], str], b_is_method: bool, name: str = METHOD
-) -> str:
-    """``column`` of the rows of method ``name`` and of each other's, pair by pair: optimizers down, graphs across.
-
-    Raises ``ValueError`` without a run of it.
-    """
-    compared = deep(rows)
-    method = [row for row in compared if row["optimizer_name"] == name]
-    if not method:
-        raise ValueError(f"no row of {name} has {LAYERS} layers from the common start")
-    datasets = sorted({row["dataset_name"] for row in method})
-    lines = []
-    for optimizer in sorted({row["optimizer_name"] for row in compared} - {name}):
-        other = [row for row in compared if row["optimizer_name"] == optimizer]
-        sides = (other, method) if b_is_method else (method, other)
-        # The runs had one machine and one thread; which of them were measured in turn says the page.
-        found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
-        cells = {line.setting["dataset"]: shown(line.comparison) for line in found.lines}
-        lines.append([optimizer, *(cells.get(dataset, "–") for dataset in datasets)])
-    return markdown([f"{name} against", *datasets], lines)
+    return against(deep(rows), METHOD_M)
 
 
 def points(found: Comparison) -> str:
     """The difference of two accuracies in points, with its interval and n; bold where the paired test shows it."""
     return cell(found, lambda value: f"{100 * value:+.1f}".replace("-", "−"))
+
+
+def against(
+    rows: list[Row],
+    ours: str,
+    column: str = "acc_test_at_best_val",
+    shown: Callable[[Comparison], str] = points,
+    baseline: bool = True,
+) -> str:
+    """``column`` of the runs of ``ours`` and of each other method, pair by pair: methods down, graphs across.
+
+    Args:
+        baseline: whether the other method is what ours is compared with, or ours is.
+
+    Raises ``ValueError`` without a run of ``ours``.
+    """
+    by_method: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_method[method_of(row)].append(row)
+    if ours not in by_method:
+        raise ValueError(f"no row is of {ours}")
+    datasets = sorted({row["dataset_name"] for row in by_method[ours]})
+    lines = []
+    for method, other in sorted(by_method.items()):
+        if method == ours:
+            continue
+        sides = (other, by_method[ours]) if baseline else (by_method[ours], other)
+        # The runs had one machine and one thread; which of them were measured in turn says the page.
+        found = compare_rows(*sides, [metric(column)], by=["dataset"], apart=True)
+        cells = {line.setting["dataset"]: shown(line.comparison) for line in found.lines}
+        lines.append([method, *(cells.get(dataset, "–") for dataset in datasets)])
+    return markdown([f"{ours} against", *datasets], lines)
 
 
 def cell(found: Comparison, number: Callable[[float], str]) -> str:

@@ -1,78 +1,161 @@
-"""Draw docs/images/accuracy.png: accuracy and seconds of every optimizer on every graph, from ``reports/accuracy`` and
-``reports/sooner``.
+"""Draw docs/images/accuracy.png: accuracy against seconds of every optimizer, with few labels and with many, from
+``reports/accuracy``, ``reports/sooner`` and ``reports/many-labels``.
 
     python tools/docs/plot_accuracy.py docs/images/accuracy.png
 
-Ten layers from the common start. Above, test accuracy at the best validation accuracy: mean and 95 % bootstrap interval
-over seeds and splits. Below, training seconds to 99 % of a run's own best validation accuracy, with the first layer as
-small for every optimizer: median and interval.
+A line leads from the end of the two-layer stage (hollow) to ten layers (full). Height: test accuracy, at the best
+validation accuracy of the ten layers, mean over seeds and splits, with its 95 % bootstrap interval. Place: training
+seconds, median; of the ten layers, to 99 % of a run's own best validation accuracy, warm start included. A method that
+is far behind the best is left out.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import mean, median
+from typing import NamedTuple
 
+import many_labels
+from curves import method_of
 from headline import LAYERS, TABLE, deep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
-from paired import METHOD
 from sooner import TIMES
 
+from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.figures.style import BLUE, GREY, dress, heading
-from pdadmm_bench.report.tables.settings import once
-from pdadmm_bench.stats.estimate import Estimate, aggregate
+from pdadmm_bench.report.figures.style import colour_of, dress, heading
+from pdadmm_bench.stats.estimate import aggregate
 
-OPTIMIZERS = ("pdadmm", "pdadmm-q", "pdadmm-m", "dladmm", "sgd", "adam", "adagrad", "adadelta", "ddg")
+FAR = 5.0
+"""Points of accuracy behind the best of a panel from which on a method is not shown."""
 
 
-def figure(rows: list[Row], timed: list[Row]) -> Figure:
-    """A column for each graph: accuracies of ``rows``, seconds of ``timed``."""
-    compared, reduced = deep(rows), deep(timed)
-    datasets = sorted({row["dataset_name"] for row in compared})
-    drawn = Figure(figsize=(2.6 * len(datasets) + 0.8, 5.4), dpi=120, layout="constrained")
-    grid = drawn.subplots(2, len(datasets), squeeze=False, sharey=True)
-    for axes in grid.flat:
-        dress(axes)
-        axes.set_yticks(range(len(OPTIMIZERS)), reversed(OPTIMIZERS))
-    for place, dataset in enumerate(datasets):
-        accuracy, seconds = grid[0][place], grid[1][place]
-        for height, optimizer in enumerate(reversed(OPTIMIZERS)):
-            found = _of(compared, dataset, optimizer)
-            _dot(accuracy, height, aggregate((percent(row) for row in found), "mean"), optimizer)
-            found = _of(reduced, dataset, optimizer)
-            _dot(seconds, height, aggregate((row["time_to_near_best_s"] for row in found), "median"), optimizer)
-        accuracy.set_title(dataset, fontsize=10)
-        accuracy.set_xlabel("test accuracy, %", fontsize=8)
-        seconds.set_xscale("log")
-        seconds.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        seconds.xaxis.set_major_formatter("{x:g}")
-        seconds.xaxis.set_minor_formatter(NullFormatter())
-        seconds.set_xlabel("seconds to 99 %", fontsize=8)
-    heading(drawn, f"{LAYERS} layers × 500, common start: how accurate, and how soon")
+class Runs(NamedTuple):
+    """Runs with their histories."""
+
+    rows: list[Row]
+    histories: Mapping[str, History]
+
+    def of(self, dataset: str, method: str) -> list[Row]:
+        """The runs of one method on one graph that ended well."""
+        return [
+            row for row in self.rows
+            if (row["dataset_name"], method_of(row), row["status"]) == (dataset, method, "ok")
+        ]  # fmt: skip
+
+    def start(self, row: Row) -> Mapping[str, float]:
+        """The end of the two-layer stage."""
+        return self.histories[row["run_id"]][0]
+
+
+def figure(few: Runs, few_timed: Runs, many: Runs) -> Figure:
+    """Few labels above, many below, a column for each graph; seconds of the few labels are those of ``few_timed``."""
+    lines = (("few labels", "500", few, few_timed), ("60 % of the rows", "128", many, many))
+    graphs = [sorted({row["dataset_name"] for row in runs.rows}) for _, _, runs, _ in lines]
+    columns = max(map(len, graphs))
+    drawn = Figure(figsize=(2.9 * columns, 6.4), dpi=120, layout="constrained")
+    grid = drawn.subplots(2, columns, squeeze=False)
+    shown: dict[str, None] = {}
+    for axes, names, (labels, units, runs, timed) in zip(grid, graphs, lines, strict=True):
+        for place, panel in enumerate(axes):
+            if place >= len(names):
+                panel.remove()
+                continue
+            dress(panel)
+            found = {method: points_of(names[place], method, runs, timed) for method in methods(runs)}
+            known = {method: points for method, points in found.items() if points}
+            highest = max(points.ten for points in known.values())
+            near = {method: points for method, points in known.items() if highest - points.ten < FAR}
+            for method, points in near.items():
+                _draw(panel, method, points)
+            shown |= dict.fromkeys(near)
+            panel.set_ylim(min(points.low for points in near.values()) - 0.3)
+            panel.set_title(f"{names[place]}, {labels}, × {units}", fontsize=9)
+            panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
+            panel.set_xlabel("training seconds", fontsize=8)
+        axes[0].set_ylabel("test accuracy, %", fontsize=8)
+    drawn.legend(handles=_legend(shown), loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    heading(drawn, f"Accuracy against seconds: two layers (hollow), then {LAYERS} layers (full), from the common start")
     return drawn
 
 
-def _of(rows: list[Row], dataset: str, optimizer: str) -> list[Row]:
-    return once(row for row in rows if row["dataset_name"] == dataset and row["optimizer_name"] == optimizer)
+class Points(NamedTuple):
+    """Accuracies in percent and seconds of one method on one graph."""
+
+    two: float
+    two_seconds: float
+    ten: float
+    ten_seconds: float
+    low: float
+    high: float
+    """The interval of ``ten``."""
 
 
-def percent(row: Row) -> float | None:
+def methods(runs: Runs) -> list[str]:
+    """All methods, pdADMM and its variants last, so that they are drawn above the others."""
+    return sorted({method_of(row) for row in runs.rows}, key=lambda method: (method.startswith("pdadmm"), method))
+
+
+def points_of(dataset: str, method: str, runs: Runs, timed: Runs) -> Points | None:
+    """Accuracies of ``runs`` and seconds of ``timed``; None where the method has no runs."""
+    found, seconds = runs.of(dataset, method), timed.of(dataset, method)
+    if not found or not seconds:
+        return None
+    ten = aggregate(map(percent, found), "mean")
+    assert ten.value is not None
+    return Points(
+        two=100 * mean(runs.start(row)["acc_test"] for row in found),
+        two_seconds=median(timed.start(row)["train_seconds"] for row in seconds),
+        ten=ten.value,
+        ten_seconds=median(row["time_to_near_best_s"] for row in seconds),
+        low=ten.value if ten.low is None else ten.low,
+        high=ten.value if ten.high is None else ten.high,
+    )
+
+
+def _draw(axes: Axes, method: str, points: Points) -> None:
+    colour, ours = colour_of(method.partition(",")[0]), method.startswith("pdadmm")
+    look = {"color": colour, "marker": _mark(method), "linestyle": "none"}
+    axes.plot(
+        [points.two_seconds, points.ten_seconds], [points.two, points.ten], color=colour, linewidth=0.8, alpha=0.6
+    )
+    axes.plot([points.two_seconds], [points.two], markersize=4, markerfacecolor="white", **look)
+    axes.plot([points.ten_seconds], [points.ten], markersize=7 if ours else 4.5, **look)
+    axes.plot([points.ten_seconds] * 2, [points.low, points.high], color=colour, linewidth=1.0)
+
+
+def _mark(method: str) -> str:
+    return "D" if "batches" in method else "o"
+
+
+def percent(row: Row) -> float:
     """Test accuracy at the best validation accuracy."""
-    value: float | None = row["acc_test_at_best_val"]
-    return None if value is None else 100 * value
+    return 100 * float(row["acc_test_at_best_val"])
 
 
-def _dot(axes: Axes, height: float, found: Estimate, optimizer: str) -> None:
-    color = BLUE if optimizer == METHOD else GREY
-    if found.value is None:
-        return
-    axes.plot([found.value], [height], "o", color=color, markersize=5)
-    if found.low is not None and found.high is not None:
-        axes.plot([found.low, found.high], [height, height], color=color, linewidth=2)
+def _legend(shown: Iterable[str]) -> list[Line2D]:
+    return [
+        Line2D([], [], linestyle="none", label=method, color=colour_of(method.partition(",")[0]), marker=_mark(method))
+        for method in sorted(shown)
+    ]
+
+
+def committed() -> tuple[Runs, Runs, Runs]:
+    """The runs behind the picture."""
+    return (
+        Runs(deep(TABLE.load()), TABLE.histories()),
+        Runs(deep(TIMES.load()), TIMES.histories()),
+        Runs(many_labels.ACCURACY.load(), many_labels.ACCURACY.histories()),
+    )
 
 
 if __name__ == "__main__":
-    figure(TABLE.load(), TIMES.load()).savefig(Path(sys.argv[1]))
+    figure(*committed()).savefig(Path(sys.argv[1]))

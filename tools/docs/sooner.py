@@ -39,7 +39,7 @@ def common(rows: list[Row]) -> str:
 
 def times(rows: list[Row]) -> str:
     """Seconds of the other optimizer to 99 % of its own best validation accuracy, over those of pdADMM."""
-    return against(rows, "time_to_near_best_s", _times, b_is_method=False)
+    return against(rows, METHOD, "time_to_near_best_s", _times, baseline=False)
 
 
 def _times(found: Comparison) -> str:
