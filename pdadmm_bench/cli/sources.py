@@ -139,7 +139,8 @@ def _add_folder(found: SourceRows, folder: Path, tracking_uri: str | None) -> No
             f"{folder} has no rows.json, which a suite writes when it ends: all {len(rows)} rows of runs/ are used"
         )
     found.add(rows, tracking_uri or own_store(folder))
-    found.tracked = rows_file is None or not compressed(rows_file)
+    if rows_file is None or not compressed(rows_file):
+        found.tracked = True
     _find_histories(found, rows_file or folder / "rows.json", rows)
 
 

@@ -98,6 +98,10 @@ def test_results_are_frames_tables_pictures_and_files(results: pb.Results, tmp_p
         assert again.histories == results.histories
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {"rows.json.gz", "rows.steps.json.gz"}
     assert pb.read(tmp_path / "kept").histories == results.histories
+    from pdadmm_bench.cli.sources import read_sources
+
+    # A suite's runs are in MLflow, whatever is named beside it.
+    assert read_sources([str(tmp_path), str(tmp_path / "kept")], None).tracked
     (page,) = pb.report(results, tmp_path / "report")
     assert "custom data" in page.read_text()
 
