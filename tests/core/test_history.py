@@ -113,7 +113,15 @@ def test_one_archive_has_the_histories_of_a_compressed_file_of_rows(tmp_path: Pa
     assert not path.exists()
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"[]"), gzip.compress(b'{"runs": {}}')])
+DAMAGED = {
+    "empty": b"",
+    "no gzip": b"no gzip",
+    "no runs": gzip.compress(b"[]"),
+    "no schema": gzip.compress(b'{"runs": {}}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_archive_is_named(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "rows.steps.json.gz"
     path.write_bytes(damage)
@@ -121,7 +129,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path, damage: bytes) -> None:
         history.read_archive(path)
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"{")])
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"{")], ids=["empty", "no gzip", "no JSON"])
 def test_a_damaged_file_of_compressed_rows_is_named(tmp_path: Path, damage: bytes) -> None:
     rows = tmp_path / "rows.json.gz"
     rows.write_bytes(damage)
