@@ -26,7 +26,7 @@ TABLES = [
     ("many_labels", "ACCURACY", "accuracy"),
     ("many_labels", "AHEAD", "ahead"),
     ("many_labels", "AHEAD_M", "ahead_m"),
-    ("many_labels", "SOONEST", "soonest"),
+    ("many_labels", "SOONEST", "soon"),
     ("rivals", "FEW", "few"),
     ("rivals", "MANY", "many"),
     ("layouts", "TWO", "two"),

@@ -95,13 +95,14 @@ def test_mini_batches_of_many_labels_have_values_of_their_own(tool, tmp_path) ->
     ]
     (tmp_path / "sgd.toml").write_text('source = "a test"\n\n[[entry]]\nvalues = { lr = 0.5 }\n')
     found = protocol_3.accuracies(kept(rows, tmp_path / "results"))
-    protocol_3.presets(found, protocol_3.LABELS["many"], tmp_path)
     where = {"splits": ["fraction", "full"]}
-    assert tomllib.loads((tmp_path / "sgd.toml").read_text())["entry"] == [
-        {"values": {"lr": 0.5}},
-        {**where, "values": {"lr": 0.1}},
-        {**where, "batches": True, "values": {"lr": 0.2}},
-    ]
+    for _ in range(2):  # the second time replaces the entries of the first, and keeps those for few labels
+        protocol_3.presets(found, protocol_3.LABELS["many"], tmp_path)
+        assert tomllib.loads((tmp_path / "sgd.toml").read_text())["entry"] == [
+            {"values": {"lr": 0.5}},
+            {**where, "values": {"lr": 0.1}},
+            {**where, "batches": True, "values": {"lr": 0.2}},
+        ]
 
 
 def test_reduced_features_have_values_of_their_own() -> None:

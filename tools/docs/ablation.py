@@ -29,8 +29,7 @@ TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAG
 SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
 REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", (ROOT / "docs" / "history.md",))
 """Variants that improved nothing and were removed. Their rows have earlier defaults and cannot be made again."""
-APART = ("dataset", "seed", "reduce")
-"""Settings that differ between graphs, runs and tables and not between the lines of one table."""
+APART = ("dataset", "seed")
 SETTINGS = {"hidden": 500, "iterations": 100, "eval_every": 10, "threads": 1}
 """Settings of all runs of the suite."""
 BASE = "as it is"

@@ -15,15 +15,14 @@ import sys
 from collections import defaultdict
 from statistics import median
 
-from curves import method_of, seconds_cell
 from depth import interval
 from marked import ROOT, Marked, main, markdown
 from matplotlib.ticker import LogLocator, NullFormatter
+from methods import method_of, soonest
 from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
-from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "ahead", "ahead-m", "soon")
@@ -66,14 +65,9 @@ def ahead_m(rows: list[Row]) -> str:
     return against(rows, METHOD_M)
 
 
-def soonest(rows: list[Row]) -> str:
-    """Median seconds to 99 % of the best validation accuracy of any method; the share of runs that get there."""
-    names, seconds = datasets_of(rows), seconds_to_near_best(rows, ACCURACY.histories())
-    lines = []
-    for method, by_name in grouped(rows).items():
-        found = [[seconds[row["run_id"]] for row in by_name.get(name, [])] for name in names]
-        lines.append([method, *map(seconds_cell, found)])
-    return markdown(["seconds, and runs that get there", *names], lines)
+def soon(rows: list[Row]) -> str:
+    """Median seconds to 99 % of the best validation accuracy of any method, and how many runs get there."""
+    return soonest(rows, ACCURACY.histories(), [METHOD, METHOD_M])
 
 
 def draw(rows: list[Row]) -> None:
@@ -106,7 +100,7 @@ def draw(rows: list[Row]) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soonest))
+    wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soon))
     if "--check" not in words:
         draw(ACCURACY.load())
     sys.exit(wrong)

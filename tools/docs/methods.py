@@ -1,16 +1,37 @@
-"""What the pages about seconds have in common: how they name methods, runs of a pair, and times to an accuracy."""
+"""What the pages that compare methods have in common: their names, the pairs, and the seconds to a common accuracy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from math import isfinite
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from math import inf, isfinite
 from statistics import median
 
+from marked import markdown
+
+from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 
 Pair = tuple[str, int, int]
 """Dataset, seed of the starting weights and seed of the split."""
+
+
+def soonest(rows: Sequence[Row], histories: Mapping[str, History], first: Sequence[str]) -> str:
+    """Median seconds to 99 % of the best validation accuracy of any method in the pair, and how many runs get there.
+
+    Args:
+        first: the methods of the first lines; the others follow by name.
+    """
+    seconds = seconds_to_near_best(rows, histories)
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[method_of(row)][row["dataset_name"]].append(seconds.get(row["run_id"], inf))
+    datasets = sorted({row["dataset_name"] for row in rows})
+    order = sorted(found, key=lambda method: (method not in first, method))
+    lines = [[method, *(seconds_cell(found[method][dataset]) for dataset in datasets)] for method in order]
+    return markdown(["seconds, and runs that get there", *datasets], lines)
 
 
 def seconds_cell(seconds: Sequence[float]) -> str:

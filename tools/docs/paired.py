@@ -14,10 +14,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 
-from curves import method_of
 from headline import TABLE as HEADLINE
 from headline import deep
 from marked import ROOT, Marked, main, markdown
+from methods import method_of
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.comparison import compare_rows

@@ -12,18 +12,21 @@ is far behind the best is left out.
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple
 
 import many_labels
-from curves import method_of
 from headline import LAYERS, TABLE, deep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
+from methods import method_of
 from sooner import TIMES
 
 from pdadmm_bench.core.history import History
@@ -35,18 +38,25 @@ FAR = 5.0
 """Points of accuracy behind the best of a panel from which on a method is not shown."""
 
 
-class Runs(NamedTuple):
+@dataclass(frozen=True)
+class Runs:
     """Runs with their histories."""
 
     rows: list[Row]
     histories: Mapping[str, History]
 
+    @cached_property
+    def by_place(self) -> Mapping[tuple[str, str], list[Row]]:
+        """The runs that ended well by dataset and method."""
+        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            if row["status"] == "ok":
+                found[row["dataset_name"], method_of(row)].append(row)
+        return dict(found)
+
     def of(self, dataset: str, method: str) -> list[Row]:
-        """The runs of one method on one graph that ended well."""
-        return [
-            row for row in self.rows
-            if (row["dataset_name"], method_of(row), row["status"]) == (dataset, method, "ok")
-        ]  # fmt: skip
+        """The runs of one method on one graph."""
+        return self.by_place.get((dataset, method), [])
 
     def start(self, row: Row) -> Mapping[str, float]:
         """The end of the two-layer stage."""
@@ -101,7 +111,7 @@ class Points(NamedTuple):
 
 def methods(runs: Runs) -> list[str]:
     """All methods, pdADMM and its variants last, so that they are drawn above the others."""
-    return sorted({method_of(row) for row in runs.rows}, key=lambda method: (method.startswith("pdadmm"), method))
+    return sorted({method for _, method in runs.by_place}, key=lambda method: (method.startswith("pdadmm"), method))
 
 
 def points_of(dataset: str, method: str, runs: Runs, timed: Runs) -> Points | None:

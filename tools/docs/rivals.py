@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from math import isfinite
 from statistics import median
 
-from curves import method_of, pair_of, seconds_cell
 from depth import interval
 from marked import ROOT, Marked, main, markdown
+from methods import method_of, pair_of, seconds_cell
 
 from pdadmm_bench.core.names import mesh_word
 from pdadmm_bench.core.rows import Row

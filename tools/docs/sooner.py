@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import sys
 
-from curves import seconds_cell
-from marked import ROOT, Marked, main, markdown
+from marked import ROOT, Marked, main
+from methods import soonest
 from paired import METHOD, PAGES, against, cell
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 from pdadmm_bench.stats.paired import Comparison
 
 FOLDER = ROOT / "reports" / "sooner"
@@ -27,14 +26,7 @@ COMMON, TIMES = (Marked(name, FOLDER / "rows.json.gz", PAGES) for name in ("near
 
 def common(rows: list[Row]) -> str:
     """Median seconds to 99 % of the best validation accuracy of any optimizer in the pair, and how many get there."""
-    seconds = seconds_to_near_best(rows, COMMON.histories())
-    datasets = sorted({row["dataset_name"] for row in rows})
-    lines = []
-    for optimizer in dict.fromkeys([METHOD, *sorted({row["optimizer_name"] for row in rows})]):
-        mine = [row for row in rows if row["optimizer_name"] == optimizer]
-        found = [[row for row in mine if row["dataset_name"] == dataset] for dataset in datasets]
-        lines.append([optimizer, *(seconds_cell([seconds[row["run_id"]] for row in each]) for each in found)])
-    return markdown(["seconds, and runs that get there", *datasets], lines)
+    return soonest(rows, COMMON.histories(), [METHOD])
 
 
 def times(rows: list[Row]) -> str:
