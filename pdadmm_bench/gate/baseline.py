@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pdadmm_bench.core.errors import UserError
-from pdadmm_bench.core.files import parse_json, write_atomic
+from pdadmm_bench.core.files import check_folder, parse_json, write_atomic
 from pdadmm_bench.gate.evidence import Benchmark, SeedRun
 
 FORMAT = 1
@@ -65,6 +65,12 @@ def write(path: Path, baseline: Baseline) -> None:
     lines = ["{"] + [f" {_dump(key)}: {_dump(value)}," for key, value in head.items()] + [' "benchmarks": {']
     blocks = [_block(benchmark) for benchmark in baseline.benchmarks.values()]
     write_atomic(path, "\n".join(lines) + "\n" + ",\n".join(blocks) + "\n }\n}\n")
+
+
+def every_baseline(folder: Path) -> list[tuple[Path, Baseline]]:
+    """All baselines below ``folder`` with their files; raises :class:`UserError` for a file in place of the folder."""
+    check_folder(folder)
+    return [(path, read(path)) for path in sorted(folder.glob("*/*.json"))]
 
 
 def read(path: Path) -> Baseline:

@@ -1,4 +1,4 @@
-"""Records the baseline of a suite on this machine, and finds recorded baselines."""
+"""Records the baseline of a suite on this machine, and finds the one that was recorded."""
 
 from __future__ import annotations
 
@@ -35,12 +35,6 @@ def record_baseline(name: str, folder: Path, timed: bool, output: Output, tell: 
     baseline = files.new(suite.name, measure.this_class(), environment(), found.values())
     files.write(path, baseline)
     return path, baseline
-
-
-def every_baseline(folder: Path) -> list[tuple[Path, Baseline]]:
-    """All baselines below ``folder`` with their files; raises :class:`UserError` for a file in place of the folder."""
-    check_folder(folder)
-    return [(path, files.read(path)) for path in sorted(folder.glob("*/*.json"))]
 
 
 def baseline_here(name: str, folder: Path) -> tuple[Path, Baseline]:

@@ -49,6 +49,7 @@ REFUSED = {
     "baseline record --suite nope": "unknown suite 'nope'",
     "baseline show --suite nope": "unknown suite 'nope'",
     "baseline show --baselines file": "file is not a folder",
+    "baseline show --baselines damaged": "damaged/here/ci.json is not a baseline",
     "clean --cache file": "file is not a folder",
     "prepare sbm nope": "unknown dataset 'nope'",
     "scale --rows 10 --workers 0": "--workers '0'",
@@ -73,6 +74,8 @@ def files(folder: Path) -> None:
     """The files that the arguments name."""
     Path("file").touch()
     Path("mlflow.db").touch()
+    Path("damaged/here").mkdir(parents=True)
+    Path("damaged/here/ci.json").write_text('{"suite": ')
     Path("deep.json").write_text("[" * 100_000)
     Path("deep.toml").write_text("a = " + "[" * 100_000)
     Path("many.toml").write_text(f"{ENTRY}seeds = 1000000000\n")

@@ -59,16 +59,18 @@ def show(
 ) -> None:
     """List the baselines there are, or the benchmarks of one."""
     from pdadmm_bench.core.files import check_folder
+    from pdadmm_bench.gate.baseline import every_baseline
     from pdadmm_bench.suite.file import find
 
     check_folder(baselines)
     if suite and not any(baselines.glob(f"*/{Path(suite).stem}.json")):
         find(suite)  # raises for a name that is no suite's
+    recorded = [] if suite else every_baseline(baselines)  # a damaged file is refused before torch is imported
 
     from pdadmm_bench.cli.views.gate import show_baseline, show_baselines
-    from pdadmm_bench.gate.record import baseline_here, every_baseline
+    from pdadmm_bench.gate.record import baseline_here
 
     if suite is None:
-        show_baselines(baselines, every_baseline(baselines))
+        show_baselines(baselines, recorded)
     else:
         show_baseline(*baseline_here(suite, baselines))
