@@ -13,7 +13,7 @@ def create_optimizer(spec: RunSpec) -> Optimizer:
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for an unknown name or key, and for a value that is not valid.
     """
-    values = presets.resolve(spec.preset, spec.optimizer, spec.data, spec.model, spec.batch_size)
+    values = presets.resolve(spec)
     optimizer: Optimizer = registry.get(spec.optimizer).create({**values, **spec.set}, spec.optimizer)
     optimizer.precision = spec.precision
     optimizer.deterministic = spec.deterministic

@@ -117,7 +117,7 @@ def reference_spec(spec: RunSpec, optimizer: Optimizer[Any]) -> RunSpec:
     plain = {"precision": "fp32", "compile": False, "cuda_graphs": False}
     values = {**spec.flat(), **plain, "optimizer": REFERENCE, "preset": "published", "set": {}}
     try:
-        presets.resolve("published", REFERENCE, spec.data, spec.model)
+        presets.resolve(run_spec(values))
     except UserError:
         ours = optimizer.hyperparameters.model_dump()
         values |= {"preset": presets.NONE, "set": {name: ours[name] for name in PENALTIES if name in ours}}

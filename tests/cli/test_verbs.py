@@ -267,6 +267,6 @@ def test_info_shows_the_values_of_a_run_preset_by_preset(cli: Cli) -> None:
     out = cli("info", "adam", "--dataset", "cora", "--layers", "2", "--hidden", "500").out
     (line,) = [line for line in out.splitlines() if line.startswith("│ lr ")]
     spec = run_spec({"dataset": "cora", "optimizer": "adam", "layers": 2, "hidden": 500})
-    default = presets.resolve("default", "adam", spec.data, spec.model)["lr"]
+    default = presets.resolve(spec)["lr"]
     assert line.split()[3] == f"{default:g}" and line.split()[-2] == "0.001"
     assert "is no optimizer" in cli("info", "cora", "--dataset", "cora").error

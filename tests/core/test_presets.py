@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdadmm_bench.core import presets, resources
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.presets import Preset
-from pdadmm_bench.core.spec import DataSpec, ModelSpec
+from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.core.typed import build, read_toml
 from pdadmm_bench.optim import contenders
 from pdadmm_bench.optim import registry as optimizers
@@ -28,9 +29,22 @@ def test_shipped_presets_fit_their_optimizers(path: Path) -> None:
     for entry in preset.entry:
         assert set(entry.datasets) <= set(known)
         for dataset, split in product(entry.datasets or ["pubmed"], entry.splits or ["auto"]):
-            model = ModelSpec(layers=entry.layers or 10, hidden=entry.hidden or 256)
-            data = DataSpec(dataset=dataset, split=split, reduce="rows" if entry.reduced else "none")
-            values = presets.resolve(path.parent.name, path.stem, data, model, 512 if entry.batches else 0)
+            spec = run_spec(
+                {
+                    "preset": path.parent.name,
+                    "optimizer": path.stem,
+                    "dataset": dataset,
+                    "split": split,
+                    "reduce": "rows" if entry.reduced else "none",
+                    "layers": entry.layers or 10,
+                    "hidden": entry.hidden or 256,
+                    "init": entry.init or "he",
+                    "warm_start": "none" if entry.init else "auto",
+                    "batch_size": 512 if entry.batches else 0,
+                }
+            )
+            assert entry.applies(spec)
+            values = presets.resolve(spec)
             assert set(entry.values) <= set(values)
             optimizers.get(path.stem).create(values, path.stem)
 
@@ -58,6 +72,9 @@ values = { momentum = 0.75 }
 [[entry]]
 batches = true
 values = { lr = 4.0 }
+[[entry]]
+init = "identity"
+values = { lr = 5.0 }
 """
 
 
@@ -72,28 +89,34 @@ def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def resolved(dataset: str = "cora", preset: str = "default", optimizer: str = "sgd", **settings: Any) -> dict[str, Any]:
+    """The preset's values for a run."""
+    return presets.resolve(run_spec({"dataset": dataset, "preset": preset, "optimizer": optimizer, **settings}))
+
+
 def test_later_entries_override_key_by_key(overlay: Path) -> None:
-    two, ten = ModelSpec(layers=2), ModelSpec(layers=10)
-    assert presets.resolve("default", "sgd", DataSpec(dataset="pubmed"), ten) == {"lr": 1.0, "momentum": 0.5}
-    assert presets.resolve("default", "sgd", DataSpec(dataset="cora"), ten) == {"lr": 2.0, "momentum": 0.5}
-    assert presets.resolve("default", "sgd", DataSpec(dataset="cora-sbm"), two) == {"lr": 2.0, "momentum": 0.25}
-    assert presets.resolve("default", "sgd", DataSpec(dataset="cora[a=1]"), ten) == {"lr": 2.0, "momentum": 0.5}
-    many = DataSpec(dataset="cora", split="fraction")
-    assert presets.resolve("default", "sgd", many, ten) == {"lr": 3.0, "momentum": 0.5}
-    reduced = DataSpec(dataset="cora", reduce="rows")
-    assert presets.resolve("default", "sgd", reduced, ten) == {"lr": 2.0, "momentum": 0.75}
-    assert presets.resolve("default", "sgd", many, ten, batch_size=512) == {"lr": 4.0, "momentum": 0.5}
-    assert presets.resolve("none", "sgd", DataSpec(dataset="cora"), two) == {}
-    assert presets.resolve("default", "theirs", DataSpec(dataset="cora"), two) == {}
+    assert resolved("pubmed") == {"lr": 1.0, "momentum": 0.5}
+    assert resolved("cora") == {"lr": 2.0, "momentum": 0.5}
+    assert resolved("cora-sbm", layers=2) == {"lr": 2.0, "momentum": 0.25}
+    assert resolved("cora[a=1]") == {"lr": 2.0, "momentum": 0.5}
+    assert resolved(split="fraction") == {"lr": 3.0, "momentum": 0.5}
+    assert resolved(reduce="rows") == {"lr": 2.0, "momentum": 0.75}
+    assert resolved(split="fraction", batch_size=512) == {"lr": 4.0, "momentum": 0.5}
+    assert resolved(preset="none") == {}
+    assert resolved(optimizer="theirs") == {}
+
+
+def test_values_for_a_start_are_for_training_without_a_warm_start(overlay: Path) -> None:
+    assert resolved(init="identity", warm_start="none") == {"lr": 5.0, "momentum": 0.5}
+    assert resolved(init="identity") == resolved(init="he", warm_start="none") == {"lr": 2.0, "momentum": 0.5}
 
 
 def test_values_nobody_published(overlay: Path) -> None:
-    model = ModelSpec(layers=3, hidden=7)
     with pytest.raises(
         UserError, match=r"nothing is published for sgd on pubmed with 3 × 7 .*there is: cora with any × any"
     ):
-        presets.resolve("published", "sgd", DataSpec(dataset="pubmed"), model)
+        resolved("pubmed", "published", layers=3, hidden=7)
     with pytest.raises(UserError, match="no preset 'published' for optimizer 'theirs'; use --preset default"):
-        presets.resolve("published", "theirs", DataSpec(dataset="pubmed"), model)
+        resolved("pubmed", "published", "theirs")
     with pytest.raises(UserError, match="unknown preset 'publishd': did you mean published"):
-        presets.resolve("publishd", "sgd", DataSpec(dataset="pubmed"), model)
+        resolved("pubmed", "publishd")

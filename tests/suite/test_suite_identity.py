@@ -9,7 +9,7 @@ from pdadmm_bench.suite.identity import configuration, run_key
 
 def test_settings_tell_runs_apart_and_their_origin_does_not() -> None:
     spec = run_spec({"dataset": "cora", "optimizer": "adam", "set": {"lr": 0.25}})
-    preset = presets.resolve("default", "adam", spec.data, spec.model)
+    preset = presets.resolve(spec)
     assert preset["weight_decay"] > 0
     same = run_spec({"dataset": "cora", "optimizer": "adam", "preset": "none", "set": {**preset, "lr": 0.25}})
     assert configuration(spec) == configuration(same)

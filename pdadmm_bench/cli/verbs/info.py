@@ -100,20 +100,18 @@ def _optimizer(optimizer: Any) -> Iterator[tuple[str, str]]:
 def _presets(optimizer: str, dataset: str, layers: int, hidden: int) -> Table:
     """What every hyperparameter is in a run on ``dataset``, preset by preset."""
     from pdadmm_bench.core import presets
-    from pdadmm_bench.core.spec import ModelSpec, run_spec
-    from pdadmm_bench.core.typed import build
+    from pdadmm_bench.core.spec import run_spec
     from pdadmm_bench.data.catalog import load_card
     from pdadmm_bench.optim import registry
     from pdadmm_bench.report.table import NOTHING, table_of_words
 
     load_card(dataset)
-    model = build(ModelSpec, {"layers": layers, "hidden": hidden}, "option")
-    data = run_spec({"dataset": dataset}).data
+    settings = {"dataset": dataset, "layers": layers, "hidden": hidden, "optimizer": optimizer}
     own = {name: field.default for name, field in registry.get(optimizer).Hyperparameters.model_fields.items()}
     values: dict[str, dict[str, Any] | None] = {}
     for preset in presets.NAMES:
         try:
-            values[preset] = own | presets.resolve(preset, optimizer, data, model)
+            values[preset] = own | presets.resolve(run_spec({**settings, "preset": preset}))
         except UserError:  # nothing is published for this network
             values[preset] = None
     lines = [[name, *(NOTHING if each is None else _short(each[name]) for each in values.values())] for name in own]

@@ -38,6 +38,6 @@ def check(spec: RunSpec) -> None:
 
     Those of an optimizer of another package are checked when it is made.
     """
-    values = presets.resolve(spec.preset, spec.optimizer, spec.data, spec.model, spec.batch_size)
+    values = presets.resolve(spec)
     if model := model_of(spec.optimizer):
         build(model, {**values, **spec.set}, f"hyperparameter of {spec.optimizer}:")
