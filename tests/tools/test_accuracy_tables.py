@@ -22,6 +22,8 @@ TABLES = [
     ("ablation", "SECONDS", "seconds"),
     ("ablation", "REMOVED", "table"),
     ("depth", "TABLE", "table"),
+    ("depth_methods", "TABLE", "table"),
+    ("depth_methods", "STARTS", "starts"),
     ("deep_stage", "LOSSES", "losses"),
     ("many_labels", "ACCURACY", "accuracy"),
     ("many_labels", "AHEAD", "ahead"),

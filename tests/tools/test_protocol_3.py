@@ -52,8 +52,9 @@ def kept(rows: list[Row], folder: Path) -> list[Path]:
 
 def test_the_best_three_trials_of_a_graph_and_of_all_are_repeated(tool, tmp_path) -> None:
     protocol_3 = tool("protocol_3")
+    problems = protocol_3.PROBLEMS["few"]
     path = tmp_path / "again.toml"
-    path.write_text(protocol_3.again(protocol_3.accuracies(kept(searched(), tmp_path)), protocol_3.LABELS["few"]))
+    path.write_text(protocol_3.again(protocol_3.accuracies(kept(searched(), tmp_path), problems), problems))
     repeated = tomllib.loads(path.read_text())["entry"]
     assert [(entry["dataset"], entry["set"]["lr"]) for entry in repeated] == [
         *(("cora", lr) for lr in (0.1, 0.2, 0.30000000000000004)),
@@ -65,6 +66,7 @@ def test_the_best_three_trials_of_a_graph_and_of_all_are_repeated(tool, tmp_path
 
 def test_a_trial_that_was_lucky_once_is_not_chosen(tool, tmp_path) -> None:
     protocol_3 = tool("protocol_3")
+    problems = protocol_3.PROBLEMS["few"]
     rows = searched()
     for seed in (1, 2):
         for lr, cora, photo in ((0.1, 0.60, 0.90), (0.2, 0.79, 0.90), (0.30000000000000004, 0.77, 0.90)):
@@ -72,8 +74,8 @@ def test_a_trial_that_was_lucky_once_is_not_chosen(tool, tmp_path) -> None:
     (tmp_path / "sgd.toml").write_text('source = "a test"\n\n[[entry]]\nvalues = { lr = 0.5 }\n')
     sources = kept(rows, tmp_path / "results")
     for _ in range(2):  # the second time replaces the section of the first, and takes the trials from the table
-        found = protocol_3.accuracies(sources)
-        protocol_3.presets(found, protocol_3.LABELS["few"], tmp_path)
+        found = protocol_3.accuracies(sources, problems)
+        protocol_3.presets(found, problems, tmp_path)
         entries = tomllib.loads((tmp_path / "sgd.toml").read_text())["entry"]
         few = {"splits": ["auto", "public", "random"], "reduced": True}
         assert entries == [
@@ -94,15 +96,33 @@ def test_mini_batches_of_many_labels_have_values_of_their_own(tool, tmp_path) ->
         for lr, acc_val, batches in ((0.1, 0.9, {}), (0.2, 0.8, {}), (0.1, 0.7, BATCHES), (0.2, 0.8, BATCHES))
     ]
     (tmp_path / "sgd.toml").write_text('source = "a test"\n\n[[entry]]\nvalues = { lr = 0.5 }\n')
-    found = protocol_3.accuracies(kept(rows, tmp_path / "results"))
+    problems = protocol_3.PROBLEMS["many"]
+    found = protocol_3.accuracies(kept(rows, tmp_path / "results"), problems)
     where = {"splits": ["fraction", "full"]}
     for _ in range(2):  # the second time replaces the entries of the first, and keeps those for few labels
-        protocol_3.presets(found, protocol_3.LABELS["many"], tmp_path)
+        protocol_3.presets(found, problems, tmp_path)
         assert tomllib.loads((tmp_path / "sgd.toml").read_text())["entry"] == [
             {"values": {"lr": 0.5}},
             {**where, "values": {"lr": 0.1}},
             {**where, "batches": True, "values": {"lr": 0.2}},
         ]
+
+
+def test_a_start_without_a_warm_start_has_values_of_its_own(tool, tmp_path) -> None:
+    protocol_3 = tool("protocol_3")
+    deep = {"init": "identity", "warm_start": "none"}
+    rows = [
+        row("sgd", "photo", acc_val, seed, lr=lr, **start)
+        for seed in (0, 1)
+        for lr, acc_val, start in ((0.1, 0.9, {}), (0.2, 0.8, {}), (0.1, 0.7, deep), (0.2, 0.8, deep))
+    ]
+    problems = protocol_3.PROBLEMS["few"]
+    protocol_3.presets(protocol_3.accuracies(kept(rows, tmp_path / "results"), problems), problems, tmp_path)
+    few = {"splits": ["auto", "public", "random"], "reduced": True}
+    assert tomllib.loads((tmp_path / "sgd.toml").read_text())["entry"] == [
+        {**few, "values": {"lr": 0.1}},
+        {**few, "init": "identity", "values": {"lr": 0.2}},
+    ]
 
 
 def test_reduced_features_have_values_of_their_own() -> None:

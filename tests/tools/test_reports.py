@@ -45,7 +45,7 @@ def test_seconds_to_the_best_of_any_method(tmp_path: Path, name: str, page: str,
         assert cell == f"{value} ({reached}/{of})", place
 
 
-@pytest.mark.parametrize("name", ["accuracy", "many-labels", "rivals", "sooner"])
+@pytest.mark.parametrize("name", ["accuracy", "depth-methods", "many-labels", "rivals", "sooner"])
 def test_curves_have_their_histories(name: str) -> None:
     results = pb.read(ROOT / "reports" / name)
     assert {row["run_id"] for row in results if row["status"] == "ok"} <= results.histories.keys()

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from statistics import median
 
 from depth import interval
 from marked import ROOT, Marked, main, markdown
-from matplotlib.ticker import LogLocator, NullFormatter
-from methods import method_of, soonest
+from methods import draw_curve, method_of, soonest
 from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.figures.style import colour_of, dress, heading, panels
+from pdadmm_bench.report.figures.style import dress, heading, panels
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "ahead", "ahead-m", "soon")
@@ -77,17 +75,7 @@ def draw(rows: list[Row]) -> None:
     for axes, name in zip(grid, names, strict=False):
         dress(axes)
         for method, by_name in grouped(rows).items():
-            points = list(zip(*(histories[row["run_id"]] for row in by_name.get(name, [])), strict=False))
-            if not points:
-                continue
-            x, y = ([median(step[part] for step in at) for at in points] for part in ("train_seconds", "acc_val"))
-            optimizer = method.partition(",")[0]
-            style = "-" if method == optimizer else ":" if "batches" in method else "--"
-            axes.plot(x, [100 * value for value in y], style, color=colour_of(optimizer), label=method, linewidth=1.4)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+            draw_curve(axes, method, [histories[row["run_id"]] for row in by_name.get(name, [])], "train_seconds")
         best = max(100 * (row["acc_val_best"] or 0) for row in rows if row["dataset_name"] == name)
         axes.set_ylim(best - 12, best + 0.5)
         axes.set_title(name, fontsize=10)

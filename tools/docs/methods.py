@@ -9,9 +9,12 @@ from math import inf, isfinite
 from statistics import median
 
 from marked import markdown
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.figures.style import colour_of
 from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 
 Pair = tuple[str, int, int]
@@ -40,6 +43,23 @@ def seconds_cell(seconds: Sequence[float]) -> str:
     # The median of all runs, of which those that never get there are the slowest.
     value = f"{median(seconds):.1f} s" if len(there) > len(seconds) / 2 else "never"
     return f"{value} ({len(there)}/{len(seconds)})" if seconds else "–"
+
+
+def draw_curve(axes: Axes, method: str, curves: Sequence[History], over: str) -> None:
+    """Validation accuracy of a method, the median of its runs at each evaluated iteration.
+
+    Args:
+        over: what is to the right, on a logarithmic scale: ``train_seconds`` or ``iteration``.
+    """
+    points = list(zip(*curves, strict=False))
+    x = [median(step[over] for step in at) for at in points]
+    y = [100 * median(step["acc_val"] for step in at) for at in points]
+    style = ":" if "batches" in method else "--" if "blocks" in method else "-"
+    axes.plot(x, y, style, color=colour_of(method.partition(",")[0]), label=method, linewidth=1.4)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def pair_of(row: Row) -> Pair:

@@ -34,7 +34,8 @@ Trial = tuple[str, tuple[str, str], str]
 HEAD = 'source = "runners/tuning/search.toml, validation accuracy, tools/studies/choose_defaults.py"\n'
 MANY = "\n# For many labelled rows: runners/tuning/many-labels.toml, tools/studies/protocol_3.py.\n"
 REDUCED = "\n# For few labelled rows with reduced features: runners/tuning/reduced.toml, tools/studies/protocol_3.py.\n"
-LATER = (MANY, REDUCED)
+DEPTH = "\n# For the generated task that needs depth: runners/tuning/depth-task.toml, tools/studies/protocol_3.py.\n"
+LATER = (MANY, REDUCED, DEPTH)
 """How the sections of a preset begin that come after its first."""
 
 

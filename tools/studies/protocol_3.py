@@ -4,30 +4,31 @@
     python tools/studies/protocol_3.py few again results/reduced
     pdadmm-bench suite runners/tuning/reduced-again.toml -j 2
     python tools/studies/protocol_3.py few presets results/reduced results/reduced-again
-    pdadmm-bench suite runners/accuracy.toml -j 2 --filter warm_start=auto
+    pdadmm-bench suite runners/accuracy.toml -j 2
 
-``many`` in the place of ``few``: the same with runners/tuning/many-labels.toml, and then runners/many-labels.toml.
+``many`` in the place of ``few``: the same with runners/tuning/many-problems.toml, and then runners/many-problems.toml;
+``depth`` with runners/tuning/depth-task.toml and runners/depth-methods.toml.
 
 ``again`` writes the suite of repetitions: of each method's trials, the three with the highest validation accuracy on a
 graph, and the three with the highest mean over the searched graphs, with two further seeds (splits, where none is
 public), so that a trial that was lucky is not chosen. ``presets``: the setting with the highest mean of all its runs
 becomes the default for a searched graph, and the one with the highest mean over the searched graphs that for every
-other. The table in ``reports/tuning`` has every trial, and can be given in the place of a results folder. Test accuracy
-is not read. A run that failed counts as 0.
+other; a search without a warm start makes entries for its starting weights. The table in ``reports/tuning`` has every
+trial, and can be given in the place of a results folder. Test accuracy is not read. A run that failed counts as 0.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
-from choose_defaults import FORMS, MANY, PRESETS, REDUCED, accuracy, form, inline, write_section
+from choose_defaults import DEPTH, FORMS, MANY, PRESETS, REDUCED, accuracy, form, inline, write_section
 
 from pdadmm_bench.suite.results import Results
 
@@ -36,8 +37,8 @@ BEST = 3
 COLUMNS = ("optimizer", "init", "warm_start", "batch_size", "hyperparameters", "dataset", "acc_val_best")
 
 
-class Labels(NamedTuple):
-    """Few or many labelled rows: the search, and how what follows from it is written."""
+class Problems(NamedTuple):
+    """Problems with hyperparameters of their own: the search, and how what follows from it is written."""
 
     search: str
     """Its suite, in runners/tuning; the table has its name too."""
@@ -51,6 +52,8 @@ class Labels(NamedTuple):
     where: str
     """What restricts an entry of a preset."""
     network: str
+    exact_W: bool = False
+    """Whether trials with exact steps go on with exact-W."""
 
     @property
     def again(self) -> Path:
@@ -63,8 +66,8 @@ class Labels(NamedTuple):
         return Path(f"reports/tuning/{self.search}.csv")
 
 
-LABELS = {
-    "few": Labels(
+PROBLEMS = {
+    "few": Problems(
         "reduced",
         'reduce = "rows"\nlayers = 10\nhidden = 500\nthreads = 1\npreset = "none"\neval_every = 10\n',
         ("cora", "citeseer", "pubmed"),
@@ -72,8 +75,9 @@ LABELS = {
         REDUCED,
         'splits = ["auto", "public", "random"]\nreduced = true\n',
         "10 × 500",
+        exact_W=True,
     ),
-    "many": Labels(
+    "many": Problems(
         "many-labels",
         'split = "fraction"\nreduce = 256\nlayers = 10\nhidden = 128\nthreads = 1\npreset = "none"\neval_every = 5\n',
         (),
@@ -81,6 +85,15 @@ LABELS = {
         MANY,
         'splits = ["fraction", "full"]\n',
         "10 × 128, 60 % of the rows",
+    ),
+    "depth": Problems(
+        "depth-task",
+        'hops = 0\nlayers = 10\nhidden = 64\nthreads = 1\npreset = "none"\neval_every = 10\n',
+        (),
+        {},
+        DEPTH,
+        'datasets = ["depth"]\n',
+        "10 × 64",
     ),
 }
 HEAD = 'source = "runners/tuning/{}.toml, validation accuracy, tools/studies/protocol_3.py"\n'
@@ -95,8 +108,18 @@ class Start(NamedTuple):
 
     @property
     def common(self) -> bool:
-        """Whether it is the starting point of the presets."""
+        """Whether it is the one that a run takes unless told otherwise, and that all methods share."""
         return (self.init, self.warm_start) == ("he", "auto")
+
+    @property
+    def where(self) -> str:
+        """What restricts an entry of a preset to it."""
+        batches = "batches = true\n" if self.batch_size else ""
+        return batches if self.common else f'init = "{self.init}"\n{batches}'
+
+    def __str__(self) -> str:
+        batches = f", batches of {self.batch_size}" if self.batch_size else ""
+        return batches if self.common else f" from {self.init}{batches}"
 
     @property
     def lines(self) -> str:
@@ -113,20 +136,20 @@ Trials = dict[str, dict[str, list[float]]]
 Accuracies = dict[Place, Trials]
 
 
-def accuracies(sources: Iterable[Path]) -> Accuracies:
+def accuracies(sources: Iterable[Path], problems: Problems) -> Accuracies:
     """Best validation accuracies of all runs in results folders and tables of trials, 0 for a run that failed."""
     found: Accuracies = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for source in sources:
-        for place, values, dataset, reached in _of_table(source) if source.is_file() else _of_rows(source):
+        for place, values, dataset, reached in _of_table(source) if source.is_file() else _of_rows(source, problems):
             found[place][values][dataset] += reached
     return found
 
 
-def _of_rows(folder: Path) -> Iterator[tuple[Place, str, str, list[float]]]:
+def _of_rows(folder: Path, problems: Problems) -> Iterator[tuple[Place, str, str, list[float]]]:
     for row in Results(folder).every_row():
         spec = json.loads(row["spec"])
         optimizer, start = row["optimizer_name"], Start(spec["init"], spec["warm_start"], spec.get("batch_size") or 0)
-        values = spec["set"] if spec["split"] == "fraction" else carried(optimizer, spec["set"])
+        values = carried(optimizer, spec["set"]) if problems.exact_W else spec["set"]
         yield (optimizer, start), json.dumps(values, sort_keys=True), row["dataset_name"], [accuracy(row)]
 
 
@@ -171,18 +194,18 @@ def over_all(trials: Trials, datasets: Sequence[str]) -> list[str]:
     return sorted(ran, key=lambda values: -mean(mean(trials[values][name]) for name in datasets))
 
 
-def again(found: Accuracies, labels: Labels) -> str:
+def again(found: Accuracies, problems: Problems) -> str:
     """The suite that repeats the best trials."""
     text = (
-        f"# Made by tools/studies/protocol_3.py, of the rows of {labels.search}.toml.\n"
+        f"# Made by tools/studies/protocol_3.py, of the rows of {problems.search}.toml.\n"
         'summary = "protocol 3: the best three trials of each search, with two further seeds or splits"\n'
-        f"\n[defaults]\n{labels.defaults}"
+        f"\n[defaults]\n{problems.defaults}"
     )
     for (optimizer, start), trials in found.items():
         datasets = sorted({name for by_graph in trials.values() for name in by_graph})
         common = over_all(trials, datasets)[:BEST]
         for dataset in datasets:
-            repeats = "seeds = [1, 2]" if dataset in labels.public else "seeds = 1\nsplit_seeds = [1, 2]"
+            repeats = "seeds = [1, 2]" if dataset in problems.public else "seeds = 1\nsplit_seeds = [1, 2]"
             for values in dict.fromkeys([*on(dataset, trials)[:BEST], *common]):
                 text += (
                     f'\n[[entry]]\noptimizer = "{optimizer}"\ndataset = "{dataset}"\n{start.lines}{repeats}\n'
@@ -191,23 +214,20 @@ def again(found: Accuracies, labels: Labels) -> str:
     return text
 
 
-def presets(found: Accuracies, labels: Labels, folder: Path) -> None:
-    """The section of these labels in the presets of every method whose best trials were repeated; the common start."""
-    chosen = {
-        (optimizer, start.batch_size): choose(trials)
-        for (optimizer, start), trials in found.items()
-        if start.common and repeated(trials)
-    }
-    for optimizer, (other, renamed) in labels.forms.items():
-        if (other, 0) in chosen:
-            chosen[optimizer, 0] = {
-                name: (reached, form(values, renamed)) for name, (reached, values) in chosen[other, 0].items()
+def presets(found: Accuracies, problems: Problems, folder: Path) -> None:
+    """The section of these problems in the presets of every method whose best trials were repeated."""
+    chosen = {place: choose(trials) for place, trials in found.items() if repeated(trials)}
+    for optimizer, (other, renamed) in problems.forms.items():
+        for start in [start for name, start in chosen if name == other]:
+            chosen[optimizer, start] = {
+                name: (reached, form(values, renamed)) for name, (reached, values) in chosen[other, start].items()
             }
     text: dict[str, str] = defaultdict(str)
-    for (optimizer, batch_size), by_graph in sorted(chosen.items()):  # all rows first: the later entry wins
-        text[optimizer] += "".join(entry(dataset, *best, batch_size, labels) for dataset, best in by_graph.items())
+    # The later entry wins: the common start and all rows come first.
+    for (optimizer, start), by_graph in sorted(chosen.items(), key=lambda item: (not item[0][1].common, item[0])):
+        text[optimizer] += "".join(entry(dataset, *best, start, problems) for dataset, best in by_graph.items())
     for optimizer, entries in text.items():
-        write_section(folder / f"{optimizer}.toml", HEAD.format(labels.search), labels.head, entries)
+        write_section(folder / f"{optimizer}.toml", HEAD.format(problems.search), problems.head, entries)
 
 
 def repeated(trials: Trials) -> Trials:
@@ -230,28 +250,30 @@ def choose(trials: Trials) -> dict[str, tuple[float, str]]:
     return best
 
 
-def entry(dataset: str, reached: float, values: str, batch_size: int, labels: Labels) -> str:
+def entry(dataset: str, reached: float, values: str, start: Start, problems: Problems) -> str:
     """One entry of a preset."""
     where, graphs = (f'datasets = ["{dataset}"]\n', "") if dataset else ("", " of each searched graph")
-    where += labels.where
-    batches = ""
-    if batch_size:
-        where, batches = f"{where}batches = true\n", f", batches of {batch_size}"
     return (
-        f"\n# best validation accuracy in % at {labels.network}{batches}, mean of three seeds or splits{graphs}: "
-        f"{100 * reached:.1f}\n[[entry]]\n{where}values = {inline(values)}\n"
+        f"\n# best validation accuracy in % at {problems.network}{start}, mean of three seeds or splits{graphs}: "
+        f"{100 * reached:.1f}\n[[entry]]\n{where}{problems.where}{start.where}values = {inline(values)}\n"
     )
 
 
-def main(kind: str, step: str, sources: Sequence[Path]) -> None:
-    """Take the ``step`` of a kind of labels with the rows of results folders, or with tables of trials."""
-    labels, found = LABELS[kind], accuracies(sources)
-    if step == "again":
-        labels.again.write_text(again(found, labels), encoding="utf-8")
+def main(arguments: list[str] | None = None) -> None:
+    """Write the suite of repetitions, or the presets and the table of trials."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("problems", choices=PROBLEMS)
+    parser.add_argument("step", choices=("again", "presets"))
+    parser.add_argument("sources", type=Path, nargs="+", help="results folders, or tables of trials")
+    given = parser.parse_args(arguments)
+    problems = PROBLEMS[given.problems]
+    found = accuracies(given.sources, problems)
+    if given.step == "again":
+        problems.again.write_text(again(found, problems), encoding="utf-8")
     else:
-        presets(found, labels, PRESETS)
-        write_table(labels.table, found)
+        presets(found, problems, PRESETS)
+        write_table(problems.table, found)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], [Path(word) for word in sys.argv[3:]])
+    main()
