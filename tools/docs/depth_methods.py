@@ -59,6 +59,11 @@ def by_method(rows: list[Row]) -> dict[str, list[Row]]:
     return dict(sorted(found.items(), key=lambda item: (item[0].partition(",")[0] not in OURS, item[0])))
 
 
+def tasks_of_all(methods: dict[str, list[Row]]) -> set[str]:
+    """The tasks that every method has; they were run alike, so that their seconds compare."""
+    return set.intersection(*({row["dataset_name"] for row in runs} for runs in methods.values()))
+
+
 def ahead(methods: dict[str, list[Row]]) -> dict[str, str]:
     """Points of test accuracy, task by task: pdADMM-C less each other method; one family of tests."""
     others = [method for method in methods if method != AHEAD]
@@ -71,7 +76,7 @@ def table(rows: list[Row]) -> str:
     """The table in Markdown."""
     methods, histories = by_method(rows), TABLE.histories()
     differences, near_best = ahead(methods), seconds_to_near_best(rows, histories)
-    tasks = set.intersection(*({row["dataset_name"] for row in runs} for runs in methods.values()))
+    tasks = tasks_of_all(methods)
     lines = []
     for method, runs in methods.items():
         accuracies = interval([row["acc_test_at_best_val"] for row in runs], 1)
@@ -107,18 +112,22 @@ def starts(trials: list[Row]) -> str:
 
 
 def draw(rows: list[Row]) -> None:
-    """Validation accuracy of every method over iterations and over seconds."""
-    histories = TABLE.histories()
+    """Validation accuracy of every method over iterations and over seconds, on the tasks that all have."""
+    methods, histories = by_method(rows), TABLE.histories()
+    tasks = tasks_of_all(methods)
     figure, grid = panels(2, width=5.4)
     axes_of = {"iteration": "iterations of a stage (epochs, with mini-batches)", "train_seconds": "training seconds"}
     for axes, (over, label) in zip(grid, axes_of.items(), strict=False):
         dress(axes)
-        for method, runs in by_method(rows).items():
-            draw_curve(axes, method, [histories[row["run_id"]] for row in runs], over)
+        for method, runs in methods.items():
+            curves = [histories[row["run_id"]] for row in runs if row["dataset_name"] in tasks]
+            draw_curve(axes, method, curves, over)
         axes.set_xlabel(label, fontsize=8)
         axes.set_ylabel("validation accuracy, %", fontsize=8)
     grid[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.01, 1))
-    heading(figure, "Tasks that need depth, 10 × 64: accuracy over iterations and seconds, median over the tasks")
+    heading(
+        figure, f"Tasks that need depth, 10 × 64: accuracy over iterations and seconds, median over {len(tasks)} tasks"
+    )
     figure.savefig(PICTURE)
 
 
