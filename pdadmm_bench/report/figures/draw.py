@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MARKERS = ("o", "s", "D", "^", "X", "*")
+
 
 def figure(picture: Picture) -> Figure:
     """Draw all panels of a picture under its title, with one legend below them."""
@@ -55,7 +57,7 @@ def _draw(axes: Axes, panel: Panel, picture: Picture) -> None:
         colour, number = picture.look(curve)
         look: dict[str, Any] = {"color": colour, "linestyle": STYLES[number % len(STYLES)], "label": curve.label}
         if panel.kind == "scatter":
-            _point(axes, curve, colour)
+            _point(axes, curve, colour, MARKERS[number % len(MARKERS)])
         elif panel.kind == "steps":
             width = 1.5 + 0.6 * (len(panel.curves) - 1 - place)  # so that the lower of two equal curves stays visible
             axes.step(curve.x, curve.y, where="post", linewidth=width, **look)
@@ -70,9 +72,9 @@ def _draw(axes: Axes, panel: Panel, picture: Picture) -> None:
     _scales(axes, panel)
 
 
-def _point(axes: Axes, curve: Curve, colour: str) -> None:
+def _point(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
     (x,), (y,) = curve.x, curve.y
-    axes.plot([x], [y], "o", markersize=6, color=colour, label=curve.label)
+    axes.plot([x], [y], marker, markersize=6, color=colour, label=curve.label)
     for low, high in zip(curve.x_low, curve.x_high, strict=True):
         if low is not None and high is not None:
             axes.plot([low, high], [y, y], color=colour, linewidth=1.2)

@@ -8,6 +8,11 @@ from pdadmm_bench.report.figures.picture import Curve, Panel, Picture
 from pdadmm_bench.report.figures.style import GREY
 
 DASHES = ("solid", "dash", "dashdot", "dot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+LONGEST = 16
+"""Letters of a name that is written beside a point in full."""
+ROOM = (0.3, 0.06)
+"""What a name beside a point takes of a panel's width and height."""
 
 
 def plotly_panels(picture: Picture) -> list[str]:
@@ -41,10 +46,27 @@ def _trace(curve: Curve, panel: Panel, colour: str, number: int) -> dict[str, An
         trace["error_y"] = _bars(curve.y, curve.low, curve.high)
     if panel.kind == "scatter":
         inward = "left" if max(curve.x) > 0.8 * _widest(panel) else "right"  # a name at the edge would be cut off
-        trace |= {"mode": "markers+text", "text": [curve.name], "textposition": f"top {inward}"}
-        trace |= {"textfont": {"color": colour, "size": 12}, "marker": {"color": colour, "size": 9}}
+        trace |= {"mode": "markers+text", "text": [_names(panel).get(curve.name, "")], "textposition": f"top {inward}"}
+        marker = {"color": colour, "size": 9, "symbol": SYMBOLS[number % len(SYMBOLS)]}
+        trace |= {"textfont": {"color": colour, "size": 12}, "marker": marker}
         trace["error_x"] = _bars(curve.x, curve.x_low, curve.x_high)
     return trace
+
+
+def _names(panel: Panel) -> dict[str, str]:
+    """What is written beside each point, by the name of its curve: nothing where a more accurate point has the room.
+
+    Instead of a long name it is the optimizer. The full name is shown when one points at it.
+    """
+    width = _widest(panel)
+    heights = [value for curve in panel.curves for value in curve.y]
+    height = max(heights) - min(heights) or 1.0
+    placed: list[Curve] = []
+    for curve in sorted(panel.curves, key=lambda curve: -curve.y[0]):
+        (x,), (y,) = curve.x, curve.y
+        if all(abs(x - o.x[0]) > ROOM[0] * width or abs(y - o.y[0]) > ROOM[1] * height for o in placed):
+            placed.append(curve)
+    return {curve.name: curve.name if len(curve.name) <= LONGEST else curve.optimizer or curve.name for curve in placed}
 
 
 def _widest(panel: Panel) -> float:
