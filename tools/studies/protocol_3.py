@@ -90,7 +90,7 @@ PROBLEMS = {
         "depth-task",
         'hops = 0\nlayers = 10\nhidden = 64\nthreads = 1\npreset = "none"\neval_every = 10\n',
         (),
-        {},
+        FORMS,
         DEPTH,
         'datasets = ["depth"]\n',
         "10 × 64",
