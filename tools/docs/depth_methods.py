@@ -20,13 +20,12 @@ from statistics import mean
 
 from depth import interval
 from marked import ROOT, Marked, main, markdown
-from methods import draw_curve, method_of, seconds_cell
+from methods import draw_curve, log_axis, method_of, seconds_cell
 from paired import METHOD, METHOD_M, points
 
-from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.figures.style import dress, heading, panels
-from pdadmm_bench.report.tables.near_best import seconds_to_near_best
+from pdadmm_bench.report.figures.style import heading, panels
+from pdadmm_bench.report.tables.near_best import seconds_to, seconds_to_near_best
 from pdadmm_bench.stats.comparison import compare_rows, judge_lines
 from pdadmm_bench.stats.metrics import metric
 
@@ -82,16 +81,11 @@ def table(rows: list[Row]) -> str:
         accuracies = interval([row["acc_test_at_best_val"] for row in runs], 1)
         loss = mean(row["loss_train_final"] for row in runs)
         timed = [row["run_id"] for row in runs if row["dataset_name"] in tasks]
-        level = seconds_cell([seconds_to(LEVEL, histories[run]) for run in timed])
+        level = seconds_cell([seconds_to(histories[run], LEVEL) for run in timed])
         best = seconds_cell([near_best.get(run, inf) for run in timed])
         lines.append([method, accuracies, differences.get(method, "–"), f"{loss:.3f}", level, best])
     columns = ["test accuracy, %", f"{AHEAD}, is ahead by", "training loss"]
     return markdown(["method", *columns, f"to {100 * LEVEL:.0f} %", "to 99 % of the best"], lines)
-
-
-def seconds_to(level: float, steps: History) -> float:
-    """Training seconds to a validation accuracy; infinite where it is not reached."""
-    return next((step["train_seconds"] for step in steps if step["acc_val"] >= level), inf)
 
 
 def starts(trials: list[Row]) -> str:
@@ -105,9 +99,10 @@ def starts(trials: list[Row]) -> str:
     names = ("two layers first", "identity", "he", "he, batches of 512")
     lines = []
     for method, reached_from in sorted(found.items()):
-        best = max(reached_from[name] for name in names[:3])
+        best = max(names[:3], key=lambda name: reached_from[name])
         cells = [f"{100 * reached_from[name]:.1f}" if name in reached_from else "–" for name in names]
-        lines.append([method, *(f"**{cell}**" if cell == f"{100 * best:.1f}" else cell for cell in cells)])
+        cells[names.index(best)] = f"**{cells[names.index(best)]}**"
+        lines.append([method, *cells])
     return markdown(["validation accuracy, %", *names], lines)
 
 
@@ -118,10 +113,10 @@ def draw(rows: list[Row]) -> None:
     figure, grid = panels(2, width=5.4)
     axes_of = {"iteration": "iterations of a stage (epochs, with mini-batches)", "train_seconds": "training seconds"}
     for axes, (over, label) in zip(grid, axes_of.items(), strict=False):
-        dress(axes)
         for method, runs in methods.items():
             curves = [histories[row["run_id"]] for row in runs if row["dataset_name"] in tasks]
             draw_curve(axes, method, curves, over)
+        log_axis(axes)
         axes.set_xlabel(label, fontsize=8)
         axes.set_ylabel("validation accuracy, %", fontsize=8)
     grid[-1].legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.01, 1))

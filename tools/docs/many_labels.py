@@ -16,11 +16,11 @@ from collections import defaultdict
 
 from depth import interval
 from marked import ROOT, Marked, main, markdown
-from methods import draw_curve, method_of, soonest
+from methods import draw_curve, log_axis, method_of, soonest
 from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.figures.style import dress, heading, panels
+from pdadmm_bench.report.figures.style import heading, panels
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "ahead", "ahead-m", "soon")
@@ -73,9 +73,9 @@ def draw(rows: list[Row]) -> None:
     histories, names = ACCURACY.histories(), datasets_of(rows)
     figure, grid = panels(len(names))
     for axes, name in zip(grid, names, strict=False):
-        dress(axes)
         for method, by_name in grouped(rows).items():
             draw_curve(axes, method, [histories[row["run_id"]] for row in by_name.get(name, [])], "train_seconds")
+        log_axis(axes)
         best = max(100 * (row["acc_val_best"] or 0) for row in rows if row["dataset_name"] == name)
         axes.set_ylim(best - 12, best + 0.5)
         axes.set_title(name, fontsize=10)

@@ -49,13 +49,19 @@ def draw_curve(axes: Axes, method: str, curves: Sequence[History], over: str) ->
     """Validation accuracy of a method, the median of its runs at each evaluated iteration.
 
     Args:
-        over: what is to the right, on a logarithmic scale: ``train_seconds`` or ``iteration``.
+        over: what is to the right: ``train_seconds`` or ``iteration``.
     """
     points = list(zip(*curves, strict=False))
+    if not points:
+        return
     x = [median(step[over] for step in at) for at in points]
     y = [100 * median(step["acc_val"] for step in at) for at in points]
     style = ":" if "batches" in method else "--" if "blocks" in method else "-"
     axes.plot(x, y, style, color=colour_of(method.partition(",")[0]), label=method, linewidth=1.4)
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic x with plain numbers."""
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")

@@ -25,8 +25,7 @@ from headline import LAYERS, TABLE, deep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
-from methods import method_of
+from methods import log_axis, method_of
 from sooner import TIMES
 
 from pdadmm_bench.core.history import History
@@ -86,10 +85,7 @@ def figure(few: Runs, few_timed: Runs, many: Runs) -> Figure:
             shown |= dict.fromkeys(near)
             panel.set_ylim(min(points.low for points in near.values()) - 0.3)
             panel.set_title(f"{names[place]}, {labels}, × {units}", fontsize=9)
-            panel.set_xscale("log")
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.xaxis.set_major_formatter("{x:g}")
-            panel.xaxis.set_minor_formatter(NullFormatter())
+            log_axis(panel)
             panel.set_xlabel("training seconds", fontsize=8)
         axes[0].set_ylabel("test accuracy, %", fontsize=8)
     drawn.legend(handles=_legend(shown), loc="outside lower center", ncols=7, fontsize=8, frameon=False)

@@ -6,7 +6,7 @@
     python tools/studies/protocol_3.py few presets results/reduced results/reduced-again
     pdadmm-bench suite runners/accuracy.toml -j 2
 
-``many`` in the place of ``few``: the same with runners/tuning/many-problems.toml, and then runners/many-problems.toml;
+``many`` in the place of ``few``: the same with runners/tuning/many-labels.toml, and then runners/many-labels.toml;
 ``depth`` with runners/tuning/depth-task.toml and runners/depth-methods.toml.
 
 ``again`` writes the suite of repetitions: of each method's trials, the three with the highest validation accuracy on a

@@ -22,7 +22,8 @@ def plotly_panels(picture: Picture) -> list[str]:
     found = []
     for panel in picture.panels:
         if panel.curves:
-            data = [_trace(curve, panel, *picture.look(curve)) for curve in panel.curves]
+            names = _names(panel) if panel.kind == "scatter" else {}
+            data = [_trace(curve, panel, *picture.look(curve), names.get(curve.name, "")) for curve in panel.curves]
             if guide := panel.guide:
                 look = {"color": GREY, "dash": "dot"}
                 data.append({"x": guide.x, "y": guide.y, "name": guide.name, "mode": "lines", "line": look})
@@ -30,7 +31,8 @@ def plotly_panels(picture: Picture) -> list[str]:
     return found
 
 
-def _trace(curve: Curve, panel: Panel, colour: str, number: int) -> dict[str, Any]:
+def _trace(curve: Curve, panel: Panel, colour: str, number: int, beside: str) -> dict[str, Any]:
+    """The curve in its colour and with the ``number`` of its look; ``beside`` is written beside a point."""
     line: dict[str, Any] = {"color": colour, "dash": DASHES[number % len(DASHES)]}
     markers = panel.kind != "steps" and len(curve.x) <= 12
     trace: dict[str, Any] = {
@@ -46,7 +48,7 @@ def _trace(curve: Curve, panel: Panel, colour: str, number: int) -> dict[str, An
         trace["error_y"] = _bars(curve.y, curve.low, curve.high)
     if panel.kind == "scatter":
         inward = "left" if max(curve.x) > 0.8 * _widest(panel) else "right"  # a name at the edge would be cut off
-        trace |= {"mode": "markers+text", "text": [_names(panel).get(curve.name, "")], "textposition": f"top {inward}"}
+        trace |= {"mode": "markers+text", "text": [beside], "textposition": f"top {inward}"}
         marker = {"color": colour, "size": 9, "symbol": SYMBOLS[number % len(SYMBOLS)]}
         trace |= {"textfont": {"color": colour, "size": 12}, "marker": marker}
         trace["error_x"] = _bars(curve.x, curve.x_low, curve.x_high)

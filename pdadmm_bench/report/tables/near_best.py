@@ -52,7 +52,7 @@ def seconds_to_near_best(rows: Sequence[Row], histories: Mapping[str, History]) 
         there = place[row["run_id"]]
         best[there] = max(best.get(there, 0.0), row.get("acc_val_best") or 0.0)
     return {
-        run_id: _seconds(histories[run_id], NEAR_BEST * best[there])
+        run_id: seconds_to(histories[run_id], NEAR_BEST * best[there])
         for run_id, there in place.items()
         if run_id in histories
     }
@@ -120,7 +120,7 @@ def _timed(line: SettingRows, seconds: Mapping[str, float]) -> _Timed:
     return _Timed(line, every, {key: median(each) for key, each in found.items()}, flagged)
 
 
-def _seconds(steps: History, accuracy: float) -> float:
+def seconds_to(steps: History, accuracy: float) -> float:
     """Training seconds to the first iteration whose validation accuracy is at least ``accuracy``; else infinity.
 
     They begin with the warm start. The network that comes from it is iteration 0, which no time to an accuracy counts.
