@@ -7,6 +7,7 @@ import gc
 import importlib
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ hypothesis.settings.load_profile("patient")
 
 # typer makes the whole command anew at every call, which takes longer than what most calls in the tests do.
 typer.main.get_command = functools.cache(typer.main.get_command)
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SUPPORT = Path(__file__).resolve().parent / "support"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"

@@ -53,6 +53,10 @@ class Group:
     def follow(self) -> None:
         """Wait until worker 0 calls this too, however long that takes. Worker 0 waits only as for any exchange."""
 
+    def first(self, size: int) -> Group:
+        """The first ``size`` of these workers as a group of their own; every worker calls it."""
+        return self
+
 
 class Workers(Group):
     """One of the first ``size`` processes of the default process group.
@@ -74,6 +78,7 @@ class Workers(Group):
         self.tensors = dist.new_group(ranks, timeout=self._tensors_limit)
         """The process group in which these workers exchange tensors."""
         self._groups: dict[tuple[int, ...], dist.ProcessGroup] = {}
+        self._teams: dict[int, Workers] = {}
         own = timeout if self.rank == 0 else _PATIENCE
         self._following = dist.new_group(ranks, timeout=own, backend="gloo")
 
@@ -119,6 +124,19 @@ class Workers(Group):
     def follow(self) -> None:
         dist.broadcast(torch.empty(1), src=0, group=self._following)
 
+    def first(self, size: int) -> Group:
+        if size in (1, self.size):
+            return self if size == self.size else Group()
+        if size not in self._teams:
+            self._teams[size] = team = Workers(size, timedelta(seconds=self.limit_s))
+            team.interrupted = self.interrupted
+        return self._teams[size]
+
+    def interrupt(self) -> None:
+        """Ask this worker to stop after its iteration."""
+        for group in (self, *self._teams.values()):
+            group.interrupted = True
+
 
 @contextmanager
 def joined(device: str, timeout: float, backend: str | None = None) -> Iterator[Workers]:
@@ -147,7 +165,7 @@ def joined(device: str, timeout: float, backend: str | None = None) -> Iterator[
     workers = Workers(size, limit)
 
     def interrupt(number: int, frame: object) -> None:
-        workers.interrupted = True
+        workers.interrupt()
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:

@@ -77,11 +77,11 @@ class Checkpoint:
         self._next = time.monotonic() + every_s
         self._lock = FileLock(folder / "lock", timeout=0)
 
-    def for_stage(self, spec: RunSpec) -> Checkpoint:
-        """The checkpoint of a warm-start stage, which worker 0 trains alone; the end of the stage is saved too."""
+    def for_stage(self, spec: RunSpec, group: Group) -> Checkpoint:
+        """The checkpoint of a warm-start stage, which ``group`` trains; the end of the stage is saved too."""
         identity = {**self._identity, "spec": json.dumps(spec.flat(), sort_keys=True)}
         folder = self.folder / f"warm-start-{spec.model.layers}"
-        return Checkpoint(folder, self._every_s, Group(), identity, of_stage=True)
+        return Checkpoint(folder, self._every_s, group, identity, of_stage=True)
 
     @property
     def due(self) -> bool:

@@ -134,7 +134,7 @@ class InStep(Observer):
         self._group.follow()
 
     def on_warm_start_step(self, layers: int, step: Mapping[str, float]) -> None:
-        for observer in self._observers:  # the other workers already wait for the end of the warm start
+        for observer in self._observers:  # the others wait already: for the next step, or for the end of the warm start
             observer.on_warm_start_step(layers, step)
 
     def stepped(self, step: Mapping[str, float]) -> None:

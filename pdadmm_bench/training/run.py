@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ def run(
     worker = join(spec, problem, group, device=device, now=now)
     spec = worker.spec  # that of worker 0, which has the problem
     checkpoint = checkpoints.of(spec, group) if checkpoints else None
-    return _Run(worker, observers, checkpoint, problem if spec.stages() else None).execute()
+    return _Run(worker, observers, checkpoint).execute()
 
 
 @flushed_denormals()
@@ -120,16 +121,14 @@ class _Run:
     """One run in one worker.
 
     Args:
-        problem: the whole problem on worker 0, if a warm start needs it.
         start: the starting weights of the block, if they are not drawn.
     """
 
     def __init__(
-        self, worker: Worker, observers: Sequence[Observer], checkpoint: Checkpoint | None, problem: Problem | None,
+        self, worker: Worker, observers: Sequence[Observer], checkpoint: Checkpoint | None,
         start: Sequence[mlp.Layer] | None = None,
     ):  # fmt: skip
-        self._worker, self._observers, self._checkpoint = worker, observers, checkpoint
-        self._problem, self._start = problem, start
+        self._worker, self._observers, self._checkpoint, self._start = worker, observers, checkpoint, start
         self._spec, self._group = worker.spec, worker.group
         self._loop = Loop(worker, observers, checkpoint)
         self._warm_start_s = 0.0
@@ -201,10 +200,11 @@ class _Run:
         return saved
 
     def _warm_start(self) -> list[mlp.Layer]:
-        """This worker's starting weights; worker 0 trains the shallower networks while the others wait."""
-        trained = None
-        if self._group.rank == 0:
-            trained = train_stages(self._worker.resolved, self._observers, self._train_stage)
+        """This worker's starting weights; the workers of the first block train the shallower networks for all."""
+        worker, trained = self._worker, None
+        team = self._group.first(worker.layout.rows)
+        if self._group.rank < team.size:
+            trained = train_stages(worker.resolved, self._observers, team, partial(self._train_stage, team))
             if trained.continued and self._continued_from is None:
                 self._continued_from = 0
         self._group.follow()
@@ -213,15 +213,16 @@ class _Run:
         self._warm_start_s = trained.seconds
         if trained.status != "ok":
             raise Stop(trained.status, trained.reason)
-        return [trained.layers[index] for index in self._worker.block]
+        return [trained.layers[index] for index in worker.block]
 
     def _train_stage(
-        self, spec: RunSpec, layers: Sequence[mlp.Layer], observers: Sequence[Observer]
+        self, team: Group, spec: RunSpec, layers: Sequence[mlp.Layer], observer: Observer
     ) -> tuple[Row, Sequence[mlp.Layer]]:
-        """Train one stage of the warm start in this process alone."""
-        worker = join(spec, self._problem, Group(), device=self._worker.device, now=self._worker.now)
-        checkpoint = self._checkpoint and self._checkpoint.for_stage(spec)
-        stage = _Run(worker, observers, checkpoint, None, layers).execute()
+        """Train one stage of the warm start as one of the workers of ``team``."""
+        checkpoint = self._checkpoint and self._checkpoint.for_stage(spec, team)
+        stage = _Run(self._worker.of_stage(spec, team), [observer], checkpoint, layers).execute()
+        if stage.error is not None and team.size > 1:  # the others may have failed with it, or wait for this worker
+            raise stage.error
         return stage.row, stage.layers
 
     def _results(self, workers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""The warm start: shallower networks are trained first, by worker 0 alone, and each is deepened into the next one.
+"""The warm start: shallower networks are trained first, and each is deepened into the next one.
 
-Each stage has the same hyperparameters as the run, and its training seconds are added to those of the run.
+The workers of the first block train them, which have the features: each with the rows it has in the run. So worker 0
+trains them alone where no rows are shared. Each stage has the same hyperparameters as the run, and its training seconds
+are added to those of the run.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from typing import Any
 
 from pdadmm_bench.core.block import Block
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.core.spec import RunSpec, run_spec
+from pdadmm_bench.core.spec import RunSpec, mesh_name, run_spec
 from pdadmm_bench.models import mlp
 from pdadmm_bench.models.deepen import deepened
+from pdadmm_bench.parallel.group import Group
 from pdadmm_bench.training.observer import Observer
 from pdadmm_bench.training.setup import ResolvedRun
 
@@ -33,7 +36,7 @@ class Trained:
     """Whether a stage went on from a checkpoint."""
 
 
-TrainStage = Callable[[RunSpec, Sequence[mlp.Layer], Sequence[Observer]], tuple[Row, Sequence[mlp.Layer]]]
+TrainStage = Callable[[RunSpec, Sequence[mlp.Layer], Observer], tuple[Row, Sequence[mlp.Layer]]]
 """Trains one stage from starting weights; returns its row and its trained layers."""
 
 
@@ -46,16 +49,17 @@ def first_layers(resolved: ResolvedRun) -> list[mlp.Layer]:
     return mlp.initial_layers(model, sizes, spec.seed, Block.whole(model.layers), resolved.shape.fan_in)
 
 
-def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: TrainStage) -> Trained:
+def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], group: Group, train: TrainStage) -> Trained:
     """Train the stages of the run, one after the other, from :func:`first_layers`.
 
     Args:
         observers: those of the run.
+        group: the workers that train them, each of which calls this.
     """
     spec = resolved.spec
     settings = spec.flat() | {
         "preset": "none", "set": resolved.optimizer.hyperparameters.model_dump(), "warm_start": "none",
-        "gpus": 1, "mesh": "layers", "partition": "auto", "target": None, "time_limit": None,
+        "gpus": group.size, "mesh": mesh_name(1, group.size), "partition": "auto", "target": None, "time_limit": None,
         "threads": resolved.threads,
     }  # fmt: skip
     layers: Sequence[mlp.Layer] = first_layers(resolved)
@@ -64,7 +68,7 @@ def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: Tr
     depths = [*(depth for depth, _ in stages[1:]), spec.model.layers]
     for (depth, iterations), deeper in zip(stages, depths, strict=True):
         stage = run_spec({**settings, "layers": depth, "iterations": iterations, "eval_every": iterations})
-        row, trained = train(stage, layers, [StageObserver(observer, depth) for observer in observers])
+        row, trained = train(stage, layers, StageObserver(observers, depth, group))
         continued |= row.get("env_continued_from") is not None
         if row["status"] != "ok":
             reason = f"warm start, {depth} layers: {row['status_reason']}"
@@ -76,13 +80,16 @@ def train_stages(resolved: ResolvedRun, observers: Sequence[Observer], train: Tr
 
 
 class StageObserver(Observer):
-    """Passes the events of one warm-start stage on to the observer of the run."""
+    """Passes the events of one warm-start stage on to the observers of the run, while the other workers of it wait."""
 
-    def __init__(self, observer: Observer, layers: int):
-        self._observer, self._layers = observer, layers
+    def __init__(self, observers: Sequence[Observer], layers: int, group: Group):
+        self._observers, self._layers, self._group = observers, layers, group
 
     def stepped(self, step: Mapping[str, Any]) -> None:
-        self._observer.on_warm_start_step(self._layers, step)
+        for observer in self._observers:
+            observer.on_warm_start_step(self._layers, step)
+        self._group.follow()
 
     def on_message(self, text: str) -> None:
-        self._observer.on_message(text)
+        for observer in self._observers:
+            observer.on_message(text)

@@ -51,7 +51,7 @@ class Worker:
 
     Args:
         resolved: the run, with its layout.
-        problem: the rows of this worker, at least with what its layers need of them.
+        given: the rows of this worker, at least with what its layers need of them.
         group: all workers of the run.
         now: a monotonic time source in seconds.
 
@@ -59,10 +59,10 @@ class Worker:
     """
 
     def __init__(
-        self, resolved: ResolvedRun, problem: Problem, group: Group, now: Callable[[], float] = time.perf_counter
+        self, resolved: ResolvedRun, given: Problem, group: Group, now: Callable[[], float] = time.perf_counter
     ):
         assert resolved.layout is not None and resolved.shape is not None
-        self.resolved, self.group, self.now = resolved, group, now
+        self.resolved, self.group, self.now, self._given = resolved, group, now, given
         self.spec, self.optimizer, self.device = resolved.spec, resolved.optimizer, resolved.device
         self.layout, self.shape = resolved.layout, resolved.shape
         column, index = self.layout.place(group.rank)
@@ -70,7 +70,7 @@ class Worker:
         self.shard = Shard(index, self.layout.rows, self.shape.rows)
         check_device(self.spec, self.device)
         self.claim_torch()
-        self.problem = local_part(problem, self.block).to(self.device)
+        self.problem = local_part(given, self.block).to(self.device)
         self.device_clock = device_clock(self.device, group.limit_s if isinstance(group, Workers) else None)
         self.traffic = Traffic(self.device_clock)
         self.clock = Clock(now, self.device_clock.finish)  # no method of this worker, which would keep it alive
@@ -78,6 +78,16 @@ class Worker:
         self.link_seconds_per_byte = self.reduction_seconds_per_byte = 0.0
         self._step: Callable[[], None] = lambda: None
         self._replay: Replay | None = None
+
+    def of_stage(self, spec: RunSpec, group: Group) -> Worker:
+        """This process as a worker of ``group`` for a shallower network: ``spec``, with the rows that it has here.
+
+        Every worker of ``group`` calls it; they have the features, and all layers.
+        """
+        widths = mlp.widths(spec.model, self.shape.widths[0], self.shape.widths[-1])
+        shape = replace(self.shape, widths=tuple(widths))
+        decided = resolve(spec, shape, device=self.device, workers=group.size) if group.rank == 0 else None
+        return Worker(group.broadcast(decided), self._given, group, self.now)
 
     def claim_torch(self) -> None:
         """Set torch's global switches for this run; an earlier run in this process may have changed them."""

@@ -111,14 +111,15 @@ def test_memory_that_ran_out_is_told_with_what_was_planned(failed: Command) -> N
     assert 0 < int(planned.replace(",", "")) < int(resident.replace(",", ""))
 
 
-def test_a_worker_that_is_stopped_during_the_warm_start_is_named_soon(commands: Commands) -> None:
-    """The other one waits for it as long as it takes."""
+@pytest.mark.parametrize(("mesh", "rank"), [("layers", 0), ("rows", 1)])
+def test_a_worker_that_is_stopped_during_the_warm_start_is_named_soon(mesh: str, rank: int, commands: Commands) -> None:
+    """Over layers the other one waits for it as long as it takes; over rows both train the warm start."""
     options = ("--gpus", "2", "--dist-timeout", "3", "--quiet", "--optimizer", "slow", "--warm-start", "2:5000")
-    command = commands.run(*options)
-    command.wait_for((command.folder / "training").exists)
-    os.kill(command.worker(0), signal.SIGSTOP)
+    command = commands.run(*options, "--mesh", mesh)
+    command.wait_for((command.folder / f"training-{rank}").exists)
+    os.kill(command.worker(rank), signal.SIGSTOP)
     assert command.finish() == 1, command.said()
-    assert "error: worker 0: does not answer: no sign of life for 3 s" in command.said()
+    assert f"error: worker {rank}: does not answer: no sign of life for 3 s" in command.said()
     (row,) = command.rows()
     assert (row["status"], row["iterations"]) == ("error", 0)
     assert {run.info.status for run in command.runs.values()} == {"FAILED"}
@@ -146,7 +147,7 @@ def test_stopped_from_outside(commands: Commands) -> None:
     soon = 20  # seconds; the training would take hours, and a slow machine has to start some processes
     long = ("--gpus", "2", "--iterations", "5000", "--quiet", "--optimizer")
     training, orphaned = commands.run(*long, "slow"), commands.run(*long, "stuck")
-    training.wait_for((training.folder / "training").exists)
+    training.wait_for((training.folder / "training-0").exists)
     os.killpg(training.process.pid, signal.SIGINT)
     assert training.wait_for(lambda: not training.workers()) < soon
 

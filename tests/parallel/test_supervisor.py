@@ -80,7 +80,7 @@ def test_a_worker_of_torchrun_that_is_stopped_in_the_warm_start_is_named(command
     command = commands.run(
         "--optimizer", "slow", "--warm-start", "2:10000", "--dist-timeout", f"{PATIENCE_S:g}", program=torchrun
     )
-    command.wait_for((command.folder / "training").exists)
+    command.wait_for((command.folder / "training-0").exists)
     os.kill(worker_of(command, 1), signal.SIGSTOP)
     began = time.monotonic()
     assert command.finish() == 1

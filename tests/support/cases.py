@@ -141,7 +141,7 @@ MESH = [
     mesh("sgd", "layers=1,rows=4", set={"lr": 0.1}),
     mesh("adagrad", "rows=3", **TRAINED, precision="bf16"),
     mesh("pdadmm", "rows"),
-    mesh("pdadmm", "layers=2,rows=2", set={"mu_per": "spread"}),
+    mesh("pdadmm", "layers=2,rows=2", set={"mu_per": "spread"}, warm_start="2:3"),
     mesh("pdadmm", "rows=3", set=ROW_UNIT, warm_start="2:3"),
     mesh("pdadmm", "layers=1,rows=4", set=EXACT),
     mesh("pdadmm", "rows=3", set={**EXACT, "step": "exact-W"}),

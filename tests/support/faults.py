@@ -80,14 +80,14 @@ class Unstartable(PdADMM):
 
 
 class Slow(PdADMM):
-    """Says in the folder it runs in that it is training."""
+    """Says in the folder it runs in that this worker is training."""
 
     summary = "takes its time"
 
     def step(self, state: PdADMMState) -> None:
         time.sleep(0.05)
         super().step(state)
-        Path("training").touch()
+        Path(f"training-{os.environ.get('RANK', '0')}").touch()
 
 
 class Lonely(PdADMM):

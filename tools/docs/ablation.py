@@ -29,7 +29,8 @@ TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAG
 SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
 REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", (ROOT / "docs" / "history.md",))
 """Variants that improved nothing and were removed. Their rows have earlier defaults and cannot be made again."""
-APART = ("dataset", "seed")
+APART = ("dataset", "seed", "reduce")
+"""What no variant changes: the settings of columns and pairs, and the features, which all rows of a table share."""
 SETTINGS = {"hidden": 500, "iterations": 100, "eval_every": 10, "threads": 1}
 """Settings of all runs of the suite."""
 BASE = "as it is"
