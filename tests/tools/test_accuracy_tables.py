@@ -4,11 +4,13 @@ from dataclasses import replace
 from statistics import mean, median
 
 import pytest
+from stats_rows import a_row
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report.tables.near_best import seconds_to_near_best
+from pdadmm_bench.suite.results import Results
 
 TABLES = [
     ("headline", "TABLE", "table"),
@@ -60,6 +62,29 @@ def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
     assert kept(marked, headline.table, ["--check"]) == 1
     assert kept(marked, headline.table, []) == 0
     assert kept(marked, headline.table, ["--check"]) == 0
+
+
+def test_new_runs_join_the_committed_ones(tool, tmp_path) -> None:
+    """A run that was made again replaces its row; the others keep theirs, and their steps."""
+    committed = tool("marked").Marked("", tmp_path / "rows.json.gz", ())
+    for values in ({"cora": 0.7, "photo": 0.9}, {"photo": 0.8, "cs": 0.6}):
+        results = Results(tmp_path / f"results of {len(values)} {min(values)}")
+        results.prepare()
+        for dataset, accuracy in values.items():
+            row = a_row(
+                {"dataset": dataset}, run_id=f"{dataset} {accuracy}", acc_test_final=accuracy, env_run_key=dataset
+            )
+            results.write(dataset, row)
+            results.keep_history(dataset, row, [{"iteration": 0, "acc_val": accuracy}], pytest.fail)
+        committed.take([results.folder] if "cora" in values else [committed.rows, results.folder])
+    found = {row["dataset_name"]: row["acc_test_final"] for row in committed.load()}
+    assert found == {"cora": 0.7, "cs": 0.6, "photo": 0.8}
+    steps = committed.histories()
+    assert {run_id: run[0]["acc_val"] for run_id, run in steps.items()} == {
+        "cora 0.7": 0.7,
+        "cs 0.6": 0.6,
+        "photo 0.8": 0.8,
+    }
 
 
 def test_the_committed_rows_are_what_the_protocol_asks_for(tool) -> None:

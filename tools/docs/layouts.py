@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from marked import ROOT, Marked, folders, main, markdown
+from marked import ROOT, Marked, main, markdown, sources
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -202,7 +202,7 @@ def draw(rows: Found) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    for folder in folders(words):
+    for folder in sources(words):
         take(folder)
     wrong = main(
         [word for word in words if word == "--check"],

@@ -38,19 +38,24 @@ class Marked:
         """The evaluated steps of the rows' runs by ``run_id``."""
         return history.read_archive(history.archive(self.rows))
 
-    def take(self, folders: Sequence[Path]) -> None:
+    def take(self, sources: Sequence[Path]) -> None:
         """Keep the rows of results folders, without columns that have no meaning on another machine.
 
-        Runs that the user stopped are no results and are left out. If several folders have a run, the row of the last
-        folder is kept. Of the histories, which lie beside the rows, the evaluated steps are kept.
+        A file of committed rows is a source too, so that new runs can join it. Runs that the user stopped are no
+        results and are left out. If several sources have a run, the row of the last one is kept. Of the histories,
+        which lie beside the rows, the evaluated steps are kept.
         """
         found: dict[str, Row] = {}
         steps: dict[str, history.History] = {}
-        for folder in folders:
-            results = Results(folder)
-            for row in results.every_row():
+        for source in sources:
+            if source.is_file():
+                committed = Marked(self.name, source, ())
+                found |= {row["spec"]: row for row in committed.load()}
+                steps |= committed.histories()
+                continue
+            for row in Results(source).every_row():
                 found[row["spec"]] = row
-                if (path := history.find(folder / "rows.json", row)) is not None:
+                if (path := history.find(source / "rows.json", row)) is not None:
                     steps[row["run_id"]] = history.read(path, row["run_id"])
         rows = [
             {key: row[key] for key in row if key not in LOCAL}
@@ -85,14 +90,14 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int 
     return markdown_body(table_of_words("", "", header, lines, labels)).strip()
 
 
-def folders(words: Sequence[str]) -> list[Path]:
-    """The results folders among the ``words`` of the command line."""
+def sources(words: Sequence[str]) -> list[Path]:
+    """The sources of rows among the ``words`` of the command line."""
     return [Path(word) for word in words if word != "--check"]
 
 
 def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
     """Take rows, write a table or check it, by the ``words`` of the command line; 1 if a page has other numbers."""
-    if given := folders(words):
+    if given := sources(words):
         marked.take(given)
     shown, wrong = table(marked.load()), 0
     for path in marked.pages:
