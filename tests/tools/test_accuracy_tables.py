@@ -67,24 +67,18 @@ def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
 def test_new_runs_join_the_committed_ones(tool, tmp_path) -> None:
     """A run that was made again replaces its row; the others keep theirs, and their steps."""
     committed = tool("marked").Marked("", tmp_path / "rows.json.gz", ())
-    for values in ({"cora": 0.7, "photo": 0.9}, {"photo": 0.8, "cs": 0.6}):
-        results = Results(tmp_path / f"results of {len(values)} {min(values)}")
+    for name, runs in (("first", ["cora 70", "photo 90"]), ("second", ["cs 60", "photo 80"])):
+        results = Results(tmp_path / name)
         results.prepare()
-        for dataset, accuracy in values.items():
-            row = a_row(
-                {"dataset": dataset}, run_id=f"{dataset} {accuracy}", acc_test_final=accuracy, env_run_key=dataset
-            )
+        for run in runs:
+            dataset, accuracy = run.split()
+            row = a_row({"dataset": dataset}, run_id=run, env_run_key=dataset)
             results.write(dataset, row)
-            results.keep_history(dataset, row, [{"iteration": 0, "acc_val": accuracy}], pytest.fail)
-        committed.take([results.folder] if "cora" in values else [committed.rows, results.folder])
-    found = {row["dataset_name"]: row["acc_test_final"] for row in committed.load()}
-    assert found == {"cora": 0.7, "cs": 0.6, "photo": 0.8}
-    steps = committed.histories()
-    assert {run_id: run[0]["acc_val"] for run_id, run in steps.items()} == {
-        "cora 0.7": 0.7,
-        "cs 0.6": 0.6,
-        "photo 0.8": 0.8,
-    }
+            results.keep_history(dataset, row, [{"iteration": 0, "acc_val": float(accuracy)}], pytest.fail)
+        committed.take([results.folder] if name == "first" else [committed.rows, results.folder])
+    assert [row["run_id"] for row in committed.load()] == ["cora 70", "cs 60", "photo 80"]
+    steps = {run: step["acc_val"] for run, (step,) in committed.histories().items()}
+    assert steps == {"cora 70": 70, "cs 60": 60, "photo 80": 80}
 
 
 def test_the_committed_rows_are_what_the_protocol_asks_for(tool) -> None:
