@@ -1,7 +1,8 @@
 """The tables and the picture of docs/many-labels.md about 60 % of the rows, from the rows in ``reports/many-labels``.
 
     pdadmm-bench suite runners/many-labels.toml
-    python tools/docs/many_labels.py results/many-labels    # takes rows and curves of the suite first
+    python tools/docs/many_labels.py results/many-labels    # takes rows and curves of the suite first; after
+                                                            # reports/many-labels/rows.json.gz they join those
     python tools/docs/many_labels.py                        # writes tables and picture
     python tools/docs/many_labels.py --check                # fails where the page has other numbers than the rows
 

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pdadmm_bench.core import history
@@ -49,7 +49,7 @@ class Marked:
         steps: dict[str, history.History] = {}
         for source in sources:
             if source.is_file():
-                committed = Marked(self.name, source, ())
+                committed = replace(self, rows=source)
                 found |= {row["spec"]: row for row in committed.load()}
                 steps |= committed.histories()
                 continue
@@ -112,6 +112,6 @@ def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]
 
 
 def main(words: Sequence[str], *tables: tuple[Marked, Callable[[list[Row]], str]]) -> int:
-    """:func:`kept` for every table; folders hold the rows of the first."""
+    """:func:`kept` for every table; the sources hold the rows of the first."""
     later = [word for word in words if word == "--check"]
     return max(kept(*table, later if place else words) for place, table in enumerate(tables))
