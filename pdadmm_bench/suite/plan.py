@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -219,24 +219,31 @@ def _spec_text(flat: Mapping[str, Any]) -> str:
 
 
 def _filtered(specs: Mapping[str, RunSpec], texts: Sequence[str]) -> dict[str, RunSpec]:
-    """The specs that agree with every ``KEY=VALUE``; ``KEY=A,B`` means either."""
+    """The specs that agree with every ``KEY=VALUE``; ``KEY=A,B`` means either, and a run must have each."""
     chosen = dict(specs)
     for text in texts:
         key, value = filter_of(text)
-        values = _alternatives(value)
-        if key == "split":
-            values |= {RECORDED_SPLITS.get(each, each) for each in values}
-        present = {name: spec.flat()[key] for name, spec in chosen.items()}
-        chosen = {name: spec for name, spec in chosen.items() if _text(present[name]) in values}
+        there = {name: _text(spec.flat()[key]) for name, spec in specs.items()}
+        asked = _alternatives(key, value, set(there.values()))
+        if nowhere := asked - set(there.values()):
+            raise UserError(f"--filter {text}: no run has {_listed(nowhere)}; {key} is {_listed(set(there.values()))}")
+        left = {there[name] for name in chosen}
+        chosen = {name: spec for name, spec in chosen.items() if there[name] in asked}
         if not chosen:
-            there = sorted({_text(item) for item in present.values()})
-            raise UserError(f"--filter {text}: no run has that; {key} is {', '.join(there)}")
+            raise UserError(f"--filter {text}: no run has that; {key} is {_listed(left)} with the filters before it")
     return chosen
 
 
-def _alternatives(value: str) -> set[str]:
-    """``a,b`` as two values, and also as a single value with a comma in it (a dataset, a partition)."""
-    return {_text(_number(part.strip())) for part in value.split(",")} | {value}
+def _listed(values: Set[str]) -> str:
+    return ", ".join(sorted(values))
+
+
+def _alternatives(key: str, value: str, everywhere: Set[str]) -> set[str]:
+    """``a,b`` as two values, unless a run has it as a single value with a comma in it (a dataset, a partition)."""
+    if value in everywhere:
+        return {value}
+    values = {_text(_number(part.strip())) for part in value.split(",")}
+    return {RECORDED_SPLITS.get(each, each) for each in values} if key == "split" else values
 
 
 def _number(text: str) -> Any:
