@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ import pytest
 import typer
 import yaml
 
+from pdadmm_bench import __version__
 from pdadmm_bench.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = sorted((ROOT / ".github/workflows").glob("*.yml"))
 WORKFLOWS = [*OWN, *sorted((ROOT / "examples").rglob(".github/workflows/*.yml"))]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
+PINNED = re.compile(r"^actions/[\w-]+@v\d+$|@[0-9a-f]{40}$")
+"""GitHub's own actions by their major version, others by a commit."""
 TARGET = re.compile(r"^(\w+):", re.MULTILINE)
 
 each = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -41,10 +46,11 @@ def commands(path: Path) -> list[list[str]]:
     return [words[1:] for words in called]
 
 
-def test_there_are_the_three() -> None:
-    assert [path.stem for path in OWN] == ["gate", "nightly", "tests"]
+def test_there_are_the_four() -> None:
+    assert [path.stem for path in OWN] == ["gate", "nightly", "release", "tests"]
     triggers = {path.stem: set(yaml.safe_load(path.read_text())[True]) for path in OWN}  # YAML 1.1 reads on as true
-    assert triggers == {"gate": {"pull_request"}, "nightly": {"schedule", "workflow_dispatch"}, "tests": {"push"}}
+    by_time = {"schedule", "workflow_dispatch"}
+    assert triggers == {"gate": {"pull_request"}, "nightly": by_time, "release": {"push"}, "tests": {"push"}}
 
 
 def test_the_linters_of_make_lint_find_a_mistake(tmp_path: Path) -> None:
@@ -99,7 +105,19 @@ def test_jobs_end_and_may_only_read(path: Path) -> None:
     for job in workflow["jobs"].values():
         assert 0 < job["timeout-minutes"] <= 350
         assert "latest" not in job["runs-on"]
-        assert all(re.search(r"@v\d+$", step["uses"]) for step in job["steps"] if "uses" in step)
+        assert all(PINNED.search(step["uses"]) for step in job["steps"] if "uses" in step)
+        assert job.get("permissions", {}) in ({}, {"id-token": "write"})
+        assert "permissions" not in job or not any("run" in step for step in job["steps"])
+
+
+def test_only_a_tag_is_uploaded_and_only_as_its_version() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    assert workflow["jobs"]["upload"]["needs"] == "build"
+    (check,) = [step for step in workflow["jobs"]["build"]["steps"] if "TAG" in step.get("env", {})]
+    script = check["run"].replace(".venv/bin/python", shlex.quote(sys.executable))
+    for tag, code in {f"v{__version__}": 0, __version__: 1, f"v{__version__}.1": 1}.items():
+        assert subprocess.run(["sh", "-c", script], env={**os.environ, "TAG": tag}, timeout=60).returncode == code
 
 
 def test_the_gate_has_the_base_and_shows_its_verdicts() -> None:
