@@ -1,7 +1,9 @@
 """Measured rates of this machine for the cost model: matrix products, elementwise operations, messages.
 
-A rate is a median of repeats on sizes like those of the network, and takes a second or two. Messages go between two
-processes on the loopback through Gloo. For workers on other machines or on GPUs, the user must give the link's rates.
+A rate is a median of repeats on sizes like those of the network, and takes a second or two. Workers of one machine
+share its memory, so each is slower than one alone: their rates are measured in several processes at once. Messages go
+between two processes on the loopback through Gloo. For workers on other machines or on GPUs, the user must give the
+link's rates.
 """
 
 from __future__ import annotations
@@ -80,14 +82,33 @@ def memory_rate(rows: int, width: int, threads: int, device: str = "cpu", budget
     return num_bytes / _seconds(update, threads, device, budget)
 
 
+def rates_at_once(processes: int, rows: int, width: int, threads: int) -> tuple[float, float]:
+    """What :func:`product_rate` and :func:`memory_rate` find in ``processes`` processes at once: medians over them."""
+    return _together(processes, _measure_at_once, "--flops and --memory-bandwidth", rows, width, threads)
+
+
+def _measure_at_once(rows: int, width: int, threads: int) -> tuple[float, float]:
+    found = []
+    with joined("cpu", TIMEOUT_S) as group:
+        for rate in (product_rate, memory_rate):
+            group.barrier()  # all begin together, and take as long
+            found.append(median(group.gather(rate(rows, width, threads))))
+    return found[0], found[1]
+
+
 def link_rate(num_bytes: int) -> tuple[float, float]:
     """Bytes per second of messages of ``num_bytes``, and seconds of latency, between two processes on the loopback."""
+    return _together(2, _measure_link, "--bandwidth and --latency", max(1, min(num_bytes, MAX_MESSAGE_BYTES)))
+
+
+def _together(
+    processes: int, measured: Callable[..., tuple[float, float]], options: str, *arguments: int
+) -> tuple[float, float]:
+    """What ``measured(*arguments)`` finds in ``processes`` processes; ``options`` give the rates without measuring."""
     try:
-        rates: tuple[float, float] = launch(2, _measure_link, max(1, min(num_bytes, MAX_MESSAGE_BYTES)))
+        rates: tuple[float, float] = launch(processes, measured, *arguments)
     except WorkerFailure as failure:
-        raise UserError(
-            f"the link between two processes cannot be measured ({failure}); give --bandwidth and --latency"
-        ) from None
+        raise UserError(f"{processes} processes cannot measure rates together ({failure}); give {options}") from None
     except Interrupted:
         raise KeyboardInterrupt from None
     return rates

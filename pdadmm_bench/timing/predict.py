@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from pdadmm_bench.core.env import cores
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.spec import RunSpec, axes_of, fitting_meshes, mesh_name, run_spec
 from pdadmm_bench.optim import registry
@@ -79,7 +79,10 @@ class Predicted:
     """A row per optimizer, schedule, depth and number of workers, and the rates they are predicted with."""
 
     rows: list[dict[str, Any]]
-    machine: Machine
+    alone: Machine
+    """A worker that has the machine for itself."""
+    shared: Machine
+    """One of several workers."""
     preset: MachinePreset | None
     """The preset of the predicted machine; None for this machine."""
 
@@ -96,13 +99,13 @@ def run_predict(options: PredictOptions, on_message: Callable[[str], None]) -> P
     for name, optimizer in optimizers.items():
         if assumed := optimizer.cost_profile.assumed_from:
             on_message(f"{name} declares no cost profile: {assumed}'s is assumed")
-    _rows(options, optimizers, UNIT_MACHINE)
-    machine = _machine(options)
-    return Predicted(_rows(options, optimizers, machine), machine, PRESETS.get(options.machine))
+    _rows(options, optimizers, UNIT_MACHINE, UNIT_MACHINE)
+    alone, shared = _machines(options)
+    return Predicted(_rows(options, optimizers, alone, shared), alone, shared, PRESETS.get(options.machine))
 
 
-def _machine(options: PredictOptions) -> Machine:
-    """The rates that the options give; the others are the preset's, or measured on this machine."""
+def _machines(options: PredictOptions) -> tuple[Machine, Machine]:
+    """A worker alone and one of several, by the rates that are given; the others are the preset's, or measured."""
     named = {
         "flops_per_s": options.flops,
         "memory_bytes_per_s": options.memory_bandwidth,
@@ -111,33 +114,38 @@ def _machine(options: PredictOptions) -> Machine:
     }
     given = {name: rate for name, rate in named.items() if rate is not None}
     if options.machine in PRESETS:
-        return replace(PRESETS[options.machine].machine, **given)
-    return Machine(**(given if len(given) == len(named) else {**_missing_rates(options, given), **given}))
+        machine = replace(PRESETS[options.machine].machine, **given)
+        return machine, machine
+    alone = replace(UNIT_MACHINE, **given)
+    if max(options.workers) > 1 and not {"bandwidth_bytes_per_s", "latency_s"} <= given.keys():
+        bandwidth, latency = rates.link_rate(FLOAT_BYTES * options.rows * options.hidden)
+        alone = replace(alone, bandwidth_bytes_per_s=bandwidth, latency_s=latency, **given)
+    if {"flops_per_s", "memory_bytes_per_s"} <= given.keys():
+        return alone, alone
+    network = (options.rows, options.hidden, options.threads)
+    busy = min(max(options.workers), max(1, cores() // options.threads))
+    alone = _with_rates(alone, rates.product_rate(*network), rates.memory_rate(*network), given)
+    return alone, _with_rates(alone, *rates.rates_at_once(busy, *network), given) if busy > 1 else alone
 
 
-def _missing_rates(options: PredictOptions, given: Collection[str]) -> dict[str, float]:
-    """This machine's rates apart from those ``given``."""
-    rows, width, threads = options.rows, options.hidden, options.threads
-    found = {"bandwidth_bytes_per_s": math.inf, "latency_s": 0.0}
-    if "flops_per_s" not in given:
-        found["flops_per_s"] = rates.product_rate(rows, width, threads)
-    if "memory_bytes_per_s" not in given:
-        found["memory_bytes_per_s"] = rates.memory_rate(rows, width, threads)
-    if max(options.workers) > 1 and not {"bandwidth_bytes_per_s", "latency_s"} <= set(given):
-        found["bandwidth_bytes_per_s"], found["latency_s"] = rates.link_rate(FLOAT_BYTES * rows * width)
-    return found
+def _with_rates(machine: Machine, flops: float, memory: float, given: Mapping[str, float]) -> Machine:
+    """``machine`` with these measured rates of a worker, apart from those ``given``."""
+    return replace(machine, **{"flops_per_s": flops, "memory_bytes_per_s": memory, **given})
 
 
-def _rows(options: PredictOptions, optimizers: dict[str, Optimizer], machine: Machine) -> list[dict[str, Any]]:
+def _rows(
+    options: PredictOptions, optimizers: dict[str, Optimizer], alone: Machine, shared: Machine
+) -> list[dict[str, Any]]:
     rows = []
     for name, optimizer in optimizers.items():
         pipelined = optimizer.cost_profile.parallelism == "pipeline"
         for schedule in options.schedule if pipelined else [None]:
             for layers in options.layers:
-                single = _prediction(options, optimizer, machine, schedule, layers, (1, 1))
+                single = _prediction(options, optimizer, alone, schedule, layers, (1, 1))
                 for workers, (columns, shards) in _places(options):
                     if shards > 1 and columns == 1 and schedule not in (None, options.schedule[0]):
                         continue  # no pipeline, so the schedules are one and the same
+                    machine = shared if workers > 1 else alone
                     prediction = _prediction(options, optimizer, machine, schedule, layers, (columns, shards))
                     if refusal := optimizer.refuses_batches(_spec(options, name, layers, columns, shards)):
                         raise UserError(refusal)

@@ -8,6 +8,7 @@ import pytest
 from shell import Answer, Cli, rows_of
 
 from pdadmm_bench.core.typed import read_toml
+from pdadmm_bench.timing import machine, predict
 
 RATES = ("--flops", "1e9", "--memory-bandwidth", "1e30", "--bandwidth", "1e6", "--latency", "0")
 NETWORK = ("--layers", "4", "--hidden", "10", "--rows", "100", "--features", "10", "--classes", "10")
@@ -55,6 +56,28 @@ def test_rows_are_shared_and_gradients_summed(cli: Cli, folder: Path) -> None:
     assert both["dist_reduced_bytes"] == 2 * gradients
 
 
+def test_one_of_several_workers_has_the_rates_of_a_busy_machine(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products of 20 µs alone and of 40 µs where two processes compute, which share the memory of the machine."""
+    monkeypatch.setattr(machine, "product_rate", lambda *network: 1e9)
+    monkeypatch.setattr(machine, "memory_rate", lambda *network: 1e30)
+    monkeypatch.setattr(machine, "rates_at_once", lambda processes, *network: (1e9 / processes, 1e30))
+    monkeypatch.setattr(predict, "cores", lambda: 2)
+    links = ("--bandwidth", "1e30", "--latency", "0")
+    options = ("predict", "--workers", "1,2", "--partition", "2,2", *NETWORK, *links)
+    answer = cli(*options, "--json", "rows.json")
+    assert answer.code == 0, answer.err
+    assert seconds(folder / "rows.json") == pytest.approx([14 * 20e-6, 8 * 40e-6])
+    assert "1 GFLOP/s" in answer.out and "one of several workers 0.5 GFLOP/s" in " ".join(answer.out.split())
+    cli(*options, "--flops", "1e9", "--memory-bandwidth", "1e30", "--json", "given.json")
+    assert seconds(folder / "given.json") == pytest.approx([14 * 20e-6, 8 * 20e-6])
+
+
+def seconds(path: Path) -> list[float]:
+    return [row["time_iteration_median_s"] for row in rows_of(path)]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -97,14 +120,14 @@ def test_hyperparameters_and_mini_batches_change_what_is_predicted(cli: Cli, fol
 
     memory = ("--memory-bandwidth", "1e9")
 
-    def seconds(*options: str) -> float:
+    def predicted(*options: str) -> float:
         table(cli("predict", "--workers", "1", *NETWORK, *RATES, *memory, *options, "--json", "rows.json"))
         (row,) = rows_of(folder / "rows.json")
         return float(row["time_iteration_median_s"])
 
-    layer, exact = (seconds("--set", f"step={step}") for step in ("layer", "exact"))
+    layer, exact = (predicted("--set", f"step={step}") for step in ("layer", "exact"))
     assert exact > layer
-    whole, gathered, small = (seconds("--optimizer", "adam", "--batch-size", size) for size in ("0", "100", "10"))
+    whole, gathered, small = (predicted("--optimizer", "adam", "--batch-size", size) for size in ("0", "100", "10"))
     assert whole < gathered < small
 
 

@@ -343,3 +343,10 @@ def test_the_link_of_this_machine_is_measured() -> None:
     bandwidth, latency = rates.link_rate(1 << 16)
     assert 1e5 < bandwidth < 1e13
     assert 0 < latency < 1
+
+
+@pytest.mark.dist
+def test_rates_of_several_processes_at_once_are_measured() -> None:
+    flops, memory = rates.rates_at_once(2, 64, 32, 1)
+    assert 1e6 < flops < 1e16
+    assert 1e6 < memory < 1e14
