@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from statistics import mean, median
 
 from depth import interval
 from marked import ROOT, Marked, main, markdown
 from methods import draw_curve, log_axis, method_of, soonest
-from paired import METHOD, METHOD_M, against
+from paired import METHOD, METHOD_M, against, signed
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import heading, panels
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
-NAMES = ("acc", "ahead", "ahead-m", "soon")
-ACCURACY, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
+NAMES = ("acc", "stages", "ahead", "ahead-m", "soon")
+ACCURACY, STAGES, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
 PICTURE = ROOT / "docs" / "images" / "many-labels.png"
 
 
@@ -52,6 +53,21 @@ def accuracy(rows: list[Row]) -> str:
         cells = [interval(values, 1) if values else "–" for values in accuracies]
         lines.append([method, *cells])
     return markdown(["test accuracy, %", *names], lines)
+
+
+def stages(rows: list[Row]) -> str:
+    """The two-layer stage's last test accuracy, points that the result is ahead of it, and the best iteration since."""
+    histories, names = STAGES.histories(), datasets_of(rows)
+    lines = []
+    for method, by_name in grouped(rows).items():
+        cells = []
+        for made in (by_name.get(name, []) for name in names):
+            before = [histories[row["run_id"]][0]["acc_test"] for row in made]
+            gained = [row["acc_test_at_best_val"] - start for row, start in zip(made, before, strict=True)]
+            best = median(row["acc_best_iteration"] for row in made)
+            cells.append(f"{100 * mean(before):.1f}; {signed(mean(gained))}; {best:g}")
+        lines.append([method, *cells])
+    return markdown(["two layers, %; points of ten; best iteration", *names], lines)
 
 
 def ahead(rows: list[Row]) -> str:
@@ -89,7 +105,7 @@ def draw(rows: list[Row]) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    wrong = main(words, (ACCURACY, accuracy), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soon))
+    wrong = main(words, (ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soon))
     if "--check" not in words:
         draw(ACCURACY.load())
     sys.exit(wrong)

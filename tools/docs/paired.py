@@ -41,7 +41,12 @@ def ahead_m(rows: list[Row]) -> str:
 
 def points(found: Comparison) -> str:
     """The difference of two accuracies in points, with its interval and n; bold where the paired test shows it."""
-    return cell(found, lambda value: f"{100 * value:+.1f}".replace("-", "−"))
+    return cell(found, signed)
+
+
+def signed(difference: float) -> str:
+    """A difference of two shares, in points with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def against(
