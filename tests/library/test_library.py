@@ -88,7 +88,13 @@ def test_a_split_is_drawn_where_there_are_no_masks_and_nodes_without_a_label_are
 def test_results_are_frames_tables_pictures_and_files(results: pb.Results, tmp_path: Path) -> None:
     frame = results.frame()
     assert list(frame["optimizer_name"]) == ["pdadmm", "adam"] * 2
-    assert len(results.steps()) == 4 * 5
+    steps = results.steps()
+    assert len(steps) == 4 * 5
+    assert {"iteration", "time_iteration_s", "time_train_s", "acc_val", "acc_test"} <= set(steps)
+    ends = steps.groupby("run_id")["time_train_s"].max()
+    assert ends.to_dict() == {row["run_id"]: row["time_train_s"] for row in results}
+    assert repr(results) == str(results) == str(results.table()), "not every value of every row"
+    assert repr(pb.Results([])) == "no runs"
     assert "pdadmm" in str(results.table()) and "<table" in results.table()._repr_html_()
     assert len(results.plot().axes) == 2
     for name in ("rows.json", "kept/rows.json.gz"):
