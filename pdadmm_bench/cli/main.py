@@ -45,12 +45,13 @@ DEBUG = "PDADMM_BENCH_DEBUG"
 app = typer.Typer(cls=VerbGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
-    "ui": ui, "regress": regress, "clean": clean,
+    "regress": regress, "clean": clean,
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
 for verb in (
     demo,
+    ui,
     check,
     scale,
     predict,
