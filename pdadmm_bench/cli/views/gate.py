@@ -63,7 +63,7 @@ def show_recorded(path: Path, baseline: Baseline) -> None:
     """Say what was recorded, and where."""
     runs = sum(len(benchmark.runs) for benchmark in baseline.benchmarks.values())
     times = "with" if baseline.timed else "no"
-    typer.echo(f"{path}: {len(baseline.benchmarks)} benchmarks, {runs} runs, {times} times")
+    typer.echo(f"{path}: {_count(len(baseline.benchmarks), 'benchmark')}, {_count(runs, 'run')}, {times} times")
 
 
 def show_baselines(folder: Path, found: list[tuple[Path, Baseline]]) -> None:
@@ -73,7 +73,7 @@ def show_baselines(folder: Path, found: list[tuple[Path, Baseline]]) -> None:
         typer.echo(f"no baseline in {folder}; pdadmm-bench baseline record makes one")
     for path, baseline in found:
         own = " (this machine's class)" if baseline.machine_class == this_class() else ""
-        typer.echo(f"{path}: {len(baseline.benchmarks)} benchmarks, recorded {baseline.recorded}{own}")
+        typer.echo(f"{path}: {_count(len(baseline.benchmarks), 'benchmark')}, recorded {baseline.recorded}{own}")
 
 
 def show_baseline(path: Path, baseline: Baseline) -> None:
@@ -82,6 +82,10 @@ def show_baseline(path: Path, baseline: Baseline) -> None:
     other = "" if baseline.machine_class == this_class() else " (another one)"
     typer.echo(f"machine class: {baseline.machine_class}{other}")
     console.show(baseline_table(map(_entry, baseline.benchmarks.values())))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _entry(benchmark: Benchmark) -> BaselineEntry:
