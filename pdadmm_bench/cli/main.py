@@ -49,18 +49,8 @@ VERBS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (
-    demo,
-    ui,
-    check,
-    scale,
-    predict,
-    compare,
-    profile,
-    report,
-    sync,
-    selftest,
-):  # their options are no settings of a run
+# The options of these are no settings of a run.
+for verb in (demo, ui, check, scale, predict, compare, profile, report, sync, selftest):
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
 app.add_typer(card, name="card")
