@@ -48,15 +48,15 @@ venv: $(READY)
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pdadmm-bench needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	@echo "1/2 installing torch into $(VENV): the largest part, some minutes on a slow network"
+	@echo "1/2 installing torch into $(VENV): 0.9 GB on disk, some minutes on a slow network"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(shell grep '^torch==' constraints.txt)
-	@echo "2/2 installing pdadmm-bench and what else a run needs (PyTorch Geometric, MLflow, …)"
+	@echo "2/2 installing pdadmm-bench and what else a run needs (PyTorch Geometric, MLflow, …): 0.9 GB more"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 # What tests, linters and the site need beside it.
 $(READY): $(INSTALLED)
-	@echo "installing what tests, linters and the site of the documentation need"
+	@echo "installing what tests, linters and the site of the documentation need: 0.5 GB more"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 

@@ -16,7 +16,7 @@ VERBS = {
     "Many runs": ("suite", "rerun", "sync"),
     "What came out": ("report", "compare"),
     "Speed": ("profile", "scale", "predict"),
-    "Is this code worse?": ("regress", "baseline"),
+    "Is this code worse": ("regress", "baseline"),
     "Data and machine": ("list", "info", "prepare", "card", "clean", "check", "selftest"),
 }
 """The verbs by what they are for; one that is not here comes last."""

@@ -45,21 +45,12 @@ DEBUG = "PDADMM_BENCH_DEBUG"
 app = typer.Typer(cls=VerbGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 VERBS: dict[str, Callable[..., None]] = {
     "run": run, "suite": suite, "rerun": rerun, "list": list_, "info": info, "prepare": prepare, "doctor": doctor,
-    "ui": ui, "regress": regress, "clean": clean,
+    "regress": regress, "clean": clean,
 }  # fmt: skip
 for name, verb in VERBS.items():
     app.command(name, cls=ModelCommand, context_settings={"max_content_width": 120})(verb)
-for verb in (
-    demo,
-    check,
-    scale,
-    predict,
-    compare,
-    profile,
-    report,
-    sync,
-    selftest,
-):  # their options are no settings of a run
+# The options of these are no settings of a run.
+for verb in (demo, ui, check, scale, predict, compare, profile, report, sync, selftest):
     app.command(context_settings={"max_content_width": 120})(verb)
 app.add_typer(baseline, name="baseline")
 app.add_typer(card, name="card")

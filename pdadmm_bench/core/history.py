@@ -30,6 +30,9 @@ from pdadmm_bench.core.rows import Row
 SCHEMA_VERSION = 1
 _SUFFIX = ".json.gz"
 
+NAMES = {"iteration_seconds": "time_iteration_s", "train_seconds": "time_train_s"}
+"""What users call values of a step that have another name in the files."""
+
 History = Sequence[Mapping[str, float]]
 """The steps of one run, in their order."""
 

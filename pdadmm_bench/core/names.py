@@ -5,8 +5,10 @@ A generated graph is ``sbm[nodes=400,classes=4,…]`` in a row, and ``sbm`` to a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from pdadmm_bench.core.errors import UserError
 
 if TYPE_CHECKING:
     from pdadmm_bench.core.spec import RunSpec
@@ -23,6 +25,17 @@ def setting_word(name: str) -> str:
 def setting_of(word: str) -> str:
     """The name, in specs and rows, of the setting that users call ``word``; both are understood."""
     return next((name for name, known in _WORDS.items() if known == word), word)
+
+
+def by_setting(values: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """``values`` by the names that settings have in a spec: ``workers`` is ``gpus``.
+
+    Raises :class:`UserError`, which begins with the ``place`` of the values, where both words are given.
+    """
+    found = {setting_of(word): value for word, value in values.items()}
+    if len(found) < len(values):
+        raise UserError(f"{place} workers and gpus are one setting: give one of them".lstrip())
+    return found
 
 
 def short_names(datasets: Iterable[str]) -> dict[str, str]:

@@ -55,7 +55,7 @@ class Results(Sequence[Row]):
     """The result rows of runs, in order, with their steps; ``a + b`` has the rows of both."""
 
     rows: list[Row]
-    histories: Histories = field(default_factory=dict, repr=False)
+    histories: Histories = field(default_factory=dict)
     """The steps of each run by its ``run_id``: time, accuracy, loss, objective and residual of every iteration."""
 
     def __getitem__(self, place: Any) -> Any:
@@ -80,17 +80,22 @@ class Results(Sequence[Row]):
         return Results(rows_with(self.rows, texts, "results"), self.histories)
 
     def frame(self) -> DataFrame:
-        """A pandas frame: a line per run, a column per value of the row (docs/tracking.md)."""
+        """A pandas frame: a line per run, a column per value of the row (docs/rows.md)."""
         from pandas import DataFrame
 
         return DataFrame(self.rows)
 
     def steps(self) -> DataFrame:
-        """A pandas frame: a line per iteration, with ``run_id``, ``optimizer_name`` and ``seed``."""
+        """A pandas frame: a line per iteration, with ``run_id``, ``optimizer_name`` and ``seed``.
+
+        Its columns are named as the metrics in MLflow: ``time_iteration_s``, ``time_train_s`` (from the start of the
+        run), ``acc_val``, ``loss_train`` and so on (docs/tracking.md); ``acc_test`` is no metric there.
+        """
         from pandas import DataFrame
 
         return DataFrame(
-            {"run_id": row["run_id"], "optimizer_name": row["optimizer_name"], "seed": row["seed"], **step}
+            {name: row[name] for name in ("run_id", "optimizer_name", "seed")}
+            | {histories.NAMES.get(name, name): value for name, value in step.items()}
             for row in self.rows
             for step in self.histories.get(row["run_id"], ())
         )
@@ -120,6 +125,9 @@ class Results(Sequence[Row]):
             return
         for run_id, steps in self.histories.items():
             histories.write(histories.beside_rows(path, run_id), run_id, steps)
+
+    def __repr__(self) -> str:
+        return str(self.table()) if self.rows else "no runs"
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

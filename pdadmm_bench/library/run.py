@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from pdadmm_bench.cli.views.live import LiveView
-from pdadmm_bench.core.errors import UserError
+from pdadmm_bench.core.errors import UserError, short, unknown
+from pdadmm_bench.core.names import by_setting
 from pdadmm_bench.core.presets import check as check_preset
 from pdadmm_bench.core.protocol import is_custom
 from pdadmm_bench.core.rows import Row
@@ -22,14 +23,19 @@ from pdadmm_bench.optim import registry
 from pdadmm_bench.training.planned import plan
 from pdadmm_bench.training.session import NoTracking, Tracking, train_specs
 
+_ARGUMENTS = {
+    "gpus": "workers", "seed": "seeds", "optimizer": "optimizers", "quiet": "progress", "json_file": "json",
+}  # fmt: skip
+"""What the command or a specification calls an argument of :func:`run`."""
+
 
 def spec(**settings: Unpack[AllSettings]) -> RunSpec:
-    """One run, fully named: what :mod:`pdadmm_bench.runner` trains.
+    """One run, fully named: what :mod:`pdadmm_bench.runner` trains. ``workers`` and ``gpus`` are one setting.
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for a setting, dataset, optimizer or preset that is not known,
     and for a value that is not possible.
     """
-    made = run_spec(dict(settings))
+    made = run_spec(by_setting(settings))
     registry.check(made.optimizer)
     check_preset(made.preset)
     if not is_custom(made.data.dataset):
@@ -68,8 +74,7 @@ def run(
 
     Raises :class:`~pdadmm_bench.core.errors.UserError` for input that the command would refuse.
     """
-    if misplaced := [name for name in settings if name in DataSpec.model_fields]:
-        raise UserError(f"{', '.join(misplaced)}: a setting of the data; give it to load() or from_pyg()")
+    _check_settings(settings)
     chosen = [optimizers] if isinstance(optimizers, str) else list(optimizers)
     for name in chosen:
         if name != "all":  # before anything is loaded
@@ -87,6 +92,17 @@ def run(
     view = _Progress(specs=specs, quiet=not progress)
     rows = train_specs(specs, output, view, _tracking(experiment, tracking_uri), problem)
     return Results(rows, view.histories)
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse what is no setting of a run: the plan would take it for an option of the command, or write over it."""
+    if misplaced := [name for name in settings if name in DataSpec.model_fields]:
+        raise UserError(f"{', '.join(misplaced)}: a setting of the data; give it to load() or from_pyg()")
+    for name, value in settings.items():
+        if name in _ARGUMENTS:
+            raise UserError(f"{name}={short(value)}: run() has the argument {_ARGUMENTS[name]} for it")
+        if name not in RunSettings.__annotations__:
+            raise unknown("run option", name, [*RunSettings.__annotations__, *_ARGUMENTS.values()])
 
 
 def _tracking(experiment: str | None, tracking_uri: str | None) -> Tracking:

@@ -54,9 +54,10 @@ class RunSettings(TypedDict, total=False):
 
 
 class AllSettings(DataSettings, RunSettings, total=False):
-    """Every setting of one run."""
+    """Every setting of one run; ``workers`` and ``gpus`` are one setting."""
 
     dataset: str
     optimizer: str
     seed: int
+    workers: int
     gpus: int

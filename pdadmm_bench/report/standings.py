@@ -18,6 +18,15 @@ from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import ACCURACY, ITERATION, Metric, metric
 from pdadmm_bench.stats.paired import Comparison, Verdict
 
+DOUBTS: dict[Verdict, str] = {
+    "not significant": "is not significantly ahead of {}",
+    "no difference shown": "is not shown to differ from {}",
+    "too few seeds": "has too few seeds",
+    "not compared": "is not compared with {}",
+    "worse": "is worse than {} seed by seed",
+}
+"""What a leader does where it is not shown to be better than another line; a reason may follow."""
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -40,6 +49,7 @@ class Standing:
     leader: SettingRows
     value: float
     rivals: list[Rival]
+    metric: Metric
 
     @property
     def problem(self) -> tuple[Any, ...]:
@@ -57,14 +67,16 @@ class Standing:
 
     @property
     def doubt(self) -> str:
-        """Why the leader is not shown to be better than each other line; empty where it is."""
+        """Who leads, and why it is not shown to be better than each other line; empty where it is."""
         rival = self.obstacle
         if rival is None:
             return ""
-        if rival.verdict == "not significant":
-            return f"not significantly ahead of {rival.line.optimizer}"
+        extreme = "highest" if self.metric.higher_is_better else "lowest"
+        leads = f"{self.leader.optimizer} has the {extreme} {self.metric.statistic} but {DOUBTS[rival.verdict]}"
         reason = rival.comparison.reason if rival.comparison else "no common seeds"
-        return f"{rival.verdict}: {reason}" if reason else rival.verdict
+        if rival.verdict == "not significant" or not reason:
+            return leads.format(rival.line.optimizer)
+        return f"{leads.format(rival.line.optimizer)}: {reason}"
 
 
 class Leaders:
@@ -103,7 +115,7 @@ def standings(lines: Sequence[SettingRows], metric: Metric) -> list[Standing]:
             continue
         values.sort(key=lambda pair: pair[0], reverse=metric.higher_is_better)
         (value, leader), *others = values
-        found.append(Standing(leader, value, [Rival(line, its, None) for its, line in others]))
+        found.append(Standing(leader, value, [Rival(line, its, None) for its, line in others], metric))
         for place, (_, line) in enumerate(others):
             compared = compare_rows(_usable(line, metric), _usable(leader, metric), [metric], by=()).lines
             comparisons += compared

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from pdadmm_bench.core import resources
 from pdadmm_bench.core.errors import UserError, short, unknown
-from pdadmm_bench.core.names import setting_of, setting_word
+from pdadmm_bench.core.names import by_setting, setting_of, setting_word
 from pdadmm_bench.core.spec import DataSpec, ModelSpec, RunSpec, run_spec
 from pdadmm_bench.core.typed import Typed, build, read_toml
 from pdadmm_bench.data.catalog import card_names, load_card
@@ -174,8 +174,8 @@ class _Entry:
 
     def __init__(self, file: SuiteFile, index: int, name: str):
         self._what = f"entry {index + 1} of {name}:"
-        own = _by_setting(self._what, file.entry[index])
-        defaults = _by_setting(f"defaults of {name}:", file.defaults)
+        own = by_setting(file.entry[index], self._what)
+        defaults = by_setting(file.defaults, f"defaults of {name}:")
         excludes = own.pop("exclude", [])
         if not isinstance(excludes, list):
             raise UserError(f"{self._what} exclude={short(excludes)} is not valid: give a list of tables")
@@ -298,7 +298,7 @@ class _Exclude:
         self._what = f"{what} exclude"
         if not isinstance(table, dict) or not table:
             raise UserError(f"{self._what} {table!r} is not valid: give a table such as {{ optimizer = 'adam' }}")
-        self._given, self._table = table, _by_setting(f"{self._what}:", table)
+        self._given, self._table = table, by_setting(table, f"{self._what}:")
         for key in self._table:
             if key not in SETTINGS:
                 raise unknown(f"key in {self._what}", key, map(setting_word, SETTINGS))
@@ -321,14 +321,6 @@ class _Exclude:
 
 #: The values of the settings that a suite file does not give.
 DEFAULTS = RunSpec().flat()
-
-
-def _by_setting(place: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table with the names that settings have in a spec: ``workers`` is ``gpus``."""
-    found = {setting_of(key): value for key, value in table.items()}
-    if len(found) < len(table):
-        raise UserError(f"{place} workers and gpus are one setting: give one of them")
-    return found
 
 
 def _set_table(place: str, value: Any) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.options import Output
-from pdadmm_bench.tracking.store import view_command
+from pdadmm_bench.tracking.store import command, view_command
 from pdadmm_bench.tracking.tracker import Tracker
 
 
@@ -28,3 +29,7 @@ class MlflowTracking:
     def view_command(self, output: Output) -> str:
         """The command that opens MLflow's UI on the store."""
         return view_command(output.tracking_uri)
+
+    def page_command(self, output: Output) -> str:
+        """The command that makes a page of all runs of the experiment."""
+        return command(f"report {shlex.quote(output.experiment)} --format html", output.tracking_uri)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pdadmm_bench.core.history import NAMES
 from pdadmm_bench.tracking.view import PROTOCOL_METRIC, SECONDS
 
 #: What MLflow takes in one call. It refuses more.
@@ -17,8 +18,6 @@ PARAM_LENGTH, TAG_LENGTH, _DIGEST_LENGTH = 6000, 8000, 36
 
 #: The tag that MLflow's UI shows as the description of a run.
 NOTE = "mlflow.note.content"
-#: Values of a step whose metric is named as the row names the value of the whole run.
-_NAMES = {"iteration_seconds": "time_iteration_s", "train_seconds": SECONDS}
 #: A metric that every step has; it shows which iterations the store has.
 EVERY_STEP = SECONDS
 
@@ -34,7 +33,7 @@ def series(steps: Iterable[Mapping[str, float]]) -> Iterator[tuple[int, float, d
         if step["iteration"] > 0 and step.get("acc_val", -math.inf) > best:
             best, chosen = step["acc_val"], step.get("acc_test")
         metrics = {
-            _NAMES.get(key, key): value
+            NAMES.get(key, key): value
             for key, value in step.items()
             if key not in ("iteration", "acc_test") and value is not None
         }

@@ -74,6 +74,9 @@ class Tracking(Protocol):
     def view_command(self, output: Output) -> str | None:
         """The command that shows what was tracked; None where nothing was."""
 
+    def page_command(self, output: Output) -> str | None:
+        """The command that makes a page of what was tracked; None where nothing was."""
+
 
 class NoTracking:
     """A session that is tracked nowhere; itself the tracker, whose observers do nothing."""
@@ -89,6 +92,10 @@ class NoTracking:
         return _Nothing()
 
     def view_command(self, output: Output) -> str | None:
+        """None: nothing was tracked."""
+        return None
+
+    def page_command(self, output: Output) -> str | None:
         """None: nothing was tracked."""
         return None
 
@@ -219,3 +226,5 @@ def _session(
         if output.json_file:
             page = f"pdadmm-bench report {shlex.quote(str(output.json_file))} --format html"
             view.note(f"a page with their tables and pictures: {page}")
+        else:
+            view.note(f"a page with tables and pictures of the experiment: {tracking.page_command(output)}")

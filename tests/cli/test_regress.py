@@ -52,7 +52,7 @@ def test_a_baseline_is_recorded_shown_and_held(cli: Cli, suite: Path, migrated: 
     assert answer.code == 0, answer.err
     (path,) = suite.glob("reports/baselines/*/mine.json")
     assert path.parent.name in answer.err and str(path.relative_to(suite)) in answer.out
-    assert "1 benchmarks, recorded" in cli("baseline", "show").out
+    assert "1 benchmark, recorded" in cli("baseline", "show").out
     shown = cli("baseline", "show", *MINE).out
     assert "pdadmm 2×8 sbm" in shown and path.parent.name in shown
 

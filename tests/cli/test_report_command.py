@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -39,6 +40,11 @@ def measured(once: Path, folder: Path) -> Path:
 def table_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def lightness(colour: str) -> float:
+    """From 0 (black) to 1 (white), of ``rgb(255, 255, 255)``."""
+    return sum(map(int, re.findall(r"\d+", colour)[:3])) / (3 * 255)
 
 
 def test_every_format_of_an_experiment_is_written_and_logged_to_its_parent(cli: Cli, measured: Path) -> None:
@@ -181,7 +187,9 @@ def test_bad_input_gets_a_sentence(cli: Cli, measured: Path, arguments: tuple[st
 
 @pytest.mark.skipif(bool(MISSING), reason=f"needs {' and '.join(MISSING)} (Debian: chromium, chromium-driver)")
 def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[str], ModuleType]) -> None:
-    """Sorting by a click, a label under the pointer, a quiet console, and nothing asked for but the file itself."""
+    """Sorting by a click, a label under the pointer, a search, a dark page, a quiet console, and nothing asked for but
+    the file itself.
+    """
     screenshots = tool("screenshots")
     scale = [
         {"dataset_name": "generated", "optimizer_name": "pdadmm", "schedule": None, "model_layers": 4,
@@ -215,6 +223,16 @@ def test_the_page_works_in_a_browser(cli: Cli, measured: Path, tool: Callable[[s
         assert window.run(f"return {hidden}.map(row => row.dataset.optimizer)") == ["adam"]
         answer = "document.querySelector('#answer [data-plot]').querySelectorAll('.textpoint, .textpoint text')"
         assert window.run(f"return new Set([...{answer}].map(each => each.textContent)).size") == 1
+        window.run("document.querySelector('[data-choice=adam]').click()")
+        window.run("document.querySelector('#runs').closest('details').querySelector('input[type=search]').focus()")
+        window.call("POST", "/goog/cdp/execute", cmd="Input.insertText", params={"text": "PDADMM"})
+        shown = "[...document.querySelectorAll('#runs tbody tr')].filter(row => !row.hidden)"
+        assert window.run(f"return {shown}.map(row => row.dataset.optimizer)") == ["pdadmm"] * 2
+        ground = "return getComputedStyle(document.body).backgroundColor"
+        light = window.run(ground)
+        dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        window.call("POST", "/goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params=dark)
+        assert lightness(window.run(ground)) < 0.3 < 0.7 < lightness(light)
         assert window.complaints() == []
         assert window.requests() == [address]
         window.run("console.error('heard'); fetch('http://127.0.0.1:9/x').catch(() => 0)")

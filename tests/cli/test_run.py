@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,9 @@ def test_two_optimizers_with_two_seeds(two_at_once: tuple[Path, Answer, Answer])
 def test_off_a_terminal_the_output_is_plain_lines(two_at_once: tuple[Path, Answer, Answer]) -> None:
     _, answer, _ = two_at_once
     lines = answer.err.splitlines()
-    assert f"[1/4] adam {DATASET} seed 0: iteration 4/4" in answer.err
+    name = "adam sbm[classes=3,features=12,nodes=300] seed 0"
+    assert f"[1/4] {name}: iteration 4/4" in answer.err
+    assert f"✓ {name}  test" in answer.err, "the same name at the end"
     assert sum(line.startswith("✓ ") for line in lines) == 4
     assert lines[-2:] == [
         "compare the runs: pdadmm-bench ui",
@@ -76,12 +79,19 @@ def test_on_a_terminal_the_standings_are_below_the_bars(
     monkeypatch.setenv("FORCE_COLOR", "1")  # stands for a terminal
     answer = cli(*TINY, "--optimizer", "adam", "--optimizer", "pdadmm", "--seeds", "2")
     assert answer.code == 0, answer.err
-    screens = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", answer.err).split("best validation accuracy, mean")
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", answer.err)
+    screens = told.split("best validation accuracy, mean")
     assert re.search(r"adam +– +0 of 2\s", screens[1]), "before anything is known there is a dash, and no time"
     last = screens[-1]
     assert all(re.search(rf"{name} +\d+\.\d % \(n=2\) +2 of 2\s", last) for name in ("adam", "pdadmm")), last
     assert any(re.search(r"adam +\d+\.\d % \(n=1\) +1 of 2 +\d+ s", screen) for screen in screens)
     assert any("all runs" in screen and re.search(r"1/4 \d+ s left", screen) for screen in screens)
+    told_last = told.splitlines()[-1]
+    prefix = "a page with tables and pictures of the experiment: pdadmm-bench "
+    assert told_last.startswith(prefix), "without --json too"
+    page = cli(*shlex.split(told_last.removeprefix(prefix)))
+    assert page.code == 0, page.err
+    assert Path("report/report.html").is_file()
 
 
 @pytest.mark.slow
@@ -227,7 +237,7 @@ def test_a_configuration_file_and_the_command_line(with_store: Path, cli: Cli) -
 def test_for_all_on_the_command_line_beats_for_one_in_the_file(cli: Cli) -> None:
     Path("config.toml").write_text(CONFIG)
     answer = cli("run", "--config", "config.toml", "--set", "lr=0.5", "--dry-run")
-    assert answer.out.count("lr=0.5 ") == 4
+    assert answer.out.count("lr=0.5 ") == 2, "a line for both seeds of an optimizer"
     assert "lr=0.125" not in answer.out
     assert "beta1=0.5" in answer.out
 
@@ -239,6 +249,13 @@ def test_a_dry_run_starts_nothing(cli: Cli, tmp_path: Path, monkeypatch: pytest.
     assert DATASET in answer.out  # not taken for markup
     assert "14 runs" in answer.out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("given", "shown"), [("7", "0–6"), ("0,100", "0, 100"), ("3,", "3")])
+def test_a_dry_run_has_a_line_for_all_seeds_of_an_optimizer(cli: Cli, given: str, shown: str) -> None:
+    answer = cli(*TINY, "--optimizer", "pdadmm", "--optimizer", "adam", "--seeds", given, "--dry-run")
+    runs = [[part.strip() for part in line.split("│")] for line in answer.out.splitlines() if "│ 2 × 8" in line]
+    assert [line[1:3] for line in runs if shown in line] == [["pdadmm", shown], ["adam", shown]]
 
 
 def test_a_dry_run_shows_the_rows_of_workers_that_share_them(cli: Cli) -> None:

@@ -233,6 +233,13 @@ def test_the_help_of_run_has_groups_and_what_matters_first(cli: Cli) -> None:
 def test_every_verb_is_in_a_group(cli: Cli) -> None:
     text = cli("--help").out
     assert "Start here:" in text and "More:" not in text
+    assert "..." not in text.partition("Start here:")[2], "what a verb does is not cut"
+
+
+def test_the_help_of_ui_names_one_default_of_the_experiment(cli: Cli) -> None:
+    text = " ".join(cli("ui", "--help").out.split())
+    assert "experiment to open [default: that of the latest run] --view" in text
+    assert "[default: 5000; 1<=x<=65535]" in text
 
 
 @pytest.mark.parametrize(
@@ -270,3 +277,7 @@ def test_info_shows_the_values_of_a_run_preset_by_preset(cli: Cli) -> None:
     default = presets.resolve(spec)["lr"]
     assert line.split()[3] == f"{default:g}" and line.split()[-2] == "0.001"
     assert "is no optimizer" in cli("info", "cora", "--dataset", "cora").error
+
+
+def test_info_of_an_optimizer_says_how_to_see_the_values_of_a_run(cli: Cli) -> None:
+    assert "pdadmm-bench info adam --dataset cora" in cli("info", "adam").out

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 import yaml
+from torch_geometric.data import Data
 
 import pdadmm_bench as pb
 from pdadmm_bench.cli.main import app
@@ -73,6 +75,12 @@ def commands(document: Path) -> list[list[str]]:
     return found
 
 
+def a_graph(path: Path) -> None:
+    """Write a small PyG graph."""
+    y = torch.arange(60) % 3
+    torch.save(Data(x=torch.randn(60, 4), y=y, edge_index=torch.randint(60, (2, 120))), path)
+
+
 COMMANDS = [
     pytest.param(document, arguments, id=f"{document.name}: {shlex.join(arguments)}")
     for document in DOCUMENTS
@@ -86,8 +94,9 @@ def examples(
 ) -> Callable[[Path], list[str]]:
     """``examples(document)`` writes its files into the working folder, installs its packages, and returns their names.
 
-    The working folder is an overlay as well, so that the cards of the document are found. A graph that one of the files
-    writes has its card, as the document says.
+    The working folder is an overlay as well, so that the cards of the document are found. So is the card of a graph in
+    a file, as the document says: of the graph that one of its files writes, else of a small one that stands for the
+    reader's.
     """
 
     def write(document: Path) -> list[str]:
@@ -101,9 +110,12 @@ def examples(
                 path.write_text(text, encoding="utf-8")
         for arguments in commands(document):
             if arguments[:2] == ["card", "new"] and "--from-file" in arguments:
-                for name in (name for name, text in files.items() if f'"{arguments[-1]}"' in text):
+                written = [name for name, text in files.items() if f'"{arguments[-1]}"' in text]
+                for name in written:
                     runpy.run_path(name)
-                    typer.main.get_command(app).main(arguments, standalone_mode=False)
+                if not written:
+                    a_graph(tmp_path / arguments[-1])
+                typer.main.get_command(app).main(arguments, standalone_mode=False)
         capsys.readouterr()
         return [name for targets in groups.values() for name in targets]
 

@@ -88,7 +88,13 @@ def test_a_split_is_drawn_where_there_are_no_masks_and_nodes_without_a_label_are
 def test_results_are_frames_tables_pictures_and_files(results: pb.Results, tmp_path: Path) -> None:
     frame = results.frame()
     assert list(frame["optimizer_name"]) == ["pdadmm", "adam"] * 2
-    assert len(results.steps()) == 4 * 5
+    steps = results.steps()
+    assert len(steps) == 4 * 5
+    assert {"iteration", "time_iteration_s", "time_train_s", "acc_val", "acc_test"} <= set(steps)
+    ends = steps.groupby("run_id")["time_train_s"].max()
+    assert ends.to_dict() == {row["run_id"]: row["time_train_s"] for row in results}
+    assert repr(results) == str(results) == str(results.table()), "not every value of every row"
+    assert repr(pb.Results([])) == "no runs"
     assert "pdadmm" in str(results.table()) and "<table" in results.table()._repr_html_()
     assert len(results.plot().axes) == 2
     for name in ("rows.json", "kept/rows.json.gz"):
@@ -157,6 +163,8 @@ def test_input_is_refused_when_it_is_given() -> None:
         "unknown setting 'splitt'": lambda: pb.load("cora", splitt="full"),  # type: ignore[call-arg]
         "hops: a setting of the data": lambda: pb.run(problem, "adam", hops=2),  # type: ignore[call-arg]
         "unknown run option 'layer'": lambda: pb.run(problem, "adam", layer=2),  # type: ignore[call-arg]
+        "unknown run option 'dry_run'": lambda: pb.run(problem, "adam", dry_run=True),  # type: ignore[call-arg]
+        "workers and gpus are one setting: give one": lambda: pb.spec(workers=2, gpus=2),
         "9 workers need at least as many layers": lambda: pb.run(problem, "adam", workers=9, layers=3),
         "results has no row with optimizer=sgd": lambda: pb.run(problem, "adam", **SMALL).only(optimizer="sgd"),
     }
@@ -165,12 +173,27 @@ def test_input_is_refused_when_it_is_given() -> None:
             call()
 
 
+@pytest.mark.parametrize(
+    ("name", "right"),
+    {"gpus": "workers", "seed": "seeds", "optimizer": "optimizers", "quiet": "progress", "json_file": "json"}.items(),
+)
+def test_a_word_of_the_command_is_refused_with_the_argument_that_is_meant(name: str, right: str) -> None:
+    settings: dict[str, Any] = {name: 2}
+    with pytest.raises(pb.UserError, match=rf"^{name}=2: run\(\) has the argument {right} for it$"):
+        pb.run(toy_problem(), "adam", **settings)
+
+
+def test_workers_and_gpus_are_one_setting_of_a_run() -> None:
+    assert pb.spec(workers=2) == pb.spec(gpus=2)
+    assert pb.spec(workers=2).gpus == 2
+
+
 def test_the_types_have_the_names_of_the_settings() -> None:
     """A new setting of a run joins ``pdadmm_bench/library/settings.py``."""
     assert {"dataset", *DataSettings.__annotations__} == set(DataSpec.model_fields)
     own = set(RunSpec.model_fields) - {"data", "model", "optimizer", "seed", "gpus"}
     assert set(RunSettings.__annotations__) == own | set(ModelSpec.model_fields)
-    assert {"dataset", "optimizer", "seed", "gpus"} <= set(AllSettings.__annotations__)
+    assert {"dataset", "optimizer", "seed", "gpus", "workers"} <= set(AllSettings.__annotations__)
     types = get_type_hints(AllSettings)
     for model in (DataSpec, ModelSpec, RunSpec):
         fields = {name: field.annotation for name, field in model.model_fields.items() if name in types}

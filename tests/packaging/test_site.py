@@ -6,6 +6,7 @@ Links, verbs and options in the pages themselves are tested in test_docs.py.
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import subprocess
@@ -70,6 +71,13 @@ def test_the_reference_of_python_has_the_contracts(site: Path) -> None:
         assert f'id="pdadmm_bench.{name}"' in page
     assert all(re.search(rf"\b{name}\b", text(site / "api.html")) for name in Card.model_fields)
     assert not re.search(r":(class|mod|func|meth|attr):", page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "word"), [("cli.html", "--microbatches"), ("rows.html", "time_to_near_best_s")])
+def test_the_search_finds_an_option_and_a_name_of_a_row(site: Path, page: str, word: str) -> None:
+    index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
+    assert page in {entry["location"].partition("#")[0] for entry in index["docs"] if word in entry["text"]}
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ TABLES = {
     "info": facts_table("info", [("summary", "papers [all]")]),
     "cache": cache_table([("raw", "files of graphs", 2000)]),
     "doctor": doctor_table([("ok", "torch", "2.13", ""), ("fail", "cache", "not writable", "name another")]),
-    "runs": run_plan_table("4 runs", [RunPlanLine("adam", 0, 2, 8, 1_234, 1, "–", 200, "lr=0.1")]),
+    "runs": run_plan_table("4 runs", [RunPlanLine("adam", [0], 2, 8, 1_234, 1, "–", 200, "lr=0.1")]),
     "workers": worker_plan_table("workers", [NetworkPlan("adam", 4, 8, WORKERS, 0.02)] * 2),
     "suite": suite_plan_table("ci", [SETTING]),
     "baseline": baseline_table([BaselineEntry("a", "0123", 3, 0.7, 0.6, 25_600, 1000, None)]),

@@ -11,9 +11,10 @@ import typer
 def check(
     cache: Annotated[Path | None, typer.Option(help="cache folder; else PDADMM_BENCH_CACHE")] = None,
 ) -> None:
-    """Say whether this machine is quiet enough to measure on: the spread of a known product, and other load.
+    """Say whether this machine is quiet enough to measure on.
 
-    Exits with 1 where it is not. The rows of the next hour keep the answer (env_quiet).
+    It measures the spread of a known product, and other load, and exits with 1 where the machine is not quiet. The rows
+    of the next hour keep the answer (env_quiet).
     """
     from pdadmm_bench.core import quiet
     from pdadmm_bench.data.cache import cache_folder

@@ -44,7 +44,7 @@ def info(
         show(_presets(base, dataset, layers, hidden))
         return
     if base in registry.names():
-        lines = _optimizer(registry.get(base))
+        lines = _optimizer(base, registry.get(base))
     elif base in card_names() or base.endswith(TWIN):
         lines = _card(load_card(name))
     else:
@@ -92,9 +92,10 @@ def _origins(card: Card) -> Iterator[tuple[str, str]]:
         yield "wheel", f"{card.wheel.requirement}, {card.wheel.folder}\n{card.wheel.sha256}"
 
 
-def _optimizer(optimizer: Any) -> Iterator[tuple[str, str]]:
+def _optimizer(name: str, optimizer: Any) -> Iterator[tuple[str, str]]:
     yield "summary", optimizer.summary
     yield from _fields(optimizer.Hyperparameters, {})
+    yield "in a run", f"the values of its preset, not these defaults: pdadmm-bench info {name} --dataset cora"
 
 
 def _presets(optimizer: str, dataset: str, layers: int, hidden: int) -> Table:

@@ -43,7 +43,7 @@ def predict(
     latency: Annotated[float | None, typer.Option(help="of a link between workers, s")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the rows to this file")] = None,
 ) -> None:
-    """Predict time, speedup, communication and memory of 1 … G workers from the cost model; nothing is trained."""
+    """Predict time, traffic and memory of 1 to G workers by the cost model; nothing is trained."""
     values = {name: value for name, value in locals().items() if name not in ("json_file", "set_")}
     values |= {"optimizer": optimizer or ["pdadmm"], "schedule": schedule or ["gpipe"], "mesh": mesh or ["layers"]}
     from pdadmm_bench.cli.early import check_names

@@ -61,9 +61,10 @@ def profile(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the rows to this file")] = None,
     plot: Annotated[Path | None, typer.Option(help="draw the figures with targets into this PNG, SVG or PDF")] = None,
 ) -> None:
-    """Measure one iteration in turn with its matrix products alone, with Adam's and with the literal reference's.
+    """Measure an iteration beside its matrix products, Adam's and the literal reference's.
 
-    With a file, every entry of it, beside its targets. A missed target is reported; it fails nothing.
+    All are measured in turn. With a file, every entry of it, beside its targets. A missed target is reported; it fails
+    nothing.
     """
     # This has to come first: at this point the local names are the options and nothing else.
     given = {name: value for name, value in locals().items() if name in SHAPE and value is not None}

@@ -22,9 +22,10 @@ def rerun(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the new row to this file")] = None,
     quiet: bool | None = None,
 ) -> None:
-    """Repeat exactly one run: same configuration, seed and data, and say whether its numbers agree.
+    """Repeat one run exactly, and say whether its numbers agree.
 
-    The row is looked for in --rows, in --results, else in the results folders of suites here and in the MLflow store.
+    Configuration, seed and data are the same. The row is looked for in --rows, in --results, else in the results
+    folders of suites here and in the MLflow store.
     Exit code 0: they agree, 1: they differ.
     """
     # This has to come first: at this point the local names are the options and nothing else.

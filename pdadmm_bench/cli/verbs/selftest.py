@@ -19,10 +19,10 @@ def selftest(
     fresh: Annotated[bool, typer.Option("--fresh", help="make checks again that passed before")] = False,
     cache: Annotated[Path | None, typer.Option(help="cache folder, where the record is kept")] = None,
 ) -> None:
-    """Check speed, memory, results and failures on this machine's devices: minutes on GPUs, a minute on a CPU.
+    """Check speed, memory, results and failures on this machine's devices.
 
-    Each check gives a JSON line on the standard output, and its verdict on the terminal. A self-test that was stopped
-    goes on where it was. The exit code is 1 where a check failed.
+    It takes minutes on GPUs and a minute on a CPU. Each check gives a JSON line on the standard output, and its verdict
+    on the terminal. A self-test that was stopped goes on where it was. The exit code is 1 where a check failed.
     """
     import tempfile
 

@@ -27,9 +27,10 @@ def sync(
         None
     ),
 ) -> None:
-    """Upload runs that MLflow lacks: made while its server was away, or logged in part.
+    """Upload runs that MLflow lacks, or has in part.
 
-    What is there is left alone, what is half there is completed. Exit code 1 when a run could not be uploaded.
+    They were made while its server was away, or were logged in part. What is there is left alone, what is half there is
+    completed. Exit code 1 when a run could not be uploaded.
     """
     from rich.console import Console
     from rich.progress import Progress

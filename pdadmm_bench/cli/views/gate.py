@@ -17,6 +17,7 @@ from pdadmm_bench.gate.evidence import Benchmark
 from pdadmm_bench.gate.judge import GateReport
 from pdadmm_bench.gate.measure import this_class
 from pdadmm_bench.report.tables.baseline import BaselineEntry, baseline_table
+from pdadmm_bench.report.tables.comparison import count
 from pdadmm_bench.report.tables.gate import verdict_table
 
 SLOWDOWNS = (5, 7, 10, 15, 20)
@@ -63,7 +64,7 @@ def show_recorded(path: Path, baseline: Baseline) -> None:
     """Say what was recorded, and where."""
     runs = sum(len(benchmark.runs) for benchmark in baseline.benchmarks.values())
     times = "with" if baseline.timed else "no"
-    typer.echo(f"{path}: {len(baseline.benchmarks)} benchmarks, {runs} runs, {times} times")
+    typer.echo(f"{path}: {count(len(baseline.benchmarks), 'benchmark')}, {count(runs, 'run')}, {times} times")
 
 
 def show_baselines(folder: Path, found: list[tuple[Path, Baseline]]) -> None:
@@ -73,7 +74,7 @@ def show_baselines(folder: Path, found: list[tuple[Path, Baseline]]) -> None:
         typer.echo(f"no baseline in {folder}; pdadmm-bench baseline record makes one")
     for path, baseline in found:
         own = " (this machine's class)" if baseline.machine_class == this_class() else ""
-        typer.echo(f"{path}: {len(baseline.benchmarks)} benchmarks, recorded {baseline.recorded}{own}")
+        typer.echo(f"{path}: {count(len(baseline.benchmarks), 'benchmark')}, recorded {baseline.recorded}{own}")
 
 
 def show_baseline(path: Path, baseline: Baseline) -> None:

@@ -77,7 +77,8 @@ class LiveView(BarView, Observer):
     def started(self, spec: RunSpec, facts: Mapping[str, Any]) -> None:
         """Show the run that begins."""
         place = f"[{self._done + 1}/{self._total}] " if self._total > 1 else ""
-        self._name = f"{place}{spec.optimizer} {spec.data.dataset} seed {spec.seed}"
+        dataset = facts.get("dataset_name", spec.data.dataset)  # as the line of the finished run has it
+        self._name = f"{place}{spec.optimizer} {dataset} seed {spec.seed}"
         self._spec, self._fraction = spec, 0.0
         if self._total == 1:
             self._eta = EtaEstimate([(spec.optimizer, None)])

@@ -1,4 +1,4 @@
-"""The view of ``--dry-run``: every run with its network, hyperparameters and size, and the work of each worker."""
+"""The view of ``--dry-run``: settings over their seeds, with network, hyperparameters and size, and the workers."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ def show_plan(specs: list[RunSpec]) -> None:
     """Print the runs as a table, then each network's workers; raises as the runs themselves would."""
     count = "1 run" if len(specs) == 1 else f"{len(specs)} runs"
     title = f"{count} on {specs[0].data.dataset} ({resolve(specs[0]).device}), nothing started"
-    planned = []
-    distinct: dict[str, RunSpec] = {}
+    settings: dict[str, list[RunSpec]] = {}
     for spec in specs:
+        settings.setdefault(spec.model_copy(update={"seed": 0}).model_dump_json(), []).append(spec)
+    planned, possible = [], []
+    for group in settings.values():
+        spec, seeds = group[0], [each.seed for each in group]
         optimizer = resolve(spec).optimizer
         values = optimizer.hyperparameters.model_dump()
         reason = optimizer.supports(spec)
         if not reason:
-            distinct.setdefault(spec.model_copy(update={"seed": 0}).model_dump_json(), spec)
+            possible.append(spec)
         words = " ".join(f"{name}={_short(value)}" for name, value in values.items())
         parameters = mlp.num_parameters(planned_widths(spec))
         planned.append(
             RunPlanLine(
-                spec.optimizer, spec.seed, spec.model.layers, spec.model.hidden, parameters, spec.gpus,
+                spec.optimizer, seeds, spec.model.layers, spec.model.hidden, parameters, spec.gpus,
                 _warm_start(spec), spec.iterations, f"skip: {reason}" if reason else words,
             )
         )  # fmt: skip
     tables = [run_plan_table(title, planned)]
-    if distinct:
+    if possible:
         link = f"{ASSUMED_BANDWIDTH / 1e9:g} GB/s"
         title = f"workers; predicted: by the cost model, this machine's rates and links of {link}"
-        tables.append(worker_plan_table(title, (_workers(spec, _predict(spec)) for spec in distinct.values())))
+        tables.append(worker_plan_table(title, (_workers(spec, _predict(spec)) for spec in possible)))
     show(*tables)
 
 

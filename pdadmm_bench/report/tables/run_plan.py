@@ -1,4 +1,4 @@
-"""The tables of ``run --dry-run``: every run, and what each worker of it would hold and do."""
+"""The tables of ``run --dry-run``: every setting over its seeds, and what each worker of it would hold and do."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pdadmm_bench.report.table import Cell, Column, Table
 
 @dataclass(frozen=True)
 class RunPlanLine:
-    """One run that would be made."""
+    """Runs that would be made, and differ in the seed only."""
 
     optimizer: str
-    seed: int
+    seeds: Sequence[int]
     layers: int
     hidden: int
     parameters: int
@@ -54,14 +54,14 @@ class NetworkPlan:
 
 
 def run_plan_table(title: str, runs: Iterable[RunPlanLine]) -> Table:
-    """A line per run."""
+    """A line per setting."""
     heads = [
-        Column("optimizer"), Column("seed"), Column("layers × units"), Column("parameters", "count"),
+        Column("optimizer"), Column("seeds"), Column("layers × units"), Column("parameters", "count"),
         Column("workers", "count"), Column("warm start"), Column("iterations", "count"), Column("hyperparameters"),
     ]  # fmt: skip
     lines = [
         [
-            Cell(run.optimizer), Cell(str(run.seed)), Cell(f"{run.layers} × {run.hidden}"), Cell(run.parameters),
+            Cell(run.optimizer), Cell(_seeds(run.seeds)), Cell(f"{run.layers} × {run.hidden}"), Cell(run.parameters),
             Cell(run.workers), Cell(run.warm_start), Cell(run.iterations), Cell(run.hyperparameters),
         ]
         for run in runs
@@ -98,6 +98,14 @@ def worker_plan_table(title: str, plans: Iterable[NetworkPlan]) -> Table:
         )
         ends.append(len(lines) - 1)
     return Table("workers", title, heads, lines, section_ends=frozenset(ends))
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """``0–6`` where each follows the one before, else ``0, 100, 200``."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) > 1 and list(seeds) == list(range(first, last + 1)):
+        return _range((first, last))
+    return ", ".join(map(str, seeds))
 
 
 def _range(ends: tuple[int, int]) -> str:

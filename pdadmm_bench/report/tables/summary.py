@@ -78,7 +78,7 @@ def summary_table(rows: Iterable[Row], leaders: Leaders | None = None) -> Table:
     columns: list[tuple[Column, list[Cell]]] = [
         (Column("optimizer"), [Cell(line.label) for line in lines]),
         (Column("test accuracy", "accuracy"), [cell(line.accuracy, best=id(line.rows[0]) in best) for line in lines]),
-        (Column("iteration time", "seconds"), [_iteration(line) for line in lines]),
+        (Column("iteration time\n[5th, 95th percentile]", "seconds"), [_iteration(line) for line in lines]),
     ]
     if reference:
         head = Column(f"points to {reference.label},\nthe best gradient method", "points")
