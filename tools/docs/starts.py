@@ -1,13 +1,12 @@
 """The table of starting points in docs/accuracy.md, from the rows in ``reports/accuracy``.
 
-    python tools/docs/starts.py            # writes it
-    python tools/docs/starts.py --check    # fails where the page has other numbers than the rows
+    python tools/docs/starts.py results/accuracy    # takes the rows of full depth first
+    python tools/docs/starts.py                     # writes it
+    python tools/docs/starts.py --check             # fails where the page has other numbers than the rows
 
-The rows are of protocol 2; those of the common start are in a file of their own.
-
-Ten layers; mean test accuracy at the best validation accuracy from each starting point. The means are over the seeds
-and splits for which an optimizer has runs from all starts on a graph. Bold is the start with the highest mean
-validation accuracy.
+Ten layers; mean test accuracy at the best validation accuracy from each starting point. Rows of the common start are
+those of the headline. The means are over the seeds and splits for which an optimizer has runs from all starts on a
+graph. Bold is the start with the highest mean validation accuracy.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 from collections import defaultdict
 from statistics import mean
 
+from headline import TABLE as HEADLINE
 from headline import deep
 from marked import ROOT, Marked, main, markdown
 from paired import PAGES
@@ -23,10 +23,9 @@ from paired import PAGES
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.stats.pairing import repetition
 
-FOLDER = ROOT / "reports" / "accuracy"
-TABLE, COMMON_START = (Marked("starts", FOLDER / f"{name}.json.gz", PAGES) for name in ("starts", "protocol-2"))
+TABLE = Marked("starts", ROOT / "reports" / "accuracy" / "starts.json.gz", PAGES)
 COMMON = "he, two layers first"
-STARTS = (COMMON, "identity", "he", "normal")
+STARTS = (COMMON, "identity", "he")
 
 
 def start(row: Row) -> str:
@@ -37,7 +36,7 @@ def start(row: Row) -> str:
 def table(rows: list[Row]) -> str:
     """In Markdown: graphs and optimizers down, starting points across; ``rows`` are those of the other starts."""
     found: dict[tuple[str, str], dict[str, dict[tuple[object, ...], Row]]] = defaultdict(lambda: defaultdict(dict))
-    for row in [*rows, *deep(COMMON_START.load())]:
+    for row in [*rows, *deep(HEADLINE.load())]:
         found[row["dataset_name"], row["optimizer_name"]][start(row)][repetition(row)] = row
     lines = []
     for (dataset, optimizer), starts in sorted(found.items()):
