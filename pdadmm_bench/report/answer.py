@@ -107,13 +107,19 @@ def _effect(rival: Rival, scale: float, form: str) -> str:
 
 
 def _not_shown(found: Sequence[Standing], name: Name, what: str) -> str:
-    """Why no line is called the best on the other problems, by reason."""
-    reasons: dict[str, list[str]] = {}
+    """Why no line is called the best on the other problems, by reason; who leads there."""
+    reasons: dict[str, list[Standing]] = {}
     for standing in found:
         if not standing.is_shown:
-            reasons.setdefault(standing.doubt, []).append(name(standing.problem))
+            reasons.setdefault(standing.reason("another"), []).append(standing)
     clauses = []
-    for reason, problems in reasons.items():
+    for reason, mine in reasons.items():
+        problems = [name(standing.problem) for standing in mine]
         where = ", ".join(problems) if len(problems) <= _NAMED else f"{len(problems)} of {len(found)} problems"
-        clauses.append(f"on {where}: {reason}")
+        leaders = Counter(standing.leader.optimizer for standing in mine)
+        if len(mine) == 1 or len(leaders) == len(mine) <= _NAMED:
+            clauses += [f"on {each}: {standing.doubt}" for each, standing in zip(problems, mine, strict=True)]
+        else:
+            places = ", ".join(f"{leader} on {count}" for leader, count in leaders.most_common())
+            clauses.append(f"on {where}: the one with {mine[0].place} {reason} ({places})")
     return f"None is shown to be {what} {'; '.join(clauses)}." if clauses else ""

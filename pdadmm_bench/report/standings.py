@@ -66,17 +66,22 @@ class Standing:
         return next((rival for rival in self.rivals if rival.verdict != "better"), None)
 
     @property
+    def place(self) -> str:
+        """What the leader has: the highest mean, or the lowest median."""
+        return f"the {'highest' if self.metric.higher_is_better else 'lowest'} {self.metric.statistic}"
+
+    @property
     def doubt(self) -> str:
         """Who leads, and why it is not shown to be better than each other line; empty where it is."""
         rival = self.obstacle
-        if rival is None:
-            return ""
-        extreme = "highest" if self.metric.higher_is_better else "lowest"
-        leads = f"{self.leader.optimizer} has the {extreme} {self.metric.statistic} but {DOUBTS[rival.verdict]}"
-        reason = rival.comparison.reason if rival.comparison else "no common seeds"
-        if rival.verdict == "not significant" or not reason:
-            return leads.format(rival.line.optimizer)
-        return f"{leads.format(rival.line.optimizer)}: {reason}"
+        return f"{self.leader.optimizer} has {self.place} but {self.reason(rival.line.optimizer)}" if rival else ""
+
+    def reason(self, rival: str) -> str:
+        """Why the leader is not shown to be better than the nearest such line, which is called ``rival``."""
+        assert self.obstacle is not None
+        said = DOUBTS[self.obstacle.verdict].format(rival)
+        why = self.obstacle.comparison.reason if self.obstacle.comparison else "no common seeds"
+        return said if self.obstacle.verdict == "not significant" or not why else f"{said}: {why}"
 
 
 class Leaders:

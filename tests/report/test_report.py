@@ -438,6 +438,16 @@ def test_too_few_seeds_is_not_the_same_as_no_significance(seeds: int, words: str
     assert words in first
 
 
+def test_problems_with_one_reason_are_one_clause_that_counts_who_leads() -> None:
+    mixed = [value + (0.01 if place % 2 else -0.009) for place, value in enumerate(LOW)]
+    rows = runs("adam", ACCURACY, LOW) + runs("pdadmm", ACCURACY, mixed)
+    (four, *_) = sentences(Leaders([row | {"dataset_name": name} for name in "abcd" for row in rows]))
+    assert four == (
+        "None is shown to be the most accurate on 4 of 4 problems: "
+        "the one with the highest mean is not significantly ahead of another (pdadmm on 4)."
+    )
+
+
 @pytest.mark.parametrize("seeds", [3, 5, 6, 7])
 def test_a_report_and_a_comparison_of_the_same_rows_say_the_same(seeds: int) -> None:
     """Six seeds are enough for both, also where a comparison has times beside the accuracies; five are for neither."""
