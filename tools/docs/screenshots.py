@@ -246,11 +246,12 @@ def views(store: Path, pictures: Path) -> None:
 
     found = pages(f"sqlite:///{store.absolute()}")
     assert found is not None
-    with ui(store.absolute()) as address, browser(1720, 1250) as window:
+    with ui(store.absolute()) as address, browser(2000, 1250) as window:
         for name, page in {"runs": found.runs, "charts": found.charts, "means": found.optimizers}.items():
             window.go("about:blank")
             window.go(f"{address}{page}")
             window.wait_for("matching runs", seconds=300)
+            time.sleep(5)  # a side panel opens after the text
             window.run(CLOSE_SIDE_PANELS)
             time.sleep(25)  # charts are drawn after the text
             window.picture_of_view(pictures / f"mlflow-{name}.png")
