@@ -32,6 +32,7 @@ TABLES = [
     ("many_labels", "AHEAD", "ahead"),
     ("many_labels", "AHEAD_M", "ahead_m"),
     ("many_labels", "SOONEST", "soon"),
+    ("many_starts", "TABLE", "table"),
     ("rivals", "FEW", "few"),
     ("rivals", "MANY", "many"),
     ("layouts", "TWO", "two"),
