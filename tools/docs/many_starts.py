@@ -23,32 +23,30 @@ from many_labels import ACCURACY as COMMON_START
 from many_labels import PAGES
 from marked import ROOT, Marked, main, markdown
 from methods import method_of
+from starts import COMMON, start
 
 from pdadmm_bench.core.rows import Row
 
 TABLE = Marked("many-starts", ROOT / "reports" / "tuning" / "many-labels-starts.json.gz", PAGES)
-COMMON = "he, two layers first"
 HEADER = ("method", "start", "validation accuracy, %", "test accuracy, %", "seconds to 99 % of its own best")
 
 
 def table(rows: list[Row]) -> str:
     """Methods and starts down; means over the splits, and the median of the seconds."""
-    found: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        found[row["optimizer_name"], row["model_init"]][_settings(row)].append(row)
     splits = {row["dataset_split_seed"] for row in rows}
-    chosen = {place: best(settings.values(), len(splits)) for place, settings in found.items()}
-    for optimizer in {name for name, _ in found}:
-        chosen[optimizer, COMMON] = [
-            row
-            for row in COMMON_START.load()
-            if (method_of(row), row["dataset_name"]) == (optimizer, rows[0]["dataset_name"])
-            and row["dataset_split_seed"] in splits
-        ]
+    places = {(row["optimizer_name"], row["dataset_name"], split) for row in rows for split in splits}
+    common = [
+        row for row in COMMON_START.load() if (method_of(row), row["dataset_name"], row["dataset_split_seed"]) in places
+    ]
+    found: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in [*rows, *common]:
+        settings = json.dumps(json.loads(row["spec"])["set"], sort_keys=True)
+        found[row["optimizer_name"], start(row)][settings].append(row)
+    chosen = {place: best(tried.values(), len(splits)) for place, tried in found.items()}
     lines = []
-    for (optimizer, start), made in sorted(chosen.items(), key=lambda item: (item[0][0], item[0][1] != COMMON)):
-        accuracies = (interval([row[name] for row in made], 1) for name in ("acc_val_best", "acc_test_at_best_val"))
-        lines.append([optimizer, start, *accuracies, f"{median(row['time_to_near_best_s'] for row in made):.1f}"])
+    for (optimizer, name), made in sorted(chosen.items(), key=lambda item: (item[0][0], item[0][1] != COMMON)):
+        accuracies = (interval([row[value] for row in made], 1) for value in ("acc_val_best", "acc_test_at_best_val"))
+        lines.append([optimizer, name, *accuracies, f"{median(row['time_to_near_best_s'] for row in made):.1f}"])
     return markdown(HEADER, lines, labels=2)
 
 
@@ -56,10 +54,6 @@ def best(settings: Iterable[list[Row]], splits: int) -> list[Row]:
     """The runs of the setting with the highest mean validation accuracy, of those that ran on every split."""
     repeated = [made for made in settings if len(made) == splits]
     return max(repeated, key=lambda made: mean(row["acc_val_best"] or 0.0 for row in made))
-
-
-def _settings(row: Row) -> str:
-    return json.dumps(json.loads(row["spec"])["set"], sort_keys=True)
 
 
 if __name__ == "__main__":
