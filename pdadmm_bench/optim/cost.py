@@ -61,8 +61,12 @@ class Arrays(NamedTuple):
 
 PROJECTING = Arrays(0, 6)
 """Passes that a projected bias adds to a step of W: the exact b before, and the mean of the image."""
+PROJECTING_EXACT = Arrays(1, 5)
+"""The same for the minimiser of W: the exact b before, the mean of p, and its image."""
 MINIMISING = 17
 """Passes over a Gram matrix that an exact minimiser adds, with its factor in float64 and the inverse."""
+MOVING = 3
+"""Passes that take a residual along the image of a step; the image of a minimiser is added by its own product."""
 
 
 @dataclass(frozen=True)
@@ -196,14 +200,15 @@ def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> C
     """
     first, hidden, last, sampled = profile.first, profile.hidden, profile.last, profile.sampled
     if bias == "projected":
-        first, hidden, last = (_with(work, PROJECTING, sweeps) for work in (first, hidden, last))
+        projecting = PROJECTING_EXACT if step in EXACT else PROJECTING
+        first, hidden, last = (_with(work, projecting, sweeps) for work in (first, hidden, last))
         sampled = sampled and _with(sampled, PROJECTING, sweeps)
     if step in EXACT:
         solved: list[Minimiser] = ["W"] if step == "exact-W" else ["p", "W"]
-        first = replace(_with(first, Arrays(), sweeps, ["kept W"]), states=first.states.plus(Arrays(squares=1)))
-        hidden, last = (
-            _with(work, Arrays(squares=MINIMISING * len(solved)), sweeps, solved) for work in (hidden, last)
-        )
+        solving = _with(first, Arrays(outputs=-MOVING), sweeps, ["kept W"])
+        first = replace(solving, states=first.states.plus(Arrays(squares=1)))
+        passes = Arrays(outputs=-MOVING * len(solved), squares=MINIMISING * len(solved))
+        hidden, last = (_with(work, passes, sweeps, solved) for work in (hidden, last))
         if sampled:
             kept = sampled.states.plus(Arrays(gram=1))
             sampled = replace(sampled, gram_products=2 * sampled.gram_products, states=kept)

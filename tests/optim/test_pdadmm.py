@@ -235,9 +235,10 @@ def test_batches_of_equal_layers_take_the_same_steps(size, decay, step, bias):
 
 
 @pytest.mark.slow
-def test_compiled_passes_take_the_eager_iterates_to_rounding():
-    optimizer, state = start("pdadmm", rho=0.05, nu=0.01)
-    compiling, compiled = start("pdadmm", compile=True, rho=0.05, nu=0.01)
+@pytest.mark.parametrize("name", ["pdadmm", "pdadmm-m"])
+def test_compiled_passes_take_the_eager_iterates_to_rounding(name):
+    optimizer, state = start(name, rho=0.05, nu=0.01)
+    compiling, compiled = start(name, compile=True, rho=0.05, nu=0.01)
     for _ in range(5):
         optimizer.step(state)
         compiling.step(compiled)

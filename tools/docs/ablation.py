@@ -1,13 +1,14 @@
-"""The ablation's tables in docs/accuracy.md and docs/history.md, from the rows of ``runners/tuning/ablation.toml``.
+"""The ablations' tables in docs/accuracy.md, docs/history.md and docs/many-labels.md, from the rows of their suites.
 
     pdadmm-bench suite runners/tuning/ablation.toml -j 2
     python tools/docs/ablation.py results/ablation    # takes the rows of the suite first
     python tools/docs/ablation.py                     # writes it
     python tools/docs/ablation.py --check             # fails where the page has other numbers than the rows
 
-The first table has the best validation accuracy: the mean over seeds of the unchanged run, and for each variant the
-mean difference from it within a seed. The second has the training seconds to 99 % of a run's own best, as medians over
-seeds.
+``tools/docs/many_ablation.py`` does the same for ``runners/tuning/ablation-many.toml``. The first table has the best
+validation accuracy: the mean over the pairs of the unchanged run, and for each variant the mean difference from it
+within a pair, which has a seed and a split in common. The second has the training seconds to 99 % of a run's own best,
+as medians over the pairs.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ TABLE = Marked("ablation", ROOT / "reports" / "tuning" / "ablation.json.gz", PAG
 SECONDS = Marked("ablation-seconds", TABLE.rows, PAGES)
 REMOVED = Marked("removed", ROOT / "reports" / "tuning" / "ablation-removed.json.gz", (ROOT / "docs" / "history.md",))
 """Variants that improved nothing and were removed. Their rows have earlier defaults and cannot be made again."""
-APART = ("dataset", "seed", "reduce")
-"""What no variant changes: the settings of columns and pairs, and the features, which all rows of a table share."""
-SETTINGS = {"hidden": 500, "iterations": 100, "eval_every": 10, "threads": 1}
-"""Settings of all runs of the suite."""
+APART = ("dataset", "optimizer", "split", "reduce", "hidden", "eval_every", "seed", "split_seed")
+"""What no variant changes: the settings of columns and pairs, and those that all rows of a table share."""
+SETTINGS = {"iterations": 100, "threads": 1}
+"""Settings of all runs that a variant may change."""
 BASE = "as it is"
 
 
@@ -44,11 +45,16 @@ def variant(row: Row) -> str:
     return ", ".join(f"{name} = {value}" for name, value in changed.items()) or BASE
 
 
-def by_variant(rows: list[Row], name: str) -> dict[str, dict[str, dict[int, Any]]]:
-    """The value ``name`` by variant, graph and seed, the unchanged run first; raises ``ValueError`` without it."""
-    found: dict[str, dict[str, dict[int, Any]]] = defaultdict(lambda: defaultdict(dict))
+Pair = tuple[int, int]
+"""Seed of the starting weights and seed of the split."""
+
+
+def by_variant(rows: list[Row], name: str) -> dict[str, dict[str, dict[Pair, Any]]]:
+    """The value ``name`` by variant, graph and pair, the unchanged run first; raises ``ValueError`` without it."""
+    found: dict[str, dict[str, dict[Pair, Any]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        found[variant(row)][row["dataset_name"]][row["seed"]] = row[name]
+        spec = json.loads(row["spec"])
+        found[variant(row)][row["dataset_name"]][spec["seed"], spec["split_seed"]] = row[name]
     if BASE not in found:
         raise ValueError("no run is as it is, so there is nothing to compare with")
     return {BASE: found.pop(BASE), **found}
@@ -66,18 +72,18 @@ def seconds(rows: list[Row]) -> str:
     return _table(found, lambda name, dataset: _median(found[name][dataset].values()))
 
 
-def _table(found: dict[str, dict[str, dict[int, Any]]], cell: Callable[[str, str], str]) -> str:
+def _table(found: dict[str, dict[str, dict[Pair, Any]]], cell: Callable[[str, str], str]) -> str:
     datasets = sorted(found[BASE])
     return markdown(["changed", *datasets], [[name, *(cell(name, each) for each in datasets)] for name in found])
 
 
-def _points(values: dict[int, float | None], base: dict[int, float | None], name: str) -> str:
+def _points(values: dict[Pair, float | None], base: dict[Pair, float | None], name: str) -> str:
     shared = sorted(values.keys() & base.keys())
     if not shared:
         return "–"
     if name == BASE:
         return f"{mean(value or 0.0 for value in values.values()):.1%}"
-    return f"{100 * mean((values[seed] or 0.0) - (base[seed] or 0.0) for seed in shared):+.1f}"
+    return f"{100 * mean((values[pair] or 0.0) - (base[pair] or 0.0) for pair in shared):+.1f}"
 
 
 def _median(values: Iterable[float | None]) -> str:

@@ -68,7 +68,11 @@ class Descent:
             gap: p − v, overwritten.
             seen: the residual at which the gradient is taken, if it is not ``r``.
         """
-        move = self.step_of_p(gap, r if seen is None else seen, W, nu, rho)
+        seen = r if seen is None else seen
+        if self.kind == "exact" and not self.products.narrow:
+            exact.minimise_p(self.products, p, gap, r, seen, W, nu, rho)
+            return
+        move = self.step_of_p(gap, seen, W, nu, rho)
         self.products.move(p, move.direction, move.step)
         self.products.move(r, move.image, move.step)
 

@@ -89,12 +89,13 @@ def z_and_multipliers(
     c = r.sub_(shift).add_(z)
     d = torch.add(p, u, alpha=1 / rho, out=temporary(scratch, "d", p))
     share = torch.lerp(d, c, math.sqrt(nu / (nu + rho)), out=temporary(scratch, "share", p))
-    above = (c > 0).logical_or_(share > 0)
-    mean = torch.lerp(c, d, rho / (nu + rho), out=share).clamp_(min=0)
-    torch.where(above, mean, c, out=z)
+    above = torch.maximum(c, share, out=share).gt_(0)
+    mean = torch.lerp(c, d, rho / (nu + rho), out=z).clamp_(min=0)
+    # torch.where is not vectorised. lerp with weight 0 or 1 gives exactly one of its ends.
+    torch.lerp(c, mean, above, out=z)
     multiplied(c, z, s, scratch)
-    activation = torch.clamp(z, min=0, out=mean)
-    u.copy_(d.sub_(activation).mul_(rho))
+    activation = torch.clamp(z, min=0, out=share)
+    torch.sub(d, activation, out=u).mul_(rho)
     moved = sub.norm(q.sub_(activation)).square()
     q.copy_(activation)
     return moved
@@ -103,5 +104,5 @@ def z_and_multipliers(
 def multiplied(c: Tensor, z: Tensor, s: Tensor, scratch: Scratch | None = None) -> None:
     """Update the multiplier s of a layer's equation for the new z; ``c``, p Wᵀ + b + s, becomes the residual + s."""
     new = torch.sub(c, z, out=temporary(scratch, "multiplier", z))
-    torch.mul(new, 2, out=c).sub_(s)
+    torch.lerp(s, new, 2.0, out=c)  # 2·new − s
     s.copy_(new)

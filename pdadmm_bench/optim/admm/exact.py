@@ -125,6 +125,11 @@ def one(like: Tensor) -> Tensor:
     return like.new_ones(())
 
 
+def image_of_mean(W: Tensor, mean: Tensor) -> Tensor:
+    """W times the mean of rows, (n_{l-1},) or (k, 1, n_{l-1}), which is the mean of the rows' images."""
+    return torch.linalg.vecdot(W, mean).view(*mean.shape[:-1], -1)
+
+
 def solution(products: Products, gradient: Tensor, inverse: Inverse) -> Solution:
     """``gradient`` times ``inverse``, multiplied in the type of the state."""
     scratch, matrix = products.scratch, inverse.matrix
@@ -135,10 +140,18 @@ def solution(products: Products, gradient: Tensor, inverse: Inverse) -> Solution
     return Solution(products.factor("solution", exact), exact, wide)
 
 
-def step_of_p(
-    products: Products, rows: RowSums, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Direction D, image D Wᵀ and step of the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖².
+class DirectionOfP(NamedTuple):
+    """A direction D whose step is p ← p − D, and what an image of it needs."""
+
+    direction: Tensor
+    solution: Solution | None
+    """None for the dual form, whose products are those of the state."""
+    factor: Tensor
+    """W in the type of the products."""
+
+
+def direction_of_p(products: Products, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float) -> DirectionOfP:
+    """The way from p to the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖².
 
     Args:
         gap: p − v (…, N, n_{l-1}), overwritten; r: (…, N, n_l); W: (…, n_l, n_{l-1}).
@@ -148,22 +161,36 @@ def step_of_p(
         gradient = plain.add(gap, r, W, beta=rho, alpha=nu)
         inverse = inverse_of(gram_of(W, plain), nu, rho)
         part = plain.image(gradient, W.mT) @ inverse.matrix
-        direction = plain.add(gradient, part, W, beta=1, alpha=-nu).div_(inverse.ridge)
-        return direction, plain.image(direction, W.mT), one(direction)
+        return DirectionOfP(plain.add(gradient, part, W, beta=1, alpha=-nu).div_(inverse.ridge), None, W)
     inverse = inverse_of(gram_of(W.mT, plain), nu, rho)
-    kept = products.factor("kept", W)
-    found = solution(products, products.direction(gap, r, kept, beta=rho, alpha=nu), inverse)
-    image = products.image(found.direction, kept.mT)
-    return found.direction, image, found.length(products, image, nu, rho, rows, rows)
+    factor = products.factor("kept", W)
+    found = solution(products, products.direction(gap, r, factor, beta=rho, alpha=nu), inverse)
+    return DirectionOfP(found.direction, found, factor)
 
 
-class StepOfW(NamedTuple):
-    """A step of W: W ← W − step·direction, r ← r − step·image, and where b is projected out b ← b + step·mean."""
+def step_of_p(
+    products: Products, rows: RowSums, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`direction_of_p` D, with the same arguments, its image D Wᵀ, and the step along it."""
+    direction, found, factor = direction_of_p(products, gap, r, W, nu, rho)
+    image = (products.plain if found is None else products).image(direction, factor.mT)
+    step = one(direction) if found is None else found.length(products, image, nu, rho, rows, rows)
+    return direction, image, step
 
-    direction: Tensor
-    image: Tensor
-    step: Tensor
-    mean: Tensor | None
+
+def minimise_p(
+    products: Products, p: Tensor, gap: Tensor, r: Tensor, seen: Tensor, W: Tensor, nu: float, rho: float
+) -> None:
+    """Put p at its minimiser and r with it, in products of the state's own precision, which need no step length.
+
+    The image is added to r by its own product, so that it is never written to memory.
+
+    Args:
+        seen: the residual at which the gradient is taken; the others as in :func:`direction_of_p`.
+    """
+    direction = direction_of_p(products, gap, seen, W, nu, rho).direction
+    p.sub_(direction)
+    products.add(r, direction, W.mT, beta=1, alpha=-1)
 
 
 class DirectionOfW(NamedTuple):
@@ -178,7 +205,7 @@ class DirectionOfW(NamedTuple):
 
 def direction_of_W(
     products: Products, rows: RowSums, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
-    *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None, damping: float = 0.0,
+    *, kept: Kept | None, mean: Tensor | None, damping: float = 0.0,
 ) -> DirectionOfW:  # fmt: skip
     """The way from W to the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W − T‖² over W, or over W and b.
 
@@ -187,7 +214,7 @@ def direction_of_W(
         offset: W − T (…, n_l, n_{l-1}), overwritten.
         p: (…, N, n_{l-1}); r: (…, N, n_l), with columns of mean 0 where b is minimised too.
         kept: holds the inverse of a layer whose input never changes.
-        centre: subtracts from a matrix the mean of its rows and returns it; given where b is minimised too.
+        mean: the mean of the rows of p, (n_{l-1},) or (k, 1, n_{l-1}), where b is minimised too.
         damping: a proximal term on W, in units of ν times the mean eigenvalue of pᵀp (without a mean taken off, so that
             inputs which hardly differ from row to row give no long steps).
     """
@@ -196,14 +223,13 @@ def direction_of_W(
 
     def compute() -> Inverse:
         x = p
-        if dual and centre:
-            x = scratch.like("centred", p).copy_(p)
-            centre(x)
+        if dual and mean is not None:
+            x = torch.sub(p, mean, out=scratch.like("centred", p))
         gram = rows.reduce.sum(gram_of(x if dual else x.mT, plain))
         trace = trace_of(gram)
-        if centre and not dual:
-            mean = rows.column_mean(p).view(*p.shape[:-2], 1, -1)
-            gram.addcmul_(mean.mT, mean, value=-rows.reduce.total(p.shape[-2]))
+        if mean is not None and not dual:
+            row = mean.view(*p.shape[:-2], 1, -1)
+            gram.addcmul_(row.mT, row, value=-rows.reduce.total(p.shape[-2]))
         if damping:
             (norm,) = rows.norms(p)
             return inverse_of(gram, nu, mu + damping * nu / p.shape[-1] * norm.square(), trace)
@@ -216,8 +242,8 @@ def direction_of_W(
     if dual:
         share = mu / inverse.ridge
         seen = plain.image(p, offset.mT).mul_(share)
-        if centre:
-            centre(seen)
+        if mean is not None:
+            seen.sub_(share * image_of_mean(offset, mean))
         target = torch.sub(r, seen, out=scratch.like("target", r))
         coefficients = torch.matmul(inverse.matrix, target, out=scratch.like("coefficients", r))
         # Where b is minimised too, the columns of the coefficients have mean 0, so that p need not be centred.
@@ -227,17 +253,14 @@ def direction_of_W(
 
 
 def step_of_W(
-    products: Products, rows: RowSums, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
-    *, kept: Kept | None, centre: Callable[[Tensor], Tensor | None] | None,
-) -> StepOfW:  # fmt: skip
-    """The step along :func:`direction_of_W`, with the same arguments, and its image."""
-    direction, found, factor = direction_of_W(products, rows, offset, p, r, nu, mu, kept=kept, centre=centre)
-    by = products.plain if found is None else products
-    image = by.image(factor, direction.mT)
-    mean = centre(image) if centre else None
-    step = (
-        one(direction)
-        if found is None
-        else found.length(products, image, nu, mu, rows, RowSums(AllRows(), products.scratch))
-    )
-    return StepOfW(direction, image, step, mean)
+    products: Products, rows: RowSums, found: DirectionOfW, nu: float, mu: float,
+    centre: Callable[[Tensor], Tensor | None],
+) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """The image of a direction of W, the step along it, and the mean that ``centre`` took out of the image."""
+    by = products.plain if found.solution is None else products
+    image = by.image(found.factor, found.direction.mT)
+    mean = centre(image)
+    if found.solution is None:
+        return image, one(found.direction), mean
+    own = RowSums(AllRows(), products.scratch)
+    return image, found.solution.length(products, image, nu, mu, rows, own), mean

@@ -53,6 +53,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
     splits_rows: ClassVar[bool] = True
     batches: ClassVar[bool] = True
     """Whether small equal layers may be updated together."""
+    z_pass: ClassVar[Callable[..., Tensor]] = staticmethod(z_q_u)
+    """The elementwise pass over a hidden layer that follows the update of b."""
 
     def cautions(self) -> list[str]:
         rho, nu = self.hyperparameters.rho, self.hyperparameters.nu
@@ -104,7 +106,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
             states[0].v = states[0].wire.round(states[0].p).clone()
         if links.right:
             links.right.wire = states[-1].wire_right
-        functions: list[Callable[..., Any]] = [gap_of, z_q_u, output_z_in_steps]
+        functions: list[Callable[..., Any]] = [gap_of, self.z_pass, output_z_in_steps]
         passes = CompiledPasses(*map(compile_elementwise, functions)) if self.compile else None
         stiffness = block.total / 2 if settings.nu_per == "depth" else 1.0
         rho, nu = stiffness * settings.rho, stiffness * settings.nu
@@ -184,7 +186,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
         if not before:
             assert layer.v is not None
             return torch.sub(layer.p, layer.v, out=out)
-        if state.compiled and len(before) == 2:
+        if state.compiled:
             return state.compiled.gap(out, layer.p, *before, nu=state.nu, rho=state.rho, wire=layer.wire)
         for rows, p, *variables in row_blocks(out, layer.p, *before):
             gap_of(rows, p, *variables, nu=state.nu, rho=state.rho, wire=layer.wire, scratch=state.scratch)

@@ -236,12 +236,12 @@ class PdADMMC(ADMMOptimizer[CostateState]):
         residual = force.div_(settings.nu)
         shift = state.descent.rows.column_mean(residual).clone()
         residual.sub_(shift)
-        found = exact.direction_of_W(
+        mean = state.descent.rows.column_mean(layer.p).clone()
+        step = exact.direction_of_W(
             products, state.descent.rows, layer.weights.offset(products), layer.p, residual, settings.nu, settings.mu,
-            kept=layer.weights.kept, centre=state.descent.centre, damping=settings.damping,
-        )  # fmt: skip
-        step = found.direction
-        shift -= step @ state.descent.rows.column_mean(layer.p)
+            kept=layer.weights.kept, mean=mean, damping=settings.damping,
+        ).direction  # fmt: skip
+        shift -= step @ mean
         if layer.last_W is not None and layer.last_b is not None:
             step = layer.last_W.mul_(settings.momentum).add_(step)
             shift = layer.last_b.mul_(settings.momentum).add_(shift)

@@ -13,7 +13,7 @@ the output layer alone, and update one layer after the other. No convergence is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -39,8 +39,8 @@ class PdADMMM(PdADMM):
 
     summary: ClassVar[str] = "pdADMM with multipliers for all equations: layer-parallel and gradient-free"
     Hyperparameters: ClassVar[type[Typed]] = PdADMMMHyperparameters
-    compiles: ClassVar[bool] = False
     batches: ClassVar[bool] = False
+    z_pass: ClassVar[Callable[..., Tensor]] = staticmethod(z_and_multipliers)
 
     def cautions(self) -> list[str]:
         return []
@@ -75,6 +75,10 @@ class PdADMMM(PdADMM):
         shift = self.update_b(layer, state)
         with self.part("z, q, u"):
             assert layer.s is not None
+            if state.compiled:
+                p, variables = wire.round(p_next), layer.variables()
+                layer.moved.copy_(state.compiled.z_q_u(p, layer.r, layer.s, *variables, shift=shift, nu=nu, rho=rho))
+                return
             layer.moved.zero_()
             for p, r, s, *variables in row_blocks(p_next, layer.r, layer.s, *layer.variables()):
                 layer.moved += z_and_multipliers(

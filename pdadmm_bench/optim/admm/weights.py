@@ -45,14 +45,30 @@ class Weights:
         offset = self.offset(by.products)
         residual = r if seen is None else seen
         if by.minimises_W:
-            centre = by.centre if by.projected else None
-            found = exact.step_of_W(by.products, by.rows, offset, p, residual, nu, mu, kept=self.kept, centre=centre)
-            by.products.move(self.W, found.direction, found.step)
-            by.take_along(r, found.image, found.step, b, found.mean)
+            self.minimise(by, offset, p, r, residual, b, nu, mu)
             return
         p = by.products.factor("kept", p)
         gradient = by.rows.gradient_of_W(by.products, offset, p, residual, nu, mu).wait()
         by.move_W(self.W, gradient, r, by.products.image(p, gradient.mT), b, nu, mu)
+
+    def minimise(
+        self, by: Descent, offset: Tensor, p: Tensor, r: Tensor, seen: Tensor, b: Tensor, nu: float, mu: float
+    ) -> None:
+        """Put W, or W and b, at the minimiser for the residual ``seen``, and r with it."""
+        products, mean = by.products, by.rows.column_mean(p).clone() if by.projected else None
+        found = exact.direction_of_W(products, by.rows, offset, p, seen, nu, mu, kept=self.kept, mean=mean)
+        if products.narrow:
+            image, step, shift = exact.step_of_W(products, by.rows, found, nu, mu, by.centre)
+            products.move(self.W, found.direction, step)
+            by.take_along(r, image, step, b, shift)
+            return
+        # The image is added to r by its own product, so it is never written to memory.
+        self.W.sub_(found.direction)
+        products.add(r, p, found.direction.mT, beta=1, alpha=-1)
+        if mean is not None:
+            shift = exact.image_of_mean(found.direction, mean)
+            r.add_(shift)
+            b.add_(shift.view_as(b))
 
     def offset(self, products: Products) -> Tensor:
         """W less what it decays toward, in a buffer that the caller may overwrite."""
