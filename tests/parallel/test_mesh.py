@@ -87,7 +87,7 @@ def test_exact_steps_sum_the_moments_too_but_those_of_the_features_once(findings
     case = mesh("pdadmm", "layers=1,rows=4", set=EXACT)
     (first, *_) = json.loads(findings.pairs[name_of_mesh(case)].many.row["dist_per_worker"])
     gradients, moments = 4 * (FEATURES * HIDDEN + 3 * HIDDEN**2 + HIDDEN * CLASSES), 4 * 4 * HIDDEN**2
-    means = 4 * (3 * (4 * HIDDEN + CLASSES) + 4 * HIDDEN)  # of r twice, of the image, and of p after layer 1
+    means = 4 * (2 * (4 * HIDDEN + CLASSES) + 4 * HIDDEN)  # of r twice, and of p after layer 1
     assert first["reduced_bytes"] == 3 / 2 * (gradients + moments + means)
 
 

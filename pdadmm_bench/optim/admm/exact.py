@@ -88,6 +88,8 @@ class Kept:
 
     inverse: Inverse | None = None
     penalties: tuple[float, float] = (0.0, 0.0)
+    mean: Tensor | None = None
+    """The mean of the rows of the input, where it was asked for."""
 
     def get(self, compute: Callable[[], Inverse], *penalties: float) -> Inverse:
         """The inverse for these penalties, computed where there is none."""

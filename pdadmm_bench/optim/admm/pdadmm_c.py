@@ -236,7 +236,7 @@ class PdADMMC(ADMMOptimizer[CostateState]):
         residual = force.div_(settings.nu)
         shift = state.descent.rows.column_mean(residual).clone()
         residual.sub_(shift)
-        mean = state.descent.rows.column_mean(layer.p).clone()
+        mean = layer.weights.mean_input(layer.p, state.descent.rows)
         step = exact.direction_of_W(
             products, state.descent.rows, layer.weights.offset(products), layer.p, residual, settings.nu, settings.mu,
             kept=layer.weights.kept, mean=mean, damping=settings.damping,

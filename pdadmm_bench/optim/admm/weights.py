@@ -16,6 +16,7 @@ from pdadmm_bench.optim.admm import exact
 from pdadmm_bench.optim.admm.descent import Descent
 from pdadmm_bench.optim.admm.exact import Kept
 from pdadmm_bench.optim.admm.products import Products
+from pdadmm_bench.optim.admm.row_sums import RowSums
 from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
 from pdadmm_bench.optim.base import square
 from pdadmm_bench.optim.cost import in_sample_space
@@ -55,7 +56,7 @@ class Weights:
         self, by: Descent, offset: Tensor, p: Tensor, r: Tensor, seen: Tensor, b: Tensor, nu: float, mu: float
     ) -> None:
         """Put W, or W and b, at the minimiser for the residual ``seen``, and r with it."""
-        products, mean = by.products, by.rows.column_mean(p).clone() if by.projected else None
+        products, mean = by.products, self.mean_input(p, by.rows) if by.projected else None
         found = exact.direction_of_W(products, by.rows, offset, p, seen, nu, mu, kept=self.kept, mean=mean)
         if products.narrow:
             image, step, shift = exact.step_of_W(products, by.rows, found, nu, mu, by.centre)
@@ -69,6 +70,14 @@ class Weights:
             shift = exact.image_of_mean(found.direction, mean)
             r.add_(shift)
             b.add_(shift.view_as(b))
+
+    def mean_input(self, p: Tensor, rows: RowSums) -> Tensor:
+        """The mean of the rows of p, (n_{l-1},) or (k, 1, n_{l-1}), computed once where p never changes."""
+        if self.kept is None:
+            return rows.column_mean(p).clone()
+        if self.kept.mean is None:
+            self.kept.mean = rows.column_mean(p).clone()
+        return self.kept.mean
 
     def offset(self, products: Products) -> Tensor:
         """W less what it decays toward, in a buffer that the caller may overwrite."""
