@@ -2,12 +2,14 @@
 
     pdadmm-bench suite runners/tuning/many-labels-starts.toml -j 2
     pdadmm-bench suite runners/tuning/many-labels-starts-again.toml -j 2
-    python tools/docs/many_starts.py results/many-labels-starts results/many-labels-starts-again    # takes their rows
+    pdadmm-bench suite runners/tuning/many-labels-starts-kept-out.toml -j 2
+    python tools/docs/many_starts.py results/many-labels-starts*    # takes their rows
     python tools/docs/many_starts.py            # writes the table
     python tools/docs/many_starts.py --check    # fails where the page has other numbers than the rows
 
-For each method and start at full depth: of the settings with runs on all splits, the one with the highest mean
-validation accuracy. The rows of the common start are those of the comparison on the same splits.
+For each graph, method and start at full depth: of the settings with runs on all splits, the one with the highest mean
+validation accuracy, which on Computers is the only one. The rows of the common start are those of the comparison on the
+same splits.
 """
 
 from __future__ import annotations
@@ -28,26 +30,26 @@ from starts import COMMON, start
 from pdadmm_bench.core.rows import Row
 
 TABLE = Marked("many-starts", ROOT / "reports" / "tuning" / "many-labels-starts.json.gz", PAGES)
-HEADER = ("method", "start", "validation accuracy, %", "test accuracy, %", "seconds to 99 % of its own best")
+HEADER = ("graph", "method", "start", "validation accuracy, %", "test accuracy, %", "seconds to 99 % of its own best")
 
 
 def table(rows: list[Row]) -> str:
-    """Methods and starts down; means over the splits, and the median of the seconds."""
+    """Graphs, methods and starts down; means over the splits, and the median of the seconds."""
     splits = {row["dataset_split_seed"] for row in rows}
     places = {(row["optimizer_name"], row["dataset_name"], split) for row in rows for split in splits}
     common = [
         row for row in COMMON_START.load() if (method_of(row), row["dataset_name"], row["dataset_split_seed"]) in places
     ]
-    found: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in [*rows, *common]:
         settings = json.dumps(json.loads(row["spec"])["set"], sort_keys=True)
-        found[row["optimizer_name"], start(row)][settings].append(row)
+        found[row["dataset_name"], row["optimizer_name"], start(row)][settings].append(row)
     chosen = {place: best(tried.values(), len(splits)) for place, tried in found.items()}
     lines = []
-    for (optimizer, name), made in sorted(chosen.items(), key=lambda item: (item[0][0], item[0][1] != COMMON)):
+    for (*place, name), made in sorted(chosen.items(), key=lambda item: (*item[0][:2], item[0][2] != COMMON)):
         accuracies = (interval([row[value] for row in made], 1) for value in ("acc_val_best", "acc_test_at_best_val"))
-        lines.append([optimizer, name, *accuracies, f"{median(row['time_to_near_best_s'] for row in made):.1f}"])
-    return markdown(HEADER, lines, labels=2)
+        lines.append([*place, name, *accuracies, f"{median(row['time_to_near_best_s'] for row in made):.1f}"])
+    return markdown(HEADER, lines, labels=3)
 
 
 def best(settings: Iterable[list[Row]], splits: int) -> list[Row]:

@@ -5,7 +5,7 @@
 Options are settings of a run on one worker. In the red-black order the output layer and every second layer before it
 are updated from the old values of their neighbours, and then the others from the new ones: the same work, and what a
 layer knows moves two layers in an iteration instead of one. The pairs have a split and a starting seed of their own,
-and are run in turn. Prints the mean of each, and of the difference, red-black less all at once.
+and are run in turn. Prints the mean of each, and the difference of every pair, red-black less all at once.
 """
 
 from __future__ import annotations
