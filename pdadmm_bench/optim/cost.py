@@ -31,9 +31,9 @@ Parallelism = Literal["overlap", "pipeline", "sequential", "delayed", "forward-l
 the other (dlADMM), or forward one after the other and backward all at once (DDG)."""
 
 
-Minimiser = Literal["p", "W", "kept W", "W over rows", "kept W over rows"]
-"""An exact minimiser: of p, of W, or of W where the layer's input, and so the inverse, stays the same. Where workers
-share the rows, W has no N × N form."""
+Minimiser = Literal["p", "W", "kept W", "W in span", "W over rows", "kept W over rows"]
+"""An exact minimiser: of p, of W, or of W where the layer's input, and so the inverse, stays the same; of W in the span
+of few rows (:func:`in_span_of_rows`). Where workers share the rows, W has no N × N form."""
 
 
 _OVER_ROWS: dict[Minimiser, Minimiser] = {"W": "W over rows", "kept W": "kept W over rows"}
@@ -65,6 +65,10 @@ PROJECTING_EXACT = Arrays(1, 5)
 """The same for the minimiser of W: the exact b before, the mean of p, and its image."""
 MINIMISING = 17
 """Passes over a Gram matrix that an exact minimiser adds, with its factor in float64 and the inverse."""
+DUAL = Arrays(3, 7, 2, gram=MINIMISING, squares=-MINIMISING)
+"""What a minimiser of W with N × N matrices adds to that."""
+SPANNING, SPANNING_EXACT = Arrays(0, 10), DUAL._replace(inputs=2, outputs=12, weights=-5)
+"""Passes that a step in the span of few rows adds to one along the gradient, and to the minimiser."""
 MOVING = 3
 """Passes that take a residual along the image of a step; the image of a minimiser is added by its own product."""
 
@@ -81,6 +85,10 @@ class LayerWork:
     """Arrays that are kept between iterations."""
     gram_products: int = 0
     """Matrix products of 2·N·N·n_l operations."""
+    moments: int = 0
+    """Matrix products p pᵀ, of 2·N·N·n_{l-1} operations."""
+    spans: int = 0
+    """Steps of W that stay in the span of the rows where these are few (:func:`in_span_of_rows`)."""
     minimisers: tuple[Minimiser, ...] = ()
     """The exact minimisers among the steps, which multiply and factorize more."""
     sums: float = 1
@@ -89,7 +97,8 @@ class LayerWork:
     def operations(self, n_in: int, n_out: int, rows: int) -> int:
         """Floating-point operations in matrix products."""
         inner = n_in * self.products + rows * self.gram_products
-        return 2 * rows * n_out * inner + sum(solving_operations(kind, n_in, n_out, rows) for kind in self.minimisers)
+        own = 2 * rows * (n_out * inner + rows * n_in * self.moments)
+        return own + sum(solving_operations(kind, n_in, n_out, rows) for kind in self.minimisers)
 
     def summed(self, n_in: int, n_out: int) -> int:
         """Values that are summed over the workers which share the rows: gradients of W and b, and the moments pᵀp."""
@@ -97,7 +106,18 @@ class LayerWork:
 
     def over_rows(self) -> LayerWork:
         """The work where workers share the rows."""
-        return replace(self, minimisers=tuple(_OVER_ROWS.get(kind, kind) for kind in self.minimisers))
+        return replace(self, minimisers=tuple(_OVER_ROWS.get(kind, kind) for kind in self.minimisers), spans=0)
+
+    def fitted(self, n_in: int, n_out: int, rows: int) -> LayerWork:
+        """The work for a layer of this size."""
+        solved = self.minimisers.count("W")
+        if not self.spans or not in_span_of_rows(rows, n_in, n_out):
+            return _with(self, DUAL, solved) if dual_for_W(rows, n_in) else self
+        if solved:
+            kinds: list[Minimiser] = ["W in span" if kind == "W" else kind for kind in self.minimisers]
+            return replace(_with(self, SPANNING_EXACT, solved), minimisers=tuple(kinds))
+        products, spans = self.products - self.spans, self.spans
+        return replace(_with(self, SPANNING, spans), products=products, gram_products=spans, moments=spans)
 
     def factorizing(self, n_in: int, n_out: int, rows: int) -> int:
         """Operations in factorizations, a float64 one counted as two."""
@@ -139,6 +159,14 @@ def in_sample_space(rows: int, features: int) -> bool:
     return rows < features
 
 
+def in_span_of_rows(rows: int, n_in: int, n_out: int) -> bool:
+    """Whether a step of W takes its image from the N × N products of the layer's input rows.
+
+    Products of N·N·(n_{l-1} + n_l) then stand in the place of one of N·n_{l-1}·n_l, or of two for the minimiser.
+    """
+    return rows * (n_in + n_out) < n_in * n_out
+
+
 def dual_for_W(rows: int, n_in: int) -> bool:
     """Whether the exact minimiser of W solves with an N × N matrix in the place of an n_{l-1} × n_{l-1} one."""
     return rows < n_in
@@ -159,6 +187,8 @@ def solving_operations(kind: Minimiser, n_in: int, n_out: int, rows: int) -> int
         if dual_for_p(n_in, n_out):
             return 2 * (2 * product + n_out * n_out * n_in + outputs)
         return 2 * (n_out * n_in * n_in + squares)
+    if kind == "W in span":  # one product is left of the two of a step
+        return 2 * (rows * rows * (n_in + 2 * n_out) - product)
     if dual_for_W(rows, n_in) and kind not in _OVER_ROWS.values():
         return 2 * (product + rows * rows * (n_out + (n_in if kind == "W" else 0)))
     return 2 * (n_out * n_in * n_in + (squares if kind in ("W", "W over rows") else 0))
@@ -191,14 +221,17 @@ OUTPUT_SOLVES = {1: 1.0, 2: 1.6}
 """z_L found once or twice in an iteration, in units of :data:`OUTPUT_PASSES`: the second time starts from the first."""
 
 
-def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> CostProfile:
+def with_steps(profile: CostProfile, step: str, bias: str, precision: str, sweeps: int = 1) -> CostProfile:
     """The profile of an ADMM with other steps of p and W than one length per layer and another bias update.
 
     Args:
         step: ``layer``, ``row-unit``, ``exact-W`` or ``exact``; bias: ``update`` or ``projected``.
+        precision: of the products; those of bf16 do not leave out any for few rows.
         sweeps: updates of every p and W in an iteration.
     """
-    first, hidden, last, sampled = profile.first, profile.hidden, profile.last, profile.sampled
+    spans = 0 if precision == "bf16" else sweeps
+    first, hidden, last = (replace(work, spans=spans) for work in (profile.first, profile.hidden, profile.last))
+    sampled = profile.sampled
     if bias == "projected":
         projecting = PROJECTING_EXACT if step in EXACT else PROJECTING
         first, hidden, last = (_with(work, projecting, sweeps) for work in (first, hidden, last))
@@ -206,7 +239,7 @@ def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> C
     if step in EXACT:
         solved: list[Minimiser] = ["W"] if step == "exact-W" else ["p", "W"]
         solving = _with(first, Arrays(outputs=-MOVING), sweeps, ["kept W"])
-        first = replace(solving, states=first.states.plus(Arrays(squares=1)))
+        first = replace(solving, states=first.states.plus(Arrays(squares=1)), spans=0)
         passes = Arrays(outputs=-MOVING * len(solved), squares=MINIMISING * len(solved))
         hidden, last = (_with(work, passes, sweeps, solved) for work in (hidden, last))
         if sampled:
@@ -218,7 +251,7 @@ def with_steps(profile: CostProfile, step: str, bias: str, sweeps: int = 1) -> C
 def _with(work: LayerWork, passes: Arrays, sweeps: int, minimisers: Sequence[Minimiser] = ()) -> LayerWork:
     """``work`` with so many more passes and minimisers in every sweep."""
     more = Arrays(*(sweeps * value for value in passes))
-    return replace(work, passes=work.passes.plus(more), minimisers=tuple(minimisers) * sweeps)
+    return replace(work, passes=work.passes.plus(more), minimisers=work.minimisers + tuple(minimisers) * sweeps)
 
 
 def admm_profile(products: int, first: float, hidden: Arrays, stored: int = 3) -> CostProfile:

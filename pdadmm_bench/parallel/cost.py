@@ -123,8 +123,11 @@ class Layers:
         if index == 0:
             sampled = self.profile.sampled
             fits = not self.batch_size and in_sample_space(self.rows, self.widths[0])
-            return sampled if sampled and fits else self.profile.first
-        return self.profile.last if index == len(self) - 1 else self.profile.hidden
+            if sampled and fits:
+                return sampled
+            return self.profile.first.fitted(self.widths[0], self.widths[1], self.rows)
+        work = self.profile.last if index == len(self) - 1 else self.profile.hidden
+        return work.fitted(self.widths[index], self.widths[index + 1], self.rows)
 
     def flops(self, index: int, work: LayerWork | None = None) -> int:
         """Floating-point operations in matrix products; of ``work`` where given, else of the layer's own."""

@@ -92,6 +92,28 @@ def test_exact_W_is_the_minimiser(seed, shape, nu, rho, identity, kind):
     torch.testing.assert_close(r, residual(it, it.p, weights.W, b))
 
 
+@pytest.mark.parametrize("projected", [False, True], ids=["update", "projected"])
+@pytest.mark.parametrize("kind", ["layer", "row-unit", "exact-W"])
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=seeds, rows=st.integers(2, 3), widths=st.tuples(st.integers(7, 9), st.integers(7, 9)), nu=penalties,
+    rho=penalties, identity=st.booleans(), multiplier=st.booleans(),
+)  # fmt: skip
+def test_few_rows_take_the_same_steps_in_their_span(seed, rows, widths, nu, rho, identity, multiplier, kind, projected):
+    it = layer(seed, (rows, *widths), nu, rho)
+    s = torch.randn(it.z.shape, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    results = []
+    for known in ([], [it.z, s] if multiplier else [it.z]):
+        weights, b = Weights(it.W.clone(), identity), it.b.clone()
+        r = residual(it, it.p, it.W, it.b).add_(s * multiplier)
+        for _ in range(3):
+            weights.descend(by(kind, projected), it.p, r, b, nu, it.mu, known=known)
+        results.append((weights.W, b, r))
+        torch.testing.assert_close(r, residual(it, it.p, weights.W, b) + s * multiplier, rtol=1e-6, atol=1e-9)
+    for found, wanted in zip(*results[::-1], strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("form", ["matrix", "features", "samples"])
 @settings(max_examples=25, deadline=None)
 @given(seed=seeds, shape=shapes, nu=penalties, rho=penalties)

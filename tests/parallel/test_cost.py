@@ -31,6 +31,11 @@ from pdadmm_bench.timing import machine as rates
 ROWS, WIDTHS = 101, [31, 27, 27, 27, 20]
 WIDE = [131, *WIDTHS[1:]]
 """More features than rows: the first layer of an ADMM works in sample space."""
+FEW, FEW_WIDTHS = 12, [5, 60, 60, 60, 20]
+"""So few rows that the steps of W in the other layers stay in their span."""
+SIZES = pytest.mark.parametrize(
+    ("rows", "widths"), [(ROWS, WIDTHS), (ROWS, WIDE), (FEW, FEW_WIDTHS)], ids=["narrow", "wide", "few"]
+)
 STEADY = 20
 """Iterations after which the output layer's solver takes its usual number of steps."""
 NOT_ELEMENTWISE = {
@@ -85,17 +90,18 @@ def overwritten(func: Any, args: Sequence[Any]) -> list[Any]:
     ]
 
 
-def started(name: str, widths: Sequence[int] = WIDTHS, **values: Any) -> tuple[Optimizer, Any]:
+def started(name: str, widths: Sequence[int] = WIDTHS, rows: int = ROWS, **values: Any) -> tuple[Optimizer, Any]:
     """An optimizer in its steady state, shared by the tests: a step more makes no difference to what they count."""
-    return _started(name, tuple(widths), tuple(values.items()))
+    return _started(name, tuple(widths), rows, tuple(values.items()))
 
 
 @cache
-def _started(name: str, widths: tuple[int, ...], values: tuple[tuple[str, Any], ...]) -> tuple[Optimizer, Any]:
+def _started(
+    name: str, widths: tuple[int, ...], rows: int, values: tuple[tuple[str, Any], ...]
+) -> tuple[Optimizer, Any]:
     generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(ROWS, widths[0], generator=generator), torch.arange(ROWS) % widths[-1]
-    rows = Rows(x=x, y=y)
-    problem = Problem(name="t", split="t", num_classes=widths[-1], train=rows, val=rows, test=rows, sha256="")
+    part = Rows(x=torch.randn(rows, widths[0], generator=generator), y=torch.arange(rows) % widths[-1])
+    problem = Problem(name="t", split="t", num_classes=widths[-1], train=part, val=part, test=part, sha256="")
     block = Block.whole(len(widths) - 1)
     optimizer = registry.get(name).create(dict(values), name)
     optimizer.deterministic = True  # the counter does not know batched products
@@ -133,26 +139,28 @@ def test_every_optimizer_but_the_reference_declares_a_profile() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
+@SIZES
 @pytest.mark.parametrize(("name", "values"), CASES)
-def test_products_are_those_the_optimizer_makes(name: str, values: dict[str, Any], widths: Sequence[int]) -> None:
-    optimizer, state = started(name, widths, **values)
+def test_products_are_those_the_optimizer_makes(
+    name: str, values: dict[str, Any], rows: int, widths: Sequence[int]
+) -> None:
+    optimizer, state = started(name, widths, rows, **values)
     with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
         optimizer.step(state)
-    layers = Layers(optimizer.cost_profile, widths, ROWS)
+    layers = Layers(optimizer.cost_profile, widths, rows)
     assert sum(layers.flops(index) for index in range(len(layers))) == counter.get_total_flops()
 
 
-@pytest.mark.parametrize("widths", [WIDTHS, WIDE], ids=["narrow", "wide"])
+@SIZES
 @pytest.mark.parametrize(("name", "values"), CASES)
 def test_passes_are_close_to_those_the_optimizer_makes(
-    name: str, values: dict[str, Any], widths: Sequence[int]
+    name: str, values: dict[str, Any], rows: int, widths: Sequence[int]
 ) -> None:
     """Within a tenth: vectors and scalars are left out of the model."""
-    optimizer, state = started(name, widths, **values)
+    optimizer, state = started(name, widths, rows, **values)
     with Traffic() as counter:
         optimizer.step(state)
-    layers = Layers(optimizer.cost_profile, widths, ROWS)
+    layers = Layers(optimizer.cost_profile, widths, rows)
     assert sum(map(layers.traffic, range(len(layers)))) == pytest.approx(counter.num_bytes, rel=0.1)
 
 

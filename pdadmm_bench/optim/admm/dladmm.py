@@ -82,7 +82,7 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         )
         if self.device != "cpu":
             profile = on_device(profile, solved=2, compiled=False)
-        return with_steps(profile, settings.step, settings.bias, sweeps=2)
+        return with_steps(profile, settings.step, settings.bias, self.precision, sweeps=2)
 
     def steady(self) -> bool:
         return bool(self.hyperparameters.step not in EXACT)
@@ -153,7 +153,9 @@ class DlADMM(ADMMOptimizer[DlADMMState]):
         """W ← W − G/θ."""
         with self.part("W"):
             seen, weight = self.residual(layer, state), self.penalty(layer)
-            layer.weights.descend(state.descent, layer.p, layer.r, layer.b, weight, self.hyperparameters.mu, seen)
+            layer.weights.descend(
+                state.descent, layer.p, layer.r, layer.b, weight, self.hyperparameters.mu, seen=seen, known=[layer.z]
+            )
 
     def update_b(self, layer: DlADMMLayer, state: DlADMMState) -> None:
         """b ← its exact minimiser, and the residual with it."""

@@ -242,16 +242,36 @@ def direction_of_W(
         gradient = rows.gradient_of_W(products, offset, factor, r, nu, mu)
     inverse = kept.get(compute, nu, mu) if kept else compute()
     if dual:
-        share = mu / inverse.ridge
-        seen = plain.image(p, offset.mT).mul_(share)
+        decaying = plain.image(p, offset.mT)
         if mean is not None:
-            seen.sub_(share * image_of_mean(offset, mean))
-        target = torch.sub(r, seen, out=scratch.like("target", r))
-        coefficients = torch.matmul(inverse.matrix, target, out=scratch.like("coefficients", r))
-        # Where b is minimised too, the columns of the coefficients have mean 0, so that p need not be centred.
+            decaying.sub_(image_of_mean(offset, mean))
+        share, _, coefficients = coefficients_of_W(plain, inverse, decaying, r, mu)
         return DirectionOfW(plain.add(offset.mul_(share), coefficients.mT, p, beta=1, alpha=nu), None, p)
     found = solution(products, gradient.wait(), inverse)
     return DirectionOfW(found.direction, found, factor)
+
+
+class Coefficients(NamedTuple):
+    """The minimiser of W by its coefficients Y of the rows of p: W ← W − share·(W − T) − ν Yᵀp."""
+
+    share: Tensor
+    """() or (k, 1, 1)."""
+    decayed: Tensor
+    """share·p (W − T)ᵀ (…, N, n_l), of the rows less their mean where b is minimised too."""
+    coefficients: Tensor
+    """Y (…, N, n_l); its columns have mean 0 where b is minimised too, so that p need not be centred."""
+
+
+def coefficients_of_W(plain: Products, inverse: Inverse, decaying: Tensor, r: Tensor, mu: float) -> Coefficients:
+    """The dual form: Y = (ν ppᵀ + σI)⁻¹ (r − share·p (W − T)ᵀ) with the ridge σ and share = μ/σ.
+
+    Args:
+        decaying: p (W − T)ᵀ (…, N, n_l), overwritten, of the rows that ``inverse`` is of.
+    """
+    share = mu / inverse.ridge
+    target = torch.sub(r, decaying.mul_(share), out=plain.scratch.like("target", r))
+    found = torch.matmul(inverse.matrix, target, out=plain.scratch.like("coefficients", r))
+    return Coefficients(share, decaying, found)
 
 
 def step_of_W(

@@ -75,7 +75,7 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
 
     @property
     def cost_profile(self) -> CostProfile:
-        return with_steps(self.layer_steps(), self.hyperparameters.step, self.hyperparameters.bias)
+        return with_steps(self.layer_steps(), self.hyperparameters.step, self.hyperparameters.bias, self.precision)
 
     def layer_steps(self) -> CostProfile:
         """The profile with one step per layer."""
@@ -178,7 +178,8 @@ class PdADMM(ADMMOptimizer[PdADMMState]):
                     # the work that was issued before it is done.
                     state.links.left.post_receive()
         with self.part("W"):
-            layer.weights.descend(state.descent, layer.p, layer.r, layer.b, state.nu, layer.mu)
+            known = [layer.z] if layer.s is None else [layer.z, layer.s]
+            layer.weights.descend(state.descent, layer.p, layer.r, layer.b, state.nu, layer.mu, known=known)
 
     def gap(self, layer: PdADMMLayer, before: Sequence[Tensor], state: PdADMMState) -> Tensor:
         """p − v, where v = q − u/ρ of the layer before is what p is pulled to."""

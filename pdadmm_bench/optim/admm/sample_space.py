@@ -7,7 +7,7 @@ instead of two of N·d·n.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -66,8 +66,9 @@ class SampleSpaceWeights:
         return weights
 
     def descend(
-        self, by: Descent, p: Tensor, r: Tensor, b: Tensor, nu: float, mu: float, seen: Tensor | None = None
-    ) -> None:
+        self, by: Descent, p: Tensor, r: Tensor, b: Tensor, nu: float, mu: float,
+        *, seen: Tensor | None = None, known: Sequence[Tensor] = (),
+    ) -> None:  # fmt: skip
         """The same step: G = Hᵀx + μc·W₀ with H = ν r + μ A, so p Gᵀ = K H + μc·x W₀ᵀ.
 
         Where b is projected out, the columns of r, and so of H and A, have mean 0, and x stands for its rows less their
@@ -90,8 +91,8 @@ class SampleSpaceWeights:
             # Where rows of x are linearly dependent and nothing decays, G and its image vanish while H does not. Both
             # are then rounding errors, which do not give the curvature, so its largest value, ν‖K‖, is taken.
             rounding = torch.finfo(H.dtype).eps * len(H) ** 0.5 * self.gram_norm
-            known = square > rounding * dot(H, H)
-            theta = torch.where(known, theta, nu * self.gram_norm)
+            sure = square > rounding * dot(H, H)
+            theta = torch.where(sure, theta, nu * self.gram_norm)
         self.move(by, H, image, r, b, by.rule(theta), rest)
 
     def minimise(self, by: Descent, H: Tensor, r: Tensor, b: Tensor, nu: float, mu: float) -> None:

@@ -6,6 +6,7 @@ rows instead (:mod:`pdadmm_bench.optim.admm.sample_space`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +20,7 @@ from pdadmm_bench.optim.admm.products import Products
 from pdadmm_bench.optim.admm.row_sums import RowSums
 from pdadmm_bench.optim.admm.sample_space import SampleSpaceWeights
 from pdadmm_bench.optim.base import square
-from pdadmm_bench.optim.cost import in_sample_space
+from pdadmm_bench.optim.cost import in_sample_space, in_span_of_rows
 from pdadmm_bench.optim.hyperparameters.choices import Decay, FirstLayerForm
 from pdadmm_bench.optim.reduction import AllRows, Reduction
 
@@ -35,16 +36,22 @@ class Weights:
     """The inverse of exact steps, where the layer's input never changes."""
 
     def descend(
-        self, by: Descent, p: Tensor, r: Tensor, b: Tensor, nu: float, mu: float, seen: Tensor | None = None
-    ) -> None:
+        self, by: Descent, p: Tensor, r: Tensor, b: Tensor, nu: float, mu: float,
+        *, seen: Tensor | None = None, known: Sequence[Tensor] = (),
+    ) -> None:  # fmt: skip
         """The step of W on (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W‖² (or ‖W − I‖²), and r as :meth:`Descent.descend_p`.
 
         Args:
             b: (n_l,), which is minimised together with W where it is projected out, and else left alone.
+            known: z, and s where the layer has one: p Wᵀ + b is r + z − s. Without it there is no step by
+                :meth:`descend_in_span`.
         """
         by.minimise_b(b, r, seen)
-        offset = self.offset(by.products)
         residual = r if seen is None else seen
+        if known and self.stays_in_span(by, r.shape[-2]):
+            self.descend_in_span(by, p, r, residual, b, nu, mu, known)
+            return
+        offset = self.offset(by.products)
         if by.minimises_W:
             self.minimise(by, offset, p, r, residual, b, nu, mu)
             return
@@ -70,6 +77,53 @@ class Weights:
             shift = exact.image_of_mean(found.direction, mean)
             r.add_(shift)
             b.add_(shift.view_as(b))
+
+    def stays_in_span(self, by: Descent, rows: int) -> bool:
+        """Whether a step for so many rows is :meth:`descend_in_span`'s."""
+        here = by.rows.alone and not by.products.narrow and self.kept is None
+        return here and in_span_of_rows(rows, *self.W.mT.shape[-2:])
+
+    def descend_in_span(
+        self, by: Descent, p: Tensor, r: Tensor, residual: Tensor, b: Tensor, nu: float, mu: float,
+        known: Sequence[Tensor],
+    ) -> None:  # fmt: skip
+        """The same step for few rows, whose gradient is ν rᵀp + μ(W − T): its image is ν ppᵀr + μ p (W − T)ᵀ.
+
+        N × N products of the rows take the place of products with W, and p Wᵀ is known from the residual.
+        """
+        products = by.products
+        decaying = self.decaying(p, r, b, known, products)
+        if not by.minimises_W:
+            gradient = by.rows.gradient_of_W(products, self.offset(products), p, residual, nu, mu).wait()
+            image = products.add(decaying, exact.gram_of(p, products), residual, beta=mu, alpha=nu)
+            by.move_W(self.W, gradient, r, image, b, nu, mu)
+            return
+        rows = p
+        if by.projected:
+            mean, its_image = self.mean_input(p, by.rows), by.rows.column_mean(decaying).clone()
+            rows = torch.sub(p, mean, out=products.scratch.like("centred", p))
+            decaying.sub_(its_image)
+        gram = exact.gram_of(rows, products)
+        inverse = exact.inverse_of(gram, nu, mu, in_range=mu == 0)
+        share, decayed, coefficients = exact.coefficients_of_W(products, inverse, decaying, residual, mu)
+        r.sub_(products.add(decayed, gram, coefficients, beta=1, alpha=nu))
+        if by.projected:
+            of_rows = exact.image_of_mean(coefficients.mT, exact.image_of_mean(p, mean))
+            b.add_((share * its_image).add_(of_rows, alpha=nu).view_as(b))
+        self.W.mul_(1 - share)
+        if self.to_identity:
+            self.W.diagonal(dim1=-2, dim2=-1).add_(share.view(-1, 1) if self.W.dim() == 3 else share)
+        products.add(self.W, coefficients.mT, p, beta=1, alpha=-nu)
+
+    def decaying(self, p: Tensor, r: Tensor, b: Tensor, known: Sequence[Tensor], products: Products) -> Tensor:
+        """p (W − T)ᵀ (…, N, n_l), for what W decays toward, from the carried residual, in a buffer."""
+        z, *multiplier = known
+        image = torch.add(r, z, out=products.scratch.like("decaying", r)).sub_(b)
+        for s in multiplier:
+            image.sub_(s)
+        if self.to_identity:
+            image[..., : p.shape[-1]].sub_(p[..., : image.shape[-1]])
+        return image
 
     def mean_input(self, p: Tensor, rows: RowSums) -> Tensor:
         """The mean of the rows of p, (n_{l-1},) or (k, 1, n_{l-1}), computed once where p never changes."""
