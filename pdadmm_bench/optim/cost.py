@@ -60,9 +60,7 @@ class Arrays(NamedTuple):
 
 
 PROJECTING = Arrays(0, 6)
-"""Passes that a projected bias adds to a step of W: the exact b before, and the mean of the image."""
-PROJECTING_EXACT = Arrays(1, 5)
-"""The same for the minimiser of W: the exact b before, the mean of p, and its image."""
+"""Passes that a projected bias adds to a step of W: the exact b before, and the mean of the image, or of p."""
 MINIMISING = 17
 """Passes over a Gram matrix that an exact minimiser adds, with its factor in float64 and the inverse."""
 DUAL = Arrays(3, 7, 2, gram=MINIMISING, squares=-MINIMISING)
@@ -116,8 +114,8 @@ class LayerWork:
         if solved:
             kinds: list[Minimiser] = ["W in span" if kind == "W" else kind for kind in self.minimisers]
             return replace(_with(self, SPANNING_EXACT, solved), minimisers=tuple(kinds))
-        products, spans = self.products - self.spans, self.spans
-        return replace(_with(self, SPANNING, spans), products=products, gram_products=spans, moments=spans)
+        products, n = self.products - self.spans, self.spans
+        return replace(_with(self, SPANNING, n), products=products, gram_products=n, moments=n)
 
     def factorizing(self, n_in: int, n_out: int, rows: int) -> int:
         """Operations in factorizations, a float64 one counted as two."""
@@ -233,8 +231,7 @@ def with_steps(profile: CostProfile, step: str, bias: str, precision: str, sweep
     first, hidden, last = (replace(work, spans=spans) for work in (profile.first, profile.hidden, profile.last))
     sampled = profile.sampled
     if bias == "projected":
-        projecting = PROJECTING_EXACT if step in EXACT else PROJECTING
-        first, hidden, last = (_with(work, projecting, sweeps) for work in (first, hidden, last))
+        first, hidden, last = (_with(work, PROJECTING, sweeps) for work in (first, hidden, last))
         sampled = sampled and _with(sampled, PROJECTING, sweeps)
     if step in EXACT:
         solved: list[Minimiser] = ["W"] if step == "exact-W" else ["p", "W"]

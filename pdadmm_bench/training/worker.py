@@ -30,12 +30,12 @@ from pdadmm_bench.models.backprop import Backprop
 from pdadmm_bench.models.roc_auc import roc_auc
 from pdadmm_bench.optim.base import Links, Pipeline, loss_sum, state_bytes
 from pdadmm_bench.optim.reduction import AllRows, Reduction
-from pdadmm_bench.optim.replay import Replay
 from pdadmm_bench.parallel.device_clock import device_clock
 from pdadmm_bench.parallel.exchange import Neighbour, Traffic, close
 from pdadmm_bench.parallel.group import Group, Workers
 from pdadmm_bench.parallel.layout import ProblemShape, local_part, shared_out, without_features
 from pdadmm_bench.parallel.row_group import RowGroup
+from pdadmm_bench.training.replay import Replay
 from pdadmm_bench.training.row import Step, Stop, WorkerIteration
 from pdadmm_bench.training.setup import ResolvedRun, check_device, resolve
 

@@ -33,6 +33,8 @@ TABLES = [
     ("many_labels", "AHEAD_M", "ahead_m"),
     ("many_labels", "SOONEST", "soon"),
     ("many_starts", "TABLE", "table"),
+    ("many_ablation", "TABLE", "table"),
+    ("many_ablation", "SECONDS", "seconds"),
     ("rivals", "FEW", "few"),
     ("rivals", "MANY", "many"),
     ("layouts", "TWO", "two"),

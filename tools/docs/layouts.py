@@ -43,13 +43,15 @@ Found = list[dict[str, Any]]
 
 
 def take(folder: Path) -> None:
-    """Keep the measurements of a folder."""
-    rows = [
+    """Keep the measurements of a folder, in the place of those of the same names; the others stay."""
+    found = [
         {"measurement": path.stem, **{name: value for name, value in row.items() if name != "dist_per_worker"}}
         for path in sorted(folder.glob("*.json"))
         for row in json.loads(path.read_text(encoding="utf-8"))
     ]
-    FILE.parent.mkdir(parents=True, exist_ok=True)
+    names = {row["measurement"] for row in found}
+    others = [row for row in TWO.load() if row["measurement"] not in names]
+    rows = sorted([*others, *found], key=lambda row: str(row["measurement"]))
     FILE.write_bytes(gzip.compress(json.dumps(rows).encode(), mtime=0))
 
 

@@ -142,17 +142,17 @@ def solution(products: Products, gradient: Tensor, inverse: Inverse) -> Solution
     return Solution(products.factor("solution", exact), exact, wide)
 
 
-class DirectionOfP(NamedTuple):
-    """A direction D whose step is p ← p − D, and what an image of it needs."""
+class Direction(NamedTuple):
+    """A direction D whose step is p ← p − D, or W ← W − D, and what an image of it needs."""
 
     direction: Tensor
     solution: Solution | None
     """None for the dual form, whose products are those of the state."""
     factor: Tensor
-    """W in the type of the products."""
+    """W, or p, in the type of the products."""
 
 
-def direction_of_p(products: Products, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float) -> DirectionOfP:
+def direction_of_p(products: Products, gap: Tensor, r: Tensor, W: Tensor, nu: float, rho: float) -> Direction:
     """The way from p to the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (ρ/2)‖p − v‖².
 
     Args:
@@ -163,11 +163,11 @@ def direction_of_p(products: Products, gap: Tensor, r: Tensor, W: Tensor, nu: fl
         gradient = plain.add(gap, r, W, beta=rho, alpha=nu)
         inverse = inverse_of(gram_of(W, plain), nu, rho)
         part = plain.image(gradient, W.mT) @ inverse.matrix
-        return DirectionOfP(plain.add(gradient, part, W, beta=1, alpha=-nu).div_(inverse.ridge), None, W)
+        return Direction(plain.add(gradient, part, W, beta=1, alpha=-nu).div_(inverse.ridge), None, W)
     inverse = inverse_of(gram_of(W.mT, plain), nu, rho)
     factor = products.factor("kept", W)
     found = solution(products, products.direction(gap, r, factor, beta=rho, alpha=nu), inverse)
-    return DirectionOfP(found.direction, found, factor)
+    return Direction(found.direction, found, factor)
 
 
 def step_of_p(
@@ -183,32 +183,19 @@ def step_of_p(
 def minimise_p(
     products: Products, p: Tensor, gap: Tensor, r: Tensor, seen: Tensor, W: Tensor, nu: float, rho: float
 ) -> None:
-    """Put p at its minimiser and r with it, in products of the state's own precision, which need no step length.
+    """Put p at its minimiser for the residual ``seen``, and r with it; of the precision of the state.
 
     The image is added to r by its own product, so that it is never written to memory.
-
-    Args:
-        seen: the residual at which the gradient is taken; the others as in :func:`direction_of_p`.
     """
     direction = direction_of_p(products, gap, seen, W, nu, rho).direction
     p.sub_(direction)
     products.add(r, direction, W.mT, beta=1, alpha=-1)
 
 
-class DirectionOfW(NamedTuple):
-    """A direction D whose step is W ← W − D, and what an image of it needs."""
-
-    direction: Tensor
-    solution: Solution | None
-    """None for the dual form, whose products are those of the state."""
-    factor: Tensor
-    """p in the type of the products."""
-
-
 def direction_of_W(
     products: Products, rows: RowSums, offset: Tensor, p: Tensor, r: Tensor, nu: float, mu: float,
     *, kept: Kept | None, mean: Tensor | None, damping: float = 0.0,
-) -> DirectionOfW:  # fmt: skip
+) -> Direction:  # fmt: skip
     """The way from W to the exact minimiser of (ν/2)‖p Wᵀ + b − z‖² + (μ/2)‖W − T‖² over W, or over W and b.
 
     Args:
@@ -246,9 +233,9 @@ def direction_of_W(
         if mean is not None:
             decaying.sub_(image_of_mean(offset, mean))
         share, _, coefficients = coefficients_of_W(plain, inverse, decaying, r, mu)
-        return DirectionOfW(plain.add(offset.mul_(share), coefficients.mT, p, beta=1, alpha=nu), None, p)
+        return Direction(plain.add(offset.mul_(share), coefficients.mT, p, beta=1, alpha=nu), None, p)
     found = solution(products, gradient.wait(), inverse)
-    return DirectionOfW(found.direction, found, factor)
+    return Direction(found.direction, found, factor)
 
 
 class Coefficients(NamedTuple):
@@ -275,7 +262,7 @@ def coefficients_of_W(plain: Products, inverse: Inverse, decaying: Tensor, r: Te
 
 
 def step_of_W(
-    products: Products, rows: RowSums, found: DirectionOfW, nu: float, mu: float,
+    products: Products, rows: RowSums, found: Direction, nu: float, mu: float,
     centre: Callable[[Tensor], Tensor | None],
 ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """The image of a direction of W, the step along it, and the mean that ``centre`` took out of the image."""

@@ -43,8 +43,7 @@ class Weights:
 
         Args:
             b: (n_l,), which is minimised together with W where it is projected out, and else left alone.
-            known: z, and s where the layer has one: p Wᵀ + b is r + z − s. Without it there is no step by
-                :meth:`descend_in_span`.
+            known: z, and s where the layer has one: p Wᵀ + b is r + z − s. :meth:`descend_in_span` needs it.
         """
         by.minimise_b(b, r, seen)
         residual = r if seen is None else seen
@@ -117,9 +116,8 @@ class Weights:
 
     def decaying(self, p: Tensor, r: Tensor, b: Tensor, known: Sequence[Tensor], products: Products) -> Tensor:
         """p (W − T)ᵀ (…, N, n_l), for what W decays toward, from the carried residual, in a buffer."""
-        z, *multiplier = known
-        image = torch.add(r, z, out=products.scratch.like("decaying", r)).sub_(b)
-        for s in multiplier:
+        image = torch.add(r, known[0], out=products.scratch.like("decaying", r)).sub_(b)
+        for s in known[1:]:
             image.sub_(s)
         if self.to_identity:
             image[..., : p.shape[-1]].sub_(p[..., : image.shape[-1]])
