@@ -76,6 +76,19 @@ def test_lagrangian_never_rises_inside_the_theorem_region(rows, layers, decay, s
 
 @pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("step", STEPS)
+@MANY_AND_FEW
+def test_the_residual_falls_faster_than_one_over_k(rows, step, bias):
+    """The theorem's o(1/k): k times the residual goes to zero, for every kind of step."""
+    optimizer, state = start("pdadmm", layers=3, rows=rows, rho=0.05, nu=0.01, mu=1e-3, step=step, bias=bias)
+    times_k = []
+    for k in range(1, 201):
+        optimizer.step(state)
+        times_k.append(k * optimizer.report(state)["primal_residual"].sum().item())
+    assert max(times_k[-20:]) < 0.05 * max(times_k)
+
+
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("form", ["features", "samples"])
 @MANY_AND_FEW
 def test_carried_residual_equals_the_recomputed_one(rows, form, step, bias):
