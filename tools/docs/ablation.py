@@ -21,6 +21,7 @@ from statistics import mean, median
 from typing import Any
 
 from marked import ROOT, Marked, main, markdown
+from methods import Pair, pair_of
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import RunSpec
@@ -45,16 +46,11 @@ def variant(row: Row) -> str:
     return ", ".join(f"{name} = {value}" for name, value in changed.items()) or BASE
 
 
-Pair = tuple[int, int]
-"""Seed of the starting weights and seed of the split."""
-
-
 def by_variant(rows: list[Row], name: str) -> dict[str, dict[str, dict[Pair, Any]]]:
     """The value ``name`` by variant, graph and pair, the unchanged run first; raises ``ValueError`` without it."""
     found: dict[str, dict[str, dict[Pair, Any]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        spec = json.loads(row["spec"])
-        found[variant(row)][row["dataset_name"]][spec["seed"], spec["split_seed"]] = row[name]
+        found[variant(row)][row["dataset_name"]][pair_of(row)] = row[name]
     if BASE not in found:
         raise ValueError("no run is as it is, so there is nothing to compare with")
     return {BASE: found.pop(BASE), **found}

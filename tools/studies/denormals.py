@@ -29,10 +29,15 @@ def seconds(settings: dict[str, str | int], flushed: bool) -> tuple[float, float
     return row["time_train_s"], row["acc_val_best"]
 
 
+def settings_of(words: list[str]) -> dict[str, str | int]:
+    """The settings of a run that options such as ``--dataset photo`` give."""
+    names = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
+    return {name: int(word) if word.isdecimal() else word for name, word in zip(names, words[1::2], strict=True)}
+
+
 def main(words: list[str]) -> None:
     """Measure the run that the options ``words`` describe."""
-    names = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
-    settings = {name: int(word) if word.isdecimal() else word for name, word in zip(names, words[1::2], strict=True)}
+    settings = settings_of(words)
     factors = []
     for _ in range(PAIRS):
         (kept, accuracy), (flushed, same) = (seconds(settings, flushed) for flushed in (False, True))

@@ -13,6 +13,8 @@ from __future__ import annotations
 import sys
 from statistics import fmean
 
+from denormals import settings_of
+
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.load import load_problem
@@ -72,8 +74,7 @@ def measure(settings: dict[str, str | int], order: str, seed: int) -> Row:
 
 def main(words: list[str]) -> None:
     """Measure the runs that the options ``words`` describe."""
-    names = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
-    settings = {name: int(word) if word.isdecimal() else word for name, word in zip(names, words[1::2], strict=True)}
+    settings = settings_of(words)
     pairs = [{order: measure(settings, order, seed) for order in ORDERS} for seed in range(PAIRS)]
     for name, value in QUANTITIES.items():
         at_once, ordered = ([value(pair[order]) for pair in pairs] for order in ORDERS)
