@@ -1,6 +1,6 @@
 """The convergence theorem of pdADMM on real graphs: with ρ > 4ν the Lagrangian never rises, the residual falls as 1/k.
 
-The runs are those of ``tools/docs/plot_convergence.py``, through the same calls as the command, in float32.
+The runs are those of ``tools/studies/convergence.py``, through the same calls as the command, in float32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def test_lagrangian_never_rises_and_the_residual_falls_as_one_over_k(
     dataset: str, tool: Callable[[str], ModuleType], real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PDADMM_BENCH_DATA", str(real_data))
-    convergence = tool("plot_convergence")
+    convergence = tool("convergence")
     settings = convergence.HYPERPARAMETERS
     assert settings["rho"] > 4 * settings["nu"]
     steps = convergence.iterations_of(dataset)

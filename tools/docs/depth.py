@@ -21,6 +21,8 @@ from pdadmm_bench.core.rows import Row, status_of
 from pdadmm_bench.stats.estimate import aggregate
 
 TABLE = Marked("depth", ROOT / "reports" / "depth" / "rows.json.gz", (ROOT / "docs" / "many-labels.md",))
+COMMON = 500
+"""The iterations that a line has unless it says otherwise."""
 HEADER = ("layers", "test accuracy", "least and most", "points ahead of two layers", "training loss", "learning rates")
 
 
@@ -29,38 +31,48 @@ def rate(row: Row) -> float:
     return float(json.loads(row["spec"])["set"]["lr"])
 
 
-def chosen(rows: list[Row]) -> dict[int, dict[str, Row]]:
-    """The row that counts, by layers and task."""
-    found: dict[tuple[str, int], list[Row]] = defaultdict(list)
+Length = tuple[int, int]
+"""Layers, and iterations."""
+
+
+def length(row: Row) -> Length:
+    """Of a run."""
+    return row["model_layers"], int(json.loads(row["spec"])["iterations"])
+
+
+def chosen(rows: list[Row]) -> dict[Length, dict[str, Row]]:
+    """The row that counts, by layers, iterations and task."""
+    found: dict[tuple[str, Length], list[Row]] = defaultdict(list)
     for row in rows:
         if status_of(row).complete:
-            found[row["dataset_name"], row["model_layers"]].append(row)
+            found[row["dataset_name"], length(row)].append(row)
     most = max(map(len, found.values()))
-    best: dict[int, dict[str, Row]] = defaultdict(dict)
-    for (task, layers), tried in sorted(found.items()):
+    best: dict[Length, dict[str, Row]] = defaultdict(dict)
+    for (task, of), tried in sorted(found.items()):
         if len(tried) == most:
-            best[layers][task] = max(tried, key=lambda row: (row["acc_val_best"], -rate(row)))
+            best[of][task] = max(tried, key=lambda row: (row["acc_val_best"], -rate(row)))
     return dict(sorted(best.items()))
 
 
 def table(rows: list[Row]) -> str:
     """The table in Markdown; raises ``ValueError`` without a network of two layers."""
     best = chosen(rows)
-    if not best.get(2):
+    two = best.get((2, COMMON))
+    if not two:
         raise ValueError("no task has every learning rate at two layers, with which the others are compared")
     lines = []
-    for layers, by_task in best.items():
+    for (layers, iterations), by_task in best.items():
         tests = [row["acc_test_at_best_val"] for row in by_task.values()]
-        both = by_task.keys() & best[2].keys()
-        ahead = [by_task[task]["acc_test_at_best_val"] - best[2][task]["acc_test_at_best_val"] for task in sorted(both)]
+        both = by_task.keys() & two.keys()
+        ahead = [by_task[task]["acc_test_at_best_val"] - two[task]["acc_test_at_best_val"] for task in sorted(both)]
         loss = aggregate((row["loss_train_final"] for row in by_task.values()), "mean").value or 0.0
         rates = ", ".join(f"{value:g}" for value in sorted({rate(row) for row in by_task.values()}))
         lines.append(
             [
-                str(layers),
+                str(layers) if iterations == COMMON else f"{layers}, {iterations:,} iterations",
                 interval(tests, 1),
                 f"{100 * min(tests):.1f} to {100 * max(tests):.1f} %",
-                "–" if layers == 2 else interval(ahead, 1),
+                "–" if by_task is two else interval(ahead, 1),
                 f"{loss:.3f}",
                 rates,
             ]

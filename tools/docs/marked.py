@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pdadmm_bench.core import history
-from pdadmm_bench.core.rows import Row, write_rows
+from pdadmm_bench.core.rows import Row, compressed, write_rows
 from pdadmm_bench.report.render import markdown_body
 from pdadmm_bench.report.table import table_of_words
 from pdadmm_bench.suite.results import Results
@@ -30,8 +30,9 @@ class Marked:
     pages: Sequence[Path]
 
     def load(self) -> list[Row]:
-        """Read the rows, from a compressed file of JSON."""
-        rows: list[Row] = json.loads(gzip.decompress(self.rows.read_bytes()))
+        """Read the rows, from a file of JSON that may be compressed."""
+        content = self.rows.read_bytes()
+        rows: list[Row] = json.loads(gzip.decompress(content) if compressed(self.rows) else content)
         return rows
 
     def histories(self) -> dict[str, list[dict[str, float]]]:

@@ -1,26 +1,25 @@
 """Measure how often the statistics err: coverage of intervals, false alarms and detections of verdicts.
 
-    python tools/studies/calibrate_statistics.py coverage times accuracies measured [--repetitions 200] [--pairs 10]
+    python tools/studies/calibrate_statistics.py reports/studies/statistics.json [--repetitions 400] [--pairs 10]
 
-The results are Markdown tables. ``measured`` takes real iteration times of this machine: one small run is repeated many
-times, and its times are given to two sides in turn, or to one side after the other. So the sides are the same code. A
-slowdown is planted by multiplying the times of one side. All else is simulated.
+``tools/docs/studies.py`` makes the tables of docs/statistics.md of the file. ``measured`` takes real iteration times of
+this machine: one small run is repeated many times, and its times are given to two sides in turn, or to one side after
+the other. So the sides are the same code. A slowdown is planted by multiplying the times of one side. All else is
+simulated.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from kept import keep
 from scipy import stats
 
-from pdadmm_bench.report.render import markdown
-from pdadmm_bench.report.table import table_of_words
 from pdadmm_bench.stats.estimate import aggregate
 from pdadmm_bench.stats.metrics import Metric, metric
 from pdadmm_bench.stats.paired import Comparison, compare, judge
@@ -151,9 +150,6 @@ def measured(repetitions: int, pairs: int) -> Iterator[Line]:
     blocks = np.asarray(seconds).reshape(repetitions, 2 * pairs)
     turns = [(block[::2], block[1::2]) for block in blocks]
     apart = [(block[:pairs], block[pairs:]) for block in blocks]
-    spread = statistics.median(float(np.std(np.log(b / a), ddof=1)) for a, b in turns)
-    told = f"median time {1000 * np.median(seconds):.3g} ms, standard deviation of a pair's log ratio {percent(spread)}"
-    print(told, file=sys.stderr)
     yield row("the two sides", *HEADINGS)
     yield row("in turn", pairs, *shares(turns))
     yield row("one after the other", pairs, *shares(apart))
@@ -167,24 +163,23 @@ def percent(part: float, whole: float = 1.0) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
-PARTS: dict[str, tuple[str, Callable[[int, int], Iterator[Line]]]] = {
-    "coverage": ("Coverage of 95 % intervals", coverage),
-    "times": ("Verdicts on simulated times", simulated),
-    "accuracies": ("Verdicts on simulated accuracies", accuracies),
-    "measured": ("Verdicts on measured times", measured),
-}
+PARTS: dict[str, Callable[[int, int], Iterator[Line]]] = {
+    "coverage": coverage, "times": simulated, "accuracies": accuracies, "measured": measured,
+}  # fmt: skip
+"""The tables."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", choices=PARTS)
-    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("path", help="the lines of every table")
+    parser.add_argument("--repetitions", type=int, default=400)
     parser.add_argument("--pairs", type=int, default=10)
     asked = parser.parse_args()
-    for part in asked.parts:
-        title, lines = PARTS[part]
+    rows = []
+    for part, lines in PARTS.items():
         header, *rest = lines(asked.repetitions, asked.pairs)
-        print(markdown(table_of_words(part, title, header, rest)), flush=True)
+        rows += [{"table": part, **dict(zip(header, line, strict=True))} for line in rest]
+        keep(asked.path, rows)
 
 
 if __name__ == "__main__":

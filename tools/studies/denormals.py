@@ -1,50 +1,53 @@
 """What do denormal numbers cost on a CPU? The same run with them and with zeros in their place, in turn.
 
-    python tools/studies/denormals.py --dataset photo --optimizer adagrad --init identity --warm-start none
+    python tools/studies/denormals.py reports/studies/denormals.json
 
-Options are settings of a run. Prints training seconds of each of three pairs, and the factor.
+Three pairs of each case, one thread.
 """
 
 from __future__ import annotations
 
 import sys
-from statistics import median
+from typing import Any
 
 import torch
+from kept import keep
 
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.runner import run
 
 PAIRS = 3
-MODES = {True: torch.set_flush_denormal, False: lambda mode: False}
+SETTINGS = {"layers": 10, "eval_every": 50, "threads": 1}
+FEW = {"reduce": "rows", "hidden": 500, "iterations": 200, "warm_start": "none", **SETTINGS}
+MANY = {"split": "fraction", "reduce": 256, "hidden": 128, "iterations": 50, **SETTINGS}
+CASES: dict[str, dict[str, Any]] = {
+    "`adagrad`, Photo, from the identity": {**FEW, "dataset": "photo", "optimizer": "adagrad", "init": "identity"},
+    "`adagrad`, 60 % of Computers": {**MANY, "dataset": "computers", "optimizer": "adagrad"},
+    "`pdadmm-m`, Photo, from He's start": {**FEW, "dataset": "photo", "optimizer": "pdadmm-m", "init": "he"},
+    "`pdadmm`, 60 % of Photo": {**MANY, "dataset": "photo", "optimizer": "pdadmm"},
+}
+MODES = {"flushed": torch.set_flush_denormal, "kept": lambda mode: False}
 """What a run asks for, and a machine that cannot do it."""
 
 
-def seconds(settings: dict[str, str | int], flushed: bool) -> tuple[float, float]:
+def measure(settings: dict[str, Any], mode: str) -> dict[str, float]:
     """Training seconds and best validation accuracy of a run."""
-    torch.set_flush_denormal = MODES[flushed]
-    spec = run_spec({"layers": 10, "iterations": 200, "eval_every": 50, "threads": 1, **settings})
+    torch.set_flush_denormal = MODES[mode]
+    spec = run_spec(settings)
     row = run(spec, load_problem(spec.data)).row
-    return row["time_train_s"], row["acc_val_best"]
+    return {f"{mode}_s": row["time_train_s"], f"{mode}_acc_val": row["acc_val_best"]}
 
 
-def settings_of(words: list[str]) -> dict[str, str | int]:
-    """The settings of a run that options such as ``--dataset photo`` give."""
-    names = [word.removeprefix("--").replace("-", "_") for word in words[::2]]
-    return {name: int(word) if word.isdecimal() else word for name, word in zip(names, words[1::2], strict=True)}
-
-
-def main(words: list[str]) -> None:
-    """Measure the run that the options ``words`` describe."""
-    settings = settings_of(words)
-    factors = []
-    for _ in range(PAIRS):
-        (kept, accuracy), (flushed, same) = (seconds(settings, flushed) for flushed in (False, True))
-        factors.append(kept / flushed)
-        print(f"kept {kept:.2f} s ({accuracy:.3f}), flushed {flushed:.2f} s ({same:.3f}): {factors[-1]:.2f} times")
-    print(f"median {median(factors):.2f} times")
+def main(path: str) -> None:
+    """Measure every case."""
+    rows = []
+    for case, settings in CASES.items():
+        for pair in range(PAIRS):
+            rows.append({"case": case, "pair": pair} | measure(settings, "kept") | measure(settings, "flushed"))
+            print(rows[-1], flush=True)
+            keep(path, rows)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

@@ -1,21 +1,19 @@
 """Does the red-black order bring more per iteration? pdADMM with all layers at once, and with every other layer first.
 
-    python tools/studies/red_black.py --dataset photo --split fraction --reduce 256 --hidden 128 --optimizer pdadmm-m
+    python tools/studies/red_black.py reports/studies/red-black.json
 
-Options are settings of a run on one worker. In the red-black order the output layer and every second layer before it
-are updated from the old values of their neighbours, and then the others from the new ones: the same work, and what a
-layer knows moves two layers in an iteration instead of one. The pairs have a split and a starting seed of their own,
-and are run in turn. Prints the mean of each, and the difference of every pair, red-black less all at once.
+In the red-black order the output layer and every second layer before it are updated from the old values of their
+neighbours, and then the others from the new ones: the same work on one worker, and what a layer knows moves two layers
+in an iteration instead of one. Two pairs of each case, with a split and a starting seed of their own, run in turn.
 """
 
 from __future__ import annotations
 
 import sys
-from statistics import fmean
+from typing import Any
 
-from denormals import settings_of
+from kept import keep
 
-from pdadmm_bench.core.rows import Row
 from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.data.load import load_problem
 from pdadmm_bench.optim.admm import costate
@@ -47,40 +45,39 @@ def red_black(self: PdADMM, state: PdADMMState) -> None:
 
 
 ORDERS = {"all at once": AT_ONCE, "red-black": red_black}
-QUANTITIES = {
-    "best validation accuracy, %": lambda row: 100 * row["acc_val_best"],
-    "test accuracy there, %": lambda row: 100 * row["acc_test_at_best_val"],
-    "at iteration": lambda row: float(row["acc_best_iteration"]),
-    "training loss at the end": lambda row: row["loss_train_final"],
-    "training seconds": lambda row: row["time_train_s"],
-}
+PHOTO = {"dataset": "photo", "split": "fraction", "reduce": 256, "hidden": 128}
+ALONE = {"warm_start": "none"}
+CASES: dict[str, dict[str, Any]] = {
+    "`pdadmm-m`, two layers first": {**PHOTO, "optimizer": "pdadmm-m"},
+    "`pdadmm-m`, identity": {**PHOTO, **ALONE, "optimizer": "pdadmm-m", "init": "identity"},
+    "`pdadmm-m`, he": {**PHOTO, **ALONE, "optimizer": "pdadmm-m", "init": "he"},
+    "`pdadmm`, he": {**PHOTO, **ALONE, "optimizer": "pdadmm", "init": "he"},
+    "`pdadmm-m`, task that needs depth": {
+        "dataset": "depth[levels=4]", "hops": 0, "hidden": 64, "optimizer": "pdadmm-m", "iterations": 150,
+    },
+}  # fmt: skip
+KEPT = ("acc_val_best", "acc_test_at_best_val", "acc_best_iteration", "loss_train_final", "time_train_s")
 
 
-def measure(settings: dict[str, str | int], order: str, seed: int) -> Row:
-    """The row of a run with its layers updated in ``order``."""
+def measure(settings: dict[str, Any], order: str, seed: int) -> dict[str, Any]:
+    """What came of a run with its layers updated in ``order``."""
     PdADMM.step = ORDERS[order]
-    given = {
-        "layers": 10,
-        "iterations": 100,
-        "eval_every": 5,
-        "threads": 1,
-        "seed": seed,
-        "split_seed": seed,
-        **settings,
-    }
-    spec = run_spec(given)
-    return run(spec, load_problem(spec.data)).row
+    common = {"layers": 10, "iterations": 100, "eval_every": 5, "threads": 1, "seed": seed, "split_seed": seed}
+    spec = run_spec({**common, **settings})
+    row = run(spec, load_problem(spec.data)).row
+    return {"order": order, "seed": seed, **{name: row[name] for name in KEPT}}
 
 
-def main(words: list[str]) -> None:
-    """Measure the runs that the options ``words`` describe."""
-    settings = settings_of(words)
-    pairs = [{order: measure(settings, order, seed) for order in ORDERS} for seed in range(PAIRS)]
-    for name, value in QUANTITIES.items():
-        at_once, ordered = ([value(pair[order]) for pair in pairs] for order in ORDERS)
-        differences = ", ".join(f"{b - a:+.2f}" for a, b in zip(at_once, ordered, strict=True))
-        print(f"{name}: all at once {fmean(at_once):.2f}, red-black {fmean(ordered):.2f} ({differences})")
+def main(path: str) -> None:
+    """Measure every case."""
+    rows = []
+    for case, settings in CASES.items():
+        for seed in range(PAIRS):
+            for order in ORDERS:
+                rows.append({"case": case, **measure(settings, order, seed)})
+                print(rows[-1], flush=True)
+                keep(path, rows)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

@@ -1,0 +1,175 @@
+"""The tables of what was studied once, from the files in ``reports/studies``; each is made by the study of its name.
+
+python tools/studies/denormals.py reports/studies/denormals.json
+python tools/docs/studies.py            # writes the tables
+python tools/docs/studies.py --check    # fails where a page has other numbers than the files
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from marked import ROOT, Marked, main, markdown
+
+from pdadmm_bench.timing.samples import interval
+
+Found = list[dict[str, Any]]
+NAMES = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
+
+
+def study(name: str, page: str) -> Marked:
+    """The table of the study ``name``."""
+    return Marked(name, ROOT / "reports" / "studies" / f"{name}.json", (ROOT / "docs" / f"{page}.md",))
+
+
+CONVERGENCE, DRIFT = study("convergence", "results"), study("bf16-drift", "results")
+DENORMALS, MEMORY = study("denormals", "speed"), study("memory", "speed")
+FEATURES = Marked("memory-features", MEMORY.rows, (ROOT / "docs" / "layouts.md",))
+DDP, RED_BLACK = study("ddp", "layouts"), study("red-black", "history")
+
+
+@dataclass(frozen=True)
+class Part(Marked):
+    """One of several tables in a file."""
+
+    def load(self) -> Found:
+        """Its lines."""
+        return [row for row in super().load() if row["table"] == self.name]
+
+
+STATISTICS = ROOT / "reports" / "studies" / "statistics.json"
+COVERAGE, TIMES, ACCURACIES, MEASURED = (
+    Part(name, STATISTICS, (ROOT / "docs" / "statistics.md",))
+    for name in ("coverage", "times", "accuracies", "measured")
+)
+SLOPE_FROM = 10
+"""The first iteration of the line through the residuals: before it they rise from the start, where p = q."""
+
+
+def convergence(rows: Found) -> str:
+    """Rises and falls of the Lagrangian, and how fast the residual falls, in single and in double precision."""
+    figures: dict[str, Callable[[dict[str, Any]], str]] = {
+        "iterations in which the Lagrangian rose": lambda row: str(int((falls(row) < 0).sum())),
+        "smallest fall of the Lagrangian in an iteration, relative": lambda row: f"{100 * falls(row).min():.2f} %",
+        "slope of log residual over log k, k = 10 … 200 (1/k: −1)": lambda row: f"{slope(row):.2f}".replace("-", "−"),
+    }
+    single, double = ([row for row in rows if row["precision"] == name] for name in ("float32", "float64"))
+    lines = [[name, *map(figure, single)] for name, figure in figures.items()]
+    lines += [[f"{name}, in double precision", *map(figure, double)] for name, figure in figures.items()]
+    return markdown(["", *(NAMES[row["dataset"]] for row in single)], lines)
+
+
+def falls(row: dict[str, Any]) -> Any:
+    """How much of the Lagrangian each iteration takes off."""
+    values = np.array(row["objective"])
+    return -np.diff(values) / np.abs(values[:-1])
+
+
+def slope(row: dict[str, Any]) -> float:
+    """Of the line through log residual over log k."""
+    residual = np.array(row["primal_residual"])[SLOPE_FROM - 1 :]
+    k = np.arange(SLOPE_FROM, SLOPE_FROM + len(residual))
+    return float(np.polyfit(np.log(k), np.log(residual), 1)[0])
+
+
+def drift(rows: Found) -> str:
+    """The largest drift after 49 iterations, and the range of accuracies against single precision in the same runs."""
+    exact = {(row["dataset"], row["layers"]): row["acc_val_best"] for row in rows if row["precision"] == "fp32"}
+    lines = []
+    for precision, period in dict.fromkeys((row["precision"], row["period"]) for row in rows):
+        found = [row for row in rows if (row["precision"], row["period"]) == (precision, period)]
+        points = [100 * (row["acc_val_best"] - exact[row["dataset"], row["layers"]]) for row in found]
+        ends = [f"{value:+.1f}".replace("-", "−") for value in (min(points), max(points))]
+        every = f"{period}, the default" if period == 25 else str(period or "never")
+        largest = f"{100 * max(row['drift_49'] for row in found):.2g} %"
+        lines.append([precision, every, largest, "" if precision == "fp32" else " to ".join(dict.fromkeys(ends))])
+    header = ["products", "exact residual every", "largest drift / ‖r‖", "points from fp32's accuracy"]
+    return markdown(header, lines, labels=2)
+
+
+def denormals(rows: Found) -> str:
+    """Seconds with denormal numbers over seconds with zeros, of the pairs of a case."""
+    lines = []
+    for case, found in cases(rows):
+        factors = [row["kept_s"] / row["flushed_s"] for row in found]
+        lines.append([case, f"{median(factors):.1f}", f"{min(factors):.1f} to {max(factors):.1f}"])
+    return markdown(["run, 10 layers", "times as long with denormal numbers", "least and most of three pairs"], lines)
+
+
+def memory(rows: Found) -> str:
+    """State and peak of the larger worker, and its part of what one worker has."""
+    found = {name: [row for row in rows if row["case"] == f"deep, {name}"] for name in ("1", "2")}
+    lines = []
+    for label, column in (("state", "state_bytes"), ("peak of the process", "peak_bytes")):
+        one, larger = (max(row[column] for row in found[name]) / 1e9 for name in ("1", "2"))
+        lines.append([label, f"{one:.2f} GB", f"{larger:.2f} GB", f"{larger / one:.3f}"])
+    return markdown(["memory", "one worker", "the larger of two", "part of one"], lines)
+
+
+def features(rows: Found) -> str:
+    """State and peak of the worker that has most, where workers share features."""
+    lines = []
+    for case, found in cases([row for row in rows if row["case"].startswith("features")]):
+        most = [max(row[column] for row in found) / 2**20 for column in ("state_bytes", "peak_bytes")]
+        lines.append([case.partition(", ")[2], *(f"{value:.0f} MiB" for value in most)])
+    return markdown(["workers", "state of a worker with features", "peak of its process"], lines)
+
+
+def ddp(rows: Found) -> str:
+    """The suite's seconds over those of DDP, by the size of its buckets."""
+    lines = []
+    for name in (name for name in rows[0] if name.startswith("ddp, ")):
+        middle, low, high = interval([row["ours"] / row[name] for row in rows])
+        lines.append([name.removeprefix("ddp, "), f"{middle:.2f} [{low:.2f}, {high:.2f}] (n={len(rows)})"])
+    return markdown(["buckets of DistributedDataParallel", "our seconds over its seconds"], lines)
+
+
+def red_black(rows: Found) -> str:
+    """Means of all layers at once and of the red-black order."""
+    columns = (
+        ("acc_val_best", 100, ".1f", " %"),
+        ("acc_test_at_best_val", 100, ".1f", " %"),
+        ("loss_train_final", 1, ".2f", ""),
+    )
+    lines = []
+    for case, found in cases(rows):
+        cells = []
+        for column, scale, digits, unit in columns:
+            means = [
+                scale * fmean(row[column] for row in found if row["order"] == o) for o in ("all at once", "red-black")
+            ]
+            cells.append(" and ".join(f"{value:{digits}}" for value in means) + unit)
+        lines.append([case, *cells])
+    header = [
+        "method and start",
+        "validation accuracy, all at once and red-black",
+        "test accuracy",
+        "training loss at the end",
+    ]
+    return markdown(header, lines)
+
+
+def cases(rows: Found) -> Sequence[tuple[str, Found]]:
+    """The rows of each case, in the order in which they were measured."""
+    names = dict.fromkeys(row["case"] for row in rows)
+    return [(name, [row for row in rows if row["case"] == name]) for name in names]
+
+
+def simulated(rows: Found) -> str:
+    """A table as the study of the statistics wrote it."""
+    header = [column for column in rows[0] if column != "table" and not column.startswith("env_")]
+    return markdown(header, [[row[column] for column in header] for row in rows])
+
+
+TABLES = (
+    (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory), (FEATURES, features),
+    (DDP, ddp), (RED_BLACK, red_black), *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], *TABLES))
