@@ -89,6 +89,30 @@ def searched(rows: list[Row]) -> str:
     return markdown(header, lines, labels=1 + starts)
 
 
+GRAPHS = Marked("graphs", REPORTS / "accuracy" / "rows.json.gz", PAGES)
+
+
+def graphs(rows: list[Row]) -> str:
+    """Sizes of the graphs with few labels, and the root mean square of every hop in the training rows, unscaled."""
+    lines = []
+    for name in sorted({row["dataset_name"] for row in rows}):
+        row = next(row for row in rows if row["dataset_name"] == name)
+        nodes, train, columns = (f"{row[f'dataset_{column}']:,}" for column in ("nodes", "train_count", "features"))
+        hops = [float(value) for value in row["dataset_feature_rms"].split()]
+        sizes = [nodes, columns, str(row["dataset_classes"]), train]
+        lines.append([name, *sizes, " ".join(f"{value:.4f}" for value in hops), f"{(hops[0] / hops[-1]) ** 2:.1f}"])
+    header = [
+        "graph",
+        "nodes",
+        "features",
+        "classes",
+        "training rows",
+        "x, Ãx, …, Ã⁴x",
+        "mean square of x over that of Ã⁴x",
+    ]
+    return markdown(header, lines)
+
+
 PARTS: dict[str, tuple[str, ...]] = {
     "few labels: all methods, two and ten layers": ("accuracy/rows",),
     "few labels: from other starts": ("accuracy/starts",),
@@ -131,4 +155,4 @@ def took(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (FEW, searched), (MANY, searched), (DEPTH, searched), (TOOK, took)))
+    sys.exit(main(sys.argv[1:], (GRAPHS, graphs), (FEW, searched), (MANY, searched), (DEPTH, searched), (TOOK, took)))
