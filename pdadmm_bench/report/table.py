@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from pdadmm_bench.report.units import seconds, size
+from pdadmm_bench.report.units import seconds, signed, size
 
 if TYPE_CHECKING:
     from pdadmm_bench.stats.estimate import Estimate  # imports numpy, which ``list`` and ``info`` do without
@@ -117,7 +117,7 @@ def _number(value: float, kind: Kind, bare: bool = False) -> str:
         case "accuracy" | "share":
             return f"{100 * value:.1f}" + ("" if bare else " %")
         case "points":
-            return f"{100 * value:+.1f}".replace("-", "−")
+            return signed(100 * value)
         case "seconds":
             return seconds(value)
         case "bytes":

@@ -25,3 +25,8 @@ def duration(value: float) -> str:
         return f"{value:.0f} s"
     minutes = round(value / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign, a minus as long as a plus."""
+    return f"{value:+.{digits}f}".replace("-", "−")

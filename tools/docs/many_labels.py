@@ -19,10 +19,11 @@ from statistics import mean, median
 from depth import interval
 from marked import ROOT, Marked, main, markdown
 from methods import draw_curve, log_axis, method_of, soonest
-from paired import METHOD, METHOD_M, against, signed
+from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import heading, panels
+from pdadmm_bench.report.units import signed
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "stages", "ahead", "ahead-m", "soon")
@@ -65,7 +66,7 @@ def stages(rows: list[Row]) -> str:
             before = [histories[row["run_id"]][0]["acc_test"] for row in made]
             gained = [row["acc_test_at_best_val"] - start for row, start in zip(made, before, strict=True)]
             best = median(row["acc_best_iteration"] for row in made)
-            cells.append(f"{100 * mean(before):.1f}; {signed(mean(gained))}; {best:g}")
+            cells.append(f"{100 * mean(before):.1f}; {signed(100 * mean(gained))}; {best:g}")
         lines.append([method, *cells])
     return markdown(["two layers, %; points of ten; best iteration", *names], lines)
 

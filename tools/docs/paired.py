@@ -20,6 +20,7 @@ from marked import ROOT, Marked, main, markdown
 from methods import method_of
 
 from pdadmm_bench.core.rows import Row
+from pdadmm_bench.report.units import signed
 from pdadmm_bench.stats.comparison import compare_rows
 from pdadmm_bench.stats.metrics import metric
 from pdadmm_bench.stats.paired import Comparison
@@ -41,12 +42,7 @@ def ahead_m(rows: list[Row]) -> str:
 
 def points(found: Comparison) -> str:
     """The difference of two accuracies in points, with its interval and n; bold where the paired test shows it."""
-    return cell(found, signed)
-
-
-def signed(difference: float) -> str:
-    """A difference of two shares, in points with its sign."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return cell(found, lambda difference: signed(100 * difference))
 
 
 def against(

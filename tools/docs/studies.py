@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from marked import ROOT, Marked, main, markdown
 
+from pdadmm_bench.report.units import signed
 from pdadmm_bench.timing.samples import interval
 
 Found = list[dict[str, Any]]
@@ -84,7 +85,7 @@ def drift(rows: Found) -> str:
     for precision, period in dict.fromkeys((row["precision"], row["period"]) for row in rows):
         found = [row for row in rows if (row["precision"], row["period"]) == (precision, period)]
         points = [100 * (row["acc_val_best"] - exact[row["dataset"], row["layers"]]) for row in found]
-        ends = [f"{value:+.1f}".replace("-", "−") for value in (min(points), max(points))]
+        ends = [signed(value) for value in (min(points), max(points))]
         every = f"{period}, the default" if period == 25 else str(period or "never")
         largest = f"{100 * max(row['drift_49'] for row in found):.2g} %"
         lines.append([precision, every, largest, "" if precision == "fp32" else " to ".join(dict.fromkeys(ends))])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pdadmm_bench.report.table import NOTHING, Cell, Column, Table, Tone
+from pdadmm_bench.report.units import signed
 
 #: The checks that have a column, with its heading.
 CHECKS = {
@@ -55,8 +56,7 @@ def effect_text(found: CheckResult) -> str:
     def number(value: float) -> str:
         if math.isinf(value):
             return "never reached" if found.check == "iterations" else "∞"
-        value = round(scale * value, digits) + 0.0  # no −0.0
-        return f"{value:+.{digits}f}".replace("-", "−")
+        return signed(round(scale * value, digits) + 0.0, digits)  # no −0.0
 
     value = number(found.effect) + ("" if math.isinf(found.effect) else f" {unit}")
     if found.low is None or found.high is None:

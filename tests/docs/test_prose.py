@@ -1,0 +1,43 @@
+"""Numbers in sentences stand in a table that is made of rows: when a table changes, a sentence that is left is found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = re.compile(r"<!-- ([a-z-]+[a-z0-9-]*) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
+LEFT_OUT = re.compile(
+    r"^```.*?^```$|^\|.*?$|`[^`\n]*`|\]\([^)]*\)|arXiv:?\s*[\d.]+|^## Two commands.*?^## ", re.DOTALL | re.MULTILINE
+)
+DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
+PAGES = [
+    "README",
+    *(f"docs/{name}" for name in ("accuracy", "many-labels", "rivals", "layouts", "results", "speed", "claims")),
+]
+
+
+def digits(text: str) -> str:
+    """The text with ``1,024`` as ``1024``."""
+    return re.sub(r"(?<=\d),(?=\d{3})", "", text)
+
+
+@pytest.fixture(scope="module")
+def measured() -> set[str]:
+    """The decimals of all tables that are made of rows, on any page."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    tables = "".join(match[2] for page in pages for match in TABLE.finditer(page.read_text(encoding="utf-8")))
+    return set(re.findall(r"\d+\.\d+", digits(tables)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_decimal_in_a_sentence_stands_in_a_table_made_of_rows(page: str, measured: set[str]) -> None:
+    text = (ROOT / f"{page}.md").read_text(encoding="utf-8")
+    prose = LEFT_OUT.sub(" ", TABLE.sub(" ", text))
+    assert not set(DECIMAL.findall(digits(prose))) - measured
+
+
+def test_a_number_that_is_nowhere_is_found(measured: set[str]) -> None:
+    assert "81.3" in measured and "81.37" not in measured
