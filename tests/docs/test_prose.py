@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = re.compile(r"<!-- ([a-z-]+[a-z0-9-]*) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
-LEFT_OUT = re.compile(
-    r"^```.*?^```$|^\|.*?$|`[^`\n]*`|\]\([^)]*\)|arXiv:?\s*[\d.]+|^## Two commands.*?^## ", re.DOTALL | re.MULTILINE
-)
+TABLE = re.compile(r"<!-- ([a-z][a-z0-9-]*) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
+CODE, OTHER_TABLES, LINKS = r"^```.*?^```$|`[^`\n]*`", r"^\|[^\n]*$", r"\]\([^)]*\)|arXiv:? ?\d+\.\d+"
+SETTINGS = r"[=≤≥] ?[\d.]+|(?:aim|target|goal)[^.\n]{0,20} [\d.]+|Python \d+\.\d+|torch [\d.]+"
+"""What was chosen or wished for, and not measured."""
+LEFT_OUT = re.compile("|".join((CODE, OTHER_TABLES, LINKS, SETTINGS)), re.DOTALL | re.MULTILINE)
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
-PAGES = [
-    "README",
-    *(f"docs/{name}" for name in ("accuracy", "many-labels", "rivals", "layouts", "results", "speed", "claims")),
-]
+PAGES = ("README", *(f"docs/{name}" for name in (
+    "accuracy", "many-labels", "rivals", "layouts", "results", "speed", "claims", "history", "protocol",
+)))  # fmt: skip
 
 
 def digits(text: str) -> str:
@@ -36,8 +36,10 @@ def measured() -> set[str]:
 def test_a_decimal_in_a_sentence_stands_in_a_table_made_of_rows(page: str, measured: set[str]) -> None:
     text = (ROOT / f"{page}.md").read_text(encoding="utf-8")
     prose = LEFT_OUT.sub(" ", TABLE.sub(" ", text))
-    assert not set(DECIMAL.findall(digits(prose))) - measured
+    found = set(DECIMAL.findall(digits(prose)))
+    assert found, "the page has no number any more, and need not be read here"
+    assert sorted(found - measured) == []
 
 
-def test_a_number_that_is_nowhere_is_found(measured: set[str]) -> None:
+def test_a_number_that_is_in_no_table_is_found(measured: set[str]) -> None:
     assert "81.3" in measured and "81.37" not in measured
