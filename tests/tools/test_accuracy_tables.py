@@ -32,7 +32,7 @@ TABLES = [
     ("many_labels", "STAGES", "stages"),
     ("many_labels", "AHEAD", "ahead"),
     ("many_labels", "AHEAD_M", "ahead_m"),
-    ("many_labels", "SOONEST", "soon"),
+    ("many_sooner", "SOONEST", "soon"),
     ("many_starts", "TABLE", "table"),
     ("many_ablation", "TABLE", "table"),
     ("many_ablation", "SECONDS", "seconds"),
@@ -205,7 +205,7 @@ def test_seconds_to_a_common_accuracy_count_who_gets_there(tool, monkeypatch) ->
     assert lines == ["| pdadmm | never (1/3) |", "| adam | 2.0 s (3/3) |", "| sgd | never (0/3) |"]
 
 
-@pytest.mark.parametrize("name", ["accuracy", "sooner", "rivals", "many-labels"])
+@pytest.mark.parametrize("name", ["accuracy", "sooner", "rivals", "many-labels", "many-sooner"])
 def test_histories_have_the_seconds_of_their_rows(tool, name: str) -> None:
     """Seconds to 99 % of a run's own best by its history are those that the run itself wrote, warm start included."""
     kept = tool("marked").Marked("", resources.roots()[-1] / "reports" / name / "rows.json.gz", ())

@@ -30,6 +30,7 @@ def test_accuracies_of_the_readme(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "page", "table"), [
     ("sooner", "docs/accuracy.md", "near-best"),
+    ("many-sooner", "docs/many-labels.md", "many-soon"),
 ])  # fmt: skip
 def test_seconds_to_the_best_of_any_method(tmp_path: Path, name: str, page: str, table: str) -> None:
     pb.report(ROOT / "reports" / name, tmp_path, formats="csv")
@@ -45,7 +46,7 @@ def test_seconds_to_the_best_of_any_method(tmp_path: Path, name: str, page: str,
         assert cell == f"{value} ({reached}/{of})", place
 
 
-@pytest.mark.parametrize("name", ["accuracy", "depth-methods", "many-labels", "rivals", "sooner"])
+@pytest.mark.parametrize("name", ["accuracy", "depth-methods", "many-labels", "many-sooner", "rivals", "sooner"])
 def test_curves_have_their_histories(name: str) -> None:
     results = pb.read(ROOT / "reports" / name)
     assert {row["run_id"] for row in results if row["status"] == "ok"} <= results.histories.keys()

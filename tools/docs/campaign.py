@@ -123,6 +123,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "many labels: `pdadmm-m` and Adam from other starts": ("tuning/many-labels-starts",),
     "a task that needs depth: Adam at 2 to 20 layers": ("depth/rows",),
     "a task that needs depth: all methods": ("depth-methods/rows", "tuning/depth-blocks"),
+    "many labels: seconds, one run at a time": ("many-sooner/rows",),
     "two workers": ("rivals/rows", "tuning/rivals"),
 }
 

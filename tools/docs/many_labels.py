@@ -18,7 +18,7 @@ from statistics import mean, median
 
 from depth import interval
 from marked import ROOT, Marked, main, markdown
-from methods import draw_curve, log_axis, method_of, soonest
+from methods import draw_curve, log_axis, method_of
 from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
@@ -26,8 +26,8 @@ from pdadmm_bench.report.figures.style import heading, panels
 from pdadmm_bench.report.units import signed
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
-NAMES = ("acc", "stages", "ahead", "ahead-m", "soon")
-ACCURACY, STAGES, AHEAD, AHEAD_M, SOONEST = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
+NAMES = ("acc", "stages", "ahead", "ahead-m")
+ACCURACY, STAGES, AHEAD, AHEAD_M = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
 PICTURE = ROOT / "docs" / "images" / "many-labels.png"
 
 
@@ -81,11 +81,6 @@ def ahead_m(rows: list[Row]) -> str:
     return against(rows, METHOD_M)
 
 
-def soon(rows: list[Row]) -> str:
-    """Median seconds to 99 % of the best validation accuracy of any method, and how many runs get there."""
-    return soonest(rows, ACCURACY.histories(), [METHOD, METHOD_M])
-
-
 def draw(rows: list[Row]) -> None:
     """Validation accuracy over seconds of every method, the median over pairs at each evaluated iteration."""
     histories, names = ACCURACY.histories(), datasets_of(rows)
@@ -106,7 +101,7 @@ def draw(rows: list[Row]) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    wrong = main(words, (ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m), (SOONEST, soon))
+    wrong = main(words, (ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m))
     if "--check" not in words:
         draw(ACCURACY.load())
     sys.exit(wrong)
