@@ -57,7 +57,7 @@ def convergence(rows: Found) -> str:
     figures: dict[str, Callable[[dict[str, Any]], str]] = {
         "iterations in which the Lagrangian rose": lambda row: str(int((falls(row) < 0).sum())),
         "smallest fall of the Lagrangian in an iteration, relative": lambda row: f"{100 * falls(row).min():.2f} %",
-        "slope of log residual over log k, k = 10 … 200 (1/k: −1)": lambda row: f"{slope(row):.2f}".replace("-", "−"),
+        "slope of log residual over log k, k = 10 … 200 (1/k: −1)": lambda row: signed(slope(row), 2),
     }
     single, double = ([row for row in rows if row["precision"] == name] for name in ("float32", "float64"))
     lines = [[name, *map(figure, single)] for name, figure in figures.items()]
@@ -167,10 +167,9 @@ def simulated(rows: Found) -> str:
     return markdown(header, [[row[column] for column in header] for row in rows])
 
 
-TABLES = (
-    (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory), (FEATURES, features),
-    (DDP, ddp), (RED_BLACK, red_black), *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
-)  # fmt: skip
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], *TABLES))
+    sys.exit(main(
+        sys.argv[1:], (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory),
+        (FEATURES, features), (DDP, ddp), (RED_BLACK, red_black),
+        *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
+    ))  # fmt: skip
