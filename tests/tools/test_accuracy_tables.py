@@ -179,14 +179,13 @@ def test_pairs_share_seed_and_split(tool) -> None:
     rows = [row("pdadmm", seed, value + 0.01, 1.0) for seed, value in enumerate(spread)]
     rows += [row("adam", seed, value, 4.0) for seed, value in enumerate(spread)]
     assert paired.ahead(rows).splitlines()[-1] == "| adam | **+1.0** [+1.0, +1.0] (n=8) |"
-    assert tool("sooner").times(rows).splitlines()[-1] == "| adam | **4.0** [4.0, 4.0] (n=8) |"
+    assert tool("sooner").factors(rows).splitlines()[-1] == "| adam | **4.0** [4.0, 4.0] (n=8) |"
     with pytest.raises(ValueError, match="pdadmm"):
         paired.ahead(rows[8:])
 
 
-def test_seconds_to_a_common_accuracy_count_who_gets_there(tool, monkeypatch) -> None:
+def test_seconds_to_a_common_accuracy_count_who_gets_there(tool) -> None:
     """The target is 99 % of the best of a pair, whoever reached it; the median takes the runs that never do in."""
-    sooner = tool("sooner")
 
     def row(optimizer: str, seed: int, best: float) -> Row:
         spec = run_spec({"dataset": "cora", "optimizer": optimizer, "seed": seed})
@@ -200,9 +199,28 @@ def test_seconds_to_a_common_accuracy_count_who_gets_there(tool, monkeypatch) ->
     curve = {"adam": [(1.0, 0.7), (2.0, 0.793), (3.0, 0.8)], "pdadmm": [(0.5, 0.79)], "sgd": [(0.1, 0.7)]}
     histories = {each["run_id"]: steps((0.0, 0.8), *curve[each["optimizer_name"]]) for each in rows}
     histories[rows[3]["run_id"]] = steps((0.0, 0.1), (0.5, 0.792))  # 99 % of 0.8
-    monkeypatch.setattr(type(sooner.COMMON), "histories", lambda _: histories)
-    lines = sooner.common(rows).splitlines()[2:]
+    soonest = tool("methods").soonest
+    lines = soonest(rows, histories, ["pdadmm"]).splitlines()[2:]
     assert lines == ["| pdadmm | never (1/3) |", "| adam | 2.0 s (3/3) |", "| sgd | never (0/3) |"]
+
+
+def test_seconds_are_the_iterations_of_a_run_at_the_pace_of_those_that_were_timed(tool) -> None:
+    pace = tool("pace")
+
+    def row(optimizer: str, seed: int, dataset: str = "cora", **found: float) -> Row:
+        spec = run_spec({"dataset": dataset, "optimizer": optimizer, "seed": seed})
+        return make_row({**first_values(spec), "status": "ok", "dataset_name": dataset, **found})
+
+    rows = [row("adam", 0, acc_val_best=0.8), row("adam", 1, "photo", acc_val_best=0.8)]
+    curve = [{"iteration": i, "train_seconds": 7.0 + i, "acc_val": 0.7 + 0.01 * i} for i in range(0, 11, 5)]
+    histories = {each["run_id"]: curve for each in rows}
+    seconds = ((1.0, 0.1), (3.0, 0.2), (90.0, 0.9))
+    timed = [row("adam", i, time_warm_start_s=a, time_iteration_median_s=b) for i, (a, b) in enumerate(seconds)]
+    found = pace.paced(rows, histories, timed)
+    assert pace.own_seconds(rows[0], found) == pytest.approx(3.0 + 10 * 0.2)
+    assert found[rows[1]["run_id"]] == curve, "its graph was not timed"
+    with pytest.raises(KeyError, match="sgd"):
+        pace.paced([sgd := row("sgd", 0)], {sgd["run_id"]: curve}, timed)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "sooner", "rivals", "many-labels", "many-sooner"])
@@ -218,10 +236,10 @@ def test_histories_have_the_seconds_of_their_rows(tool, name: str) -> None:
 
 def test_the_picture_shows_the_committed_means(tool) -> None:
     plot = tool("plot_accuracy")
-    few, timed, many, many_timed = plot.committed()
-    drawn = plot.figure(few, timed, many, many_timed)
+    few, many = plot.committed()
+    drawn = plot.figure(few, many)
     panels = {axes.get_title().partition(", ×")[0]: axes for axes in drawn.axes}
-    for name, runs, seconds in (("cora, few labels", few, timed), ("photo, 60 % of the rows", many, many_timed)):
+    for name, runs in (("cora, few labels", few), ("photo, 60 % of the rows", many)):
         dataset = name.partition(",")[0]
         colour = plot.colour_of("pdadmm")
         (x, y), *_ = (
@@ -229,9 +247,9 @@ def test_the_picture_shows_the_committed_means(tool) -> None:
             for line in panels[name].lines
             if (line.get_color(), line.get_markersize()) == (colour, 7)
         )
-        found, times = runs.of(dataset, "pdadmm"), seconds.of(dataset, "pdadmm")
+        found = runs.of(dataset, "pdadmm")
         assert y == pytest.approx(100 * mean(row["acc_test_at_best_val"] for row in found))
-        assert x == pytest.approx(median(row["time_to_near_best_s"] for row in times))
+        assert x == pytest.approx(median(plot.own_seconds(row, runs.histories) for row in found))
     assert {text.get_text() for text in drawn.legends[0].get_texts()} >= {"pdadmm", "adam", "pdadmm-m"}
 
 

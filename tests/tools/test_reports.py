@@ -34,8 +34,6 @@ def as_on_pages(method: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "page", "table"), [
-    ("sooner", "docs/accuracy.md", "near-best"),
-    ("many-sooner", "docs/many-labels.md", "many-soon"),
 ])  # fmt: skip
 def test_seconds_to_the_best_of_any_method(tmp_path: Path, name: str, page: str, table: str) -> None:
     pb.report(ROOT / "reports" / name, tmp_path, formats="csv")

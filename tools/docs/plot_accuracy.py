@@ -1,6 +1,5 @@
 """Draw docs/images/accuracy.png: accuracy against seconds of every optimizer, with few labels and with many, from
-``reports/accuracy`` and ``reports/many-labels``; seconds of runs one at a time are in ``reports/sooner`` and
-``reports/many-sooner``.
+``reports/accuracy`` and ``reports/many-labels``, at the pace of runs one at a time (``pace.py``).
 
     python tools/docs/plot_accuracy.py docs/images/accuracy.png
 
@@ -21,14 +20,14 @@ from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple
 
-import many_labels
 import many_sooner
-from headline import LAYERS, TABLE, deep
+import sooner
+from headline import LAYERS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from methods import log_axis, method_of
-from sooner import TIMES
+from pace import own_seconds
 
 from pdadmm_bench.core.history import History
 from pdadmm_bench.core.rows import Row
@@ -64,21 +63,21 @@ class Runs:
         return self.histories[row["run_id"]][0]
 
 
-def figure(few: Runs, few_timed: Runs, many: Runs, many_timed: Runs) -> Figure:
-    """Few labels above, many below, a column for each graph; seconds are those of the runs that were timed."""
-    lines = (("few labels", "500", few, few_timed), ("60 % of the rows", "128", many, many_timed))
-    graphs = [sorted({row["dataset_name"] for row in runs.rows}) for _, _, runs, _ in lines]
+def figure(few: Runs, many: Runs) -> Figure:
+    """Few labels above, many below, a column for each graph."""
+    lines = (("few labels", "500", few), ("60 % of the rows", "128", many))
+    graphs = [sorted({row["dataset_name"] for row in runs.rows}) for *_, runs in lines]
     columns = max(map(len, graphs))
     drawn = Figure(figsize=(2.9 * columns, 6.4), dpi=120, layout="constrained")
     grid = drawn.subplots(2, columns, squeeze=False)
     shown: dict[str, None] = {}
-    for axes, names, (labels, units, runs, timed) in zip(grid, graphs, lines, strict=True):
+    for axes, names, (labels, units, runs) in zip(grid, graphs, lines, strict=True):
         for place, panel in enumerate(axes):
             if place >= len(names):
                 panel.remove()
                 continue
             dress(panel)
-            found = {method: points_of(names[place], method, runs, timed) for method in methods(runs)}
+            found = {method: points_of(names[place], method, runs) for method in methods(runs)}
             known = {method: points for method, points in found.items() if points}
             highest = max(points.ten for points in known.values())
             near = {method: points for method, points in known.items() if highest - points.ten < FAR}
@@ -112,18 +111,18 @@ def methods(runs: Runs) -> list[str]:
     return sorted({method for _, method in runs.by_place}, key=lambda method: (method.startswith("pdadmm"), method))
 
 
-def points_of(dataset: str, method: str, runs: Runs, timed: Runs) -> Points | None:
-    """Accuracies of ``runs`` and seconds of ``timed``; None where the method has no runs."""
-    found, seconds = runs.of(dataset, method), timed.of(dataset, method)
-    if not found or not seconds:
+def points_of(dataset: str, method: str, runs: Runs) -> Points | None:
+    """Accuracies and seconds; None where the method has no runs."""
+    found = runs.of(dataset, method)
+    if not found:
         return None
     ten = aggregate(map(percent, found), "mean")
     assert ten.value is not None
     return Points(
         two=100 * mean(runs.start(row)["acc_test"] for row in found),
-        two_seconds=median(timed.start(row)["train_seconds"] for row in seconds),
+        two_seconds=median(runs.start(row)["train_seconds"] for row in found),
         ten=ten.value,
-        ten_seconds=median(row["time_to_near_best_s"] for row in seconds),
+        ten_seconds=median(own_seconds(row, runs.histories) for row in found),
         low=ten.value if ten.low is None else ten.low,
         high=ten.value if ten.high is None else ten.high,
     )
@@ -156,17 +155,12 @@ def _legend(shown: Iterable[str]) -> list[Line2D]:
     ]
 
 
-def committed() -> tuple[Runs, Runs, Runs, Runs]:
+def committed() -> tuple[Runs, Runs]:
     """The runs behind the picture. A graph that was not timed has the seconds of two runs side by side."""
-    many, timed = many_labels.ACCURACY, many_sooner.SOONEST
-    graphs = {row["dataset_name"] for row in timed.load()}
-    beside = [row for row in many.load() if row["dataset_name"] not in graphs]
-    return (
-        Runs(deep(TABLE.load()), TABLE.histories()),
-        Runs(deep(TIMES.load()), TIMES.histories()),
-        Runs(many.load(), many.histories()),
-        Runs([*timed.load(), *beside], {**many.histories(), **timed.histories()}),
+    few, many = (
+        module.runs(marked.load()) for module, marked in ((sooner, sooner.TIMES), (many_sooner, many_sooner.SOONEST))
     )
+    return Runs(*few), Runs(*many)
 
 
 if __name__ == "__main__":
