@@ -5,8 +5,8 @@
     python tools/docs/sooner.py                   # writes the tables
     python tools/docs/sooner.py --check           # fails where the page has other numbers than the rows
 
-Ten layers from the common start, with the first layer as small for every optimizer. The iterations are those of all runs
-behind the accuracies, and what an iteration takes that of runs one at a time (``pace.py``). Seconds are training
+Ten layers from the common start, with the first layer as small for every optimizer. The iterations are those of all
+runs behind the accuracies, and what an iteration takes that of runs one at a time (``pace.py``). Seconds are training
 seconds, the warm start's included. A pair has the seed and the split in common.
 """
 
