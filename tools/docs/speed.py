@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,14 +27,16 @@ SPEED, INSIDE, SIZES = (
     Marked(name, ROOT / "reports" / "speed" / "two-cores.json", (ROOT / "docs" / "results.md",))
     for name in ("speed", "speed-inside", "speed-sizes")
 )
+SUITE = ROOT / "runners" / "speed.toml"
 PICTURE = ROOT / "docs" / "images" / "speed.png"
 
 
 def take(file: Path) -> None:
-    """Keep the entries of a file; an entry that is in it already is replaced in its place."""
+    """Keep the entries of a file, in the place of those of the same names, in the order of the suite."""
     found = {row["entry"]: row for row in SPEED.load()}
     found |= {row["entry"]: row for row in json.loads(file.read_text(encoding="utf-8"))}
-    write_rows(SPEED.rows, found.values())
+    order = [entry["name"] for entry in tomllib.loads(SUITE.read_text(encoding="utf-8"))["entry"]]
+    write_rows(SPEED.rows, sorted(found.values(), key=lambda row: order.index(row["entry"])))
 
 
 def targets(rows: Sequence[Row]) -> str:
