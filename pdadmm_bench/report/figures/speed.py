@@ -39,7 +39,7 @@ def speed_figure(rows: Sequence[Row]) -> Figure:
 
 def _bars(axes: Axes, found: Sequence[TargetVerdict]) -> None:
     axes.grid(False, axis="y")
-    axes.set_title(" · ".join(dict.fromkeys(NAMES[verdict.figure] for verdict in found)), fontsize=10, loc="left")
+    axes.set_title(min((NAMES[verdict.figure] for verdict in found), key=len), fontsize=10, loc="left")
     reach = max(max(v.value or 0.0, v.high or 0.0, v.bound) for v in found)
     for place, verdict in enumerate(found):
         value = verdict.value or 0.0
