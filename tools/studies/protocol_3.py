@@ -81,7 +81,7 @@ PROBLEMS = {
         "many-labels",
         'split = "fraction"\nreduce = 256\nlayers = 10\nhidden = 128\nthreads = 1\npreset = "none"\neval_every = 5\n',
         (),
-        {},
+        FORMS,
         MANY,
         'splits = ["fraction", "full"]\n',
         "10 × 128, 60 % of the rows",
