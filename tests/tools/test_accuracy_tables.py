@@ -59,7 +59,6 @@ TABLES = [
     ("studies", "MEMORY", "memory"),
     ("studies", "FEATURES", "features"),
     ("studies", "DDP", "ddp"),
-    ("studies", "RED_BLACK", "red_black"),
     ("studies", "COVERAGE", "simulated"),
     ("studies", "TIMES", "simulated"),
     ("studies", "ACCURACIES", "simulated"),

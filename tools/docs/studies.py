@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def study(name: str, page: str) -> Marked:
 CONVERGENCE, DRIFT = study("convergence", "results"), study("bf16-drift", "results")
 DENORMALS, MEMORY = study("denormals", "speed"), study("memory", "speed")
 FEATURES = Marked("memory-features", MEMORY.rows, (ROOT / "docs" / "layouts.md",))
-DDP, RED_BLACK = study("ddp", "layouts"), study("red-black", "history")
+DDP = study("ddp", "layouts")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,11 @@ def denormals(rows: Found) -> str:
         reached = [100 * found[0][f"{mode}_acc_val"] for mode in ("kept", "flushed")]
         times = f"{median(factors):.1f} ({min(factors):.1f} to {max(factors):.1f})"
         lines.append([case, times, f"{reached[0]:.1f} and {reached[1]:.1f} %"])
-    header = ["run, 10 layers", "times as long with denormal numbers", "best validation accuracy, with them and without"]
+    header = [
+        "run, 10 layers",
+        "times as long with denormal numbers",
+        "best validation accuracy, with them and without",
+    ]
     return markdown(header, lines)
 
 
@@ -133,31 +137,6 @@ def ddp(rows: Found) -> str:
     return markdown(["buckets of DistributedDataParallel", "our seconds over its seconds"], lines)
 
 
-def red_black(rows: Found) -> str:
-    """Means of all layers at once and of the red-black order."""
-    columns = (
-        ("acc_val_best", 100, ".1f", " %"),
-        ("acc_test_at_best_val", 100, ".1f", " %"),
-        ("loss_train_final", 1, ".2f", ""),
-    )
-    lines = []
-    for case, found in cases(rows):
-        cells = []
-        for column, scale, digits, unit in columns:
-            means = [
-                scale * fmean(row[column] for row in found if row["order"] == o) for o in ("all at once", "red-black")
-            ]
-            cells.append(" and ".join(f"{value:{digits}}" for value in means) + unit)
-        lines.append([case, *cells])
-    header = [
-        "method and start",
-        "validation accuracy, all at once and red-black",
-        "test accuracy",
-        "training loss at the end",
-    ]
-    return markdown(header, lines)
-
-
 def cases(rows: Found) -> Sequence[tuple[str, Found]]:
     """The rows of each case, in the order in which they were measured."""
     names = dict.fromkeys(row["case"] for row in rows)
@@ -173,6 +152,6 @@ def simulated(rows: Found) -> str:
 if __name__ == "__main__":
     sys.exit(main(
         sys.argv[1:], (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory),
-        (FEATURES, features), (DDP, ddp), (RED_BLACK, red_black),
+        (FEATURES, features), (DDP, ddp),
         *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
     ))  # fmt: skip

@@ -1,6 +1,6 @@
 """Does the red-black order bring more per iteration? pdADMM with all layers at once, and with every other layer first.
 
-    python tools/studies/red_black.py reports/studies/red-black.json
+    python tools/studies/red_black.py red-black.json
 
 In the red-black order the output layer and every second layer before it are updated from the old values of their
 neighbours, and then the others from the new ones: the same work on one worker, and what a layer knows moves two layers
