@@ -94,7 +94,7 @@ def drift(rows: Found) -> str:
 
 
 def denormals(rows: Found) -> str:
-    """Seconds with denormal numbers over seconds with zeros: median, least and most of the pairs; and what was reached."""
+    """Seconds with denormal numbers over seconds with zeros: median, least and most; and the accuracies of both."""
     lines = []
     for case, found in cases(rows):
         factors = [row["kept_s"] / row["flushed_s"] for row in found]
