@@ -44,7 +44,7 @@ class Marked:
 
         A file of committed rows is a source too, so that new runs can join it. Runs that the user stopped are no
         results and are left out. If several sources have a run, the row of the last one is kept. Of the histories,
-        which lie beside the rows, the evaluated steps are kept.
+        which lie beside the rows where there are some, the evaluated steps are kept.
         """
         found: dict[str, Row] = {}
         steps: dict[str, history.History] = {}
@@ -52,7 +52,8 @@ class Marked:
             if source.is_file():
                 committed = replace(self, rows=source)
                 found |= {row["spec"]: row for row in committed.load()}
-                steps |= committed.histories()
+                if history.archive(source).is_file():
+                    steps |= committed.histories()
                 continue
             for row in Results(source).every_row():
                 found[row["spec"]] = row
