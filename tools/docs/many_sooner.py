@@ -15,7 +15,7 @@ import sys
 
 from many_labels import ACCURACY
 from marked import ROOT, Marked, main
-from methods import soonest
+from methods import method_of, soonest
 from pace import paced
 from paired import METHOD, METHOD_M
 
@@ -26,8 +26,9 @@ SOONEST = Marked("many-soon", ROOT / "reports" / "many-sooner" / "rows.json.gz",
 
 
 def runs(timed: list[Row]) -> tuple[list[Row], dict[str, History]]:
-    """The runs behind the accuracies, with their histories at the pace of those that were timed."""
-    rows = ACCURACY.load()
+    """The runs behind the accuracies, of the methods that were timed, with their histories at the pace of these."""
+    known = set(map(method_of, timed))
+    rows = [row for row in ACCURACY.load() if method_of(row) in known]
     return rows, paced(rows, ACCURACY.histories(), timed)
 
 
