@@ -63,6 +63,9 @@ def stages(rows: list[Row]) -> str:
     for method, by_name in grouped(rows).items():
         cells = []
         for made in (by_name.get(name, []) for name in names):
+            if not made:
+                cells.append("–")
+                continue
             before = [histories[row["run_id"]][0]["acc_test"] for row in made]
             gained = [row["acc_test_at_best_val"] - start for row, start in zip(made, before, strict=True)]
             best = median(row["acc_best_iteration"] for row in made)
