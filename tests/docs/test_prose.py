@@ -1,4 +1,4 @@
-"""Numbers in sentences stand in a table that is made of rows: when a table changes, a sentence that is left is found."""
+"""Numbers in sentences stand in a table that is made of rows: a sentence that is left behind a table is found."""
 
 from __future__ import annotations
 
