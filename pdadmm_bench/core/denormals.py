@@ -12,10 +12,10 @@ import torch
 def flushed_denormals() -> Iterator[None]:
     """In the block, let this thread take float32 values below 1.2e-38 as 0; afterwards it is as before.
 
-    Weights, gradients and multipliers that fade reach this range. A sum does not notice, but a ReLU whose input counts
-    as 0 passes no gradient, so a long run can end elsewhere (docs/speed.md). A CPU that cannot do it computes as before.
-    A GPU has no such cost. The mode belongs to a thread and goes to those that it starts, so that the threads of
-    parallel operations have it if the first of these comes in such a block.
+    Weights, gradients and multipliers that fade reach this range. A sum does not notice, but a ReLU whose input
+    counts as 0 passes no gradient, so a long run can end elsewhere (docs/speed.md). A CPU that cannot do it computes
+    as before. A GPU has no such cost. The mode belongs to a thread and goes to those that it starts, so that the
+    threads of parallel operations have it if the first of these comes in such a block.
     """
     before = denormals_are_flushed()
     torch.set_flush_denormal(True)
