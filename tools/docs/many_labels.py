@@ -1,13 +1,12 @@
-"""The tables and the picture of docs/many-labels.md about 60 % of the rows, from the rows in ``reports/many-labels``.
+"""The tables of docs/many-labels.md about 60 % of the rows, from the rows in ``reports/many-labels``.
 
     pdadmm-bench suite runners/many-labels.toml
     python tools/docs/many_labels.py results/many-labels    # takes rows and curves of the suite first; after
                                                             # reports/many-labels/rows.json.gz they join those
-    python tools/docs/many_labels.py                        # writes tables and picture
+    python tools/docs/many_labels.py                        # writes the tables
     python tools/docs/many_labels.py --check                # fails where the page has other numbers than the rows
 
-A pair has the seed and the split in common. Seconds are training seconds, the warm start's included, until a run's
-validation accuracy reaches 99 % of the best that any method reached on the same seed and split.
+A pair has the seed and the split in common. Seconds, and the picture of them, are made by ``many_sooner.py``.
 """
 
 from __future__ import annotations
@@ -18,17 +17,15 @@ from statistics import mean, median
 
 from depth import interval
 from marked import ROOT, Marked, main, markdown
-from methods import draw_curve, log_axis, method_of
+from methods import method_of
 from paired import METHOD, METHOD_M, against
 
 from pdadmm_bench.core.rows import Row
-from pdadmm_bench.report.figures.style import heading, panels
 from pdadmm_bench.report.units import signed
 
 FOLDER, PAGES = ROOT / "reports" / "many-labels", (ROOT / "docs" / "many-labels.md",)
 NAMES = ("acc", "stages", "ahead", "ahead-m")
 ACCURACY, STAGES, AHEAD, AHEAD_M = (Marked(f"many-{name}", FOLDER / "rows.json.gz", PAGES) for name in NAMES)
-PICTURE = ROOT / "docs" / "images" / "many-labels.png"
 
 
 def grouped(rows: list[Row]) -> dict[str, dict[str, list[Row]]]:
@@ -84,27 +81,5 @@ def ahead_m(rows: list[Row]) -> str:
     return against(rows, METHOD_M)
 
 
-def draw(rows: list[Row]) -> None:
-    """Validation accuracy over seconds of every method, the median over pairs at each evaluated iteration."""
-    histories, names = ACCURACY.histories(), datasets_of(rows)
-    figure, grid = panels(len(names))
-    for axes, name in zip(grid, names, strict=False):
-        for method, by_name in grouped(rows).items():
-            draw_curve(axes, method, [histories[row["run_id"]] for row in by_name.get(name, [])], "train_seconds")
-        log_axis(axes)
-        best = max(100 * (row["acc_val_best"] or 0) for row in rows if row["dataset_name"] == name)
-        axes.set_ylim(best - 12, best + 0.5)
-        axes.set_title(name, fontsize=10)
-        axes.set_xlabel("training seconds, warm start included", fontsize=8)
-        axes.set_ylabel("validation accuracy, %", fontsize=8)
-    grid[0].legend(fontsize=6, loc="lower right")
-    heading(figure, "60 % of the rows, 10 × 128: accuracy over seconds, median over splits and seeds")
-    figure.savefig(PICTURE)
-
-
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    wrong = main(words, (ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m))
-    if "--check" not in words:
-        draw(ACCURACY.load())
-    sys.exit(wrong)
+    sys.exit(main(sys.argv[1:], (ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m)))
