@@ -310,12 +310,15 @@ def test_the_shipped_suites_are_what_they_say() -> None:
         scratch = itertools.product(
             methods, [10], ("he", "identity"), ["none"], range(fewer_seeds), range(fewer_splits)
         )
-        assert sorted(found) == sorted([*common, *scratch])
+        repeated = itertools.product(
+            ("pdadmm-m", "adam", "adadelta"), [10], ["he"], ["none"], range(seeds), range(splits)
+        )
+        assert sorted(found) == sorted({*common, *scratch, *repeated})
 
     many = flats(suites["many-labels"])
     gradient = ["sgd", "adam", "adagrad", "adadelta"]
     methods = [
-        *((name, 0) for name in ("pdadmm", "pdadmm-m", "pdadmm-c", *gradient, "ddg")),
+        *((name, 0) for name in ("pdadmm", "pdadmm-q", "pdadmm-m", "pdadmm-c", *gradient, "ddg")),
         *((name, 512) for name in gradient),
     ]
     graphs = ("photo", "computers", "cora", "pubmed", "cs")
