@@ -93,10 +93,13 @@ class Browser:
         return [entry["message"] for entry in self.call("POST", "/se/log", type="browser")]
 
     def requests(self) -> list[str]:
-        """The addresses that the page requested since the last call, whether they answered or not."""
+        """The addresses that the page requested since the last call, whether they answered or not.
+
+        The browser's own first tab asks for addresses too (``chrome:``, ``chrome-untrusted:``), which no page may.
+        """
         events = [json.loads(entry["message"])["message"] for entry in self.call("POST", "/se/log", type="performance")]
         sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-        return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:"))]
+        return [url for url in sent if not url.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))]
 
     def point_at(self, x: float, y: float) -> None:
         """Move the mouse to a place in the window, with a stop on the way, as a hand does."""
