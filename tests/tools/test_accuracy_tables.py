@@ -222,14 +222,17 @@ def test_seconds_are_the_iterations_of_a_run_at_the_pace_of_those_that_were_time
         pace.paced([sgd := row("sgd", 0)], {sgd["run_id"]: curve}, timed)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "sooner", "rivals", "many-labels", "many-sooner"])
-def test_histories_have_the_seconds_of_their_rows(tool, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "more_than"),
+    [("accuracy", 50), ("sooner", 50), ("rivals", 50), ("many-labels", 50), ("many-sooner", 47)],
+)
+def test_histories_have_the_seconds_of_their_rows(tool, name: str, more_than: int) -> None:
     """Seconds to 99 % of a run's own best by its history are those that the run itself wrote, warm start included."""
     kept = tool("marked").Marked("", resources.roots()[-1] / "reports" / name / "rows.json.gz", ())
     rows = [row for row in kept.load() if row["time_to_near_best_s"] is not None]
     histories = kept.histories()
     own = [seconds_to_near_best([row], histories)[row["run_id"]] for row in rows]
-    assert len(own) > 40
+    assert len(own) > more_than
     assert own == pytest.approx([row["time_to_near_best_s"] for row in rows], abs=2e-4)
 
 
