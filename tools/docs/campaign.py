@@ -1,7 +1,9 @@
 """The tables of docs/protocol.md: what each search found, and what the campaign took, from ``reports/``.
 
-python tools/docs/campaign.py            # writes the tables
-python tools/docs/campaign.py --check    # fails where the page has other numbers than the rows
+    python tools/docs/campaign.py            # writes the tables
+    python tools/docs/campaign.py --check    # fails where the page has other numbers than the rows
+
+The trials of a search are in its table in ``reports/tuning``; hours are of the rows that are kept.
 """
 
 from __future__ import annotations
@@ -133,12 +135,11 @@ class Campaign(Marked):
     """Rows of several files."""
 
     def load(self) -> list[Row]:
-        """All rows, with the part of the campaign that they are of."""
+        """Runs and seconds of every part."""
         found = []
         for part, files in PARTS.items():
-            for file in files:
-                marked = Marked("", REPORTS / f"{file}.json.gz", ())
-                found += [{"part": part, "seconds": row["time_train_s"] or 0} for row in marked.load()]
+            rows = [row for file in files for row in Marked("", REPORTS / f"{file}.json.gz", ()).load()]
+            found.append({"part": part, "runs": len(rows), "seconds": sum(row["time_train_s"] or 0 for row in rows)})
         return found
 
 
@@ -147,11 +148,8 @@ TOOK = Campaign("took", Path("reports"), PAGES)
 
 def took(rows: list[Row]) -> str:
     """Runs and hours of training by part."""
-    lines = []
-    for part in PARTS:
-        seconds = [row["seconds"] for row in rows if row["part"] == part]
-        lines.append([part, str(len(seconds)), f"{sum(seconds) / 3600:.1f}"])
-    lines.append(["in all", str(len(rows)), f"{sum(row['seconds'] for row in rows) / 3600:.1f}"])
+    whole = {"part": "in all", **{name: sum(row[name] for row in rows) for name in ("runs", "seconds")}}
+    lines = [[row["part"], str(row["runs"]), f"{row['seconds'] / 3600:.1f}"] for row in (*rows, whole)]
     return markdown(["", "runs", "core-hours"], lines)
 
 

@@ -41,11 +41,15 @@ def paced(rows: Sequence[Row], histories: Mapping[str, History], timed: Sequence
 
     Raises ``KeyError`` for a method that was not timed on a graph where others were.
     """
-    found = paces(timed)
-    graphs = {dataset for dataset, _ in found}
-    there = {row["run_id"]: (row["dataset_name"], method_of(row)) for row in rows if row["dataset_name"] in graphs}
-    made = {row["run_id"]: histories[row["run_id"]] for row in rows if row["run_id"] in histories}
-    return {run: _at(steps, found[there[run]]) if run in there else steps for run, steps in made.items()}
+    known = paces(timed)
+    graphs = {dataset for dataset, _ in known}
+    made = {}
+    for row in rows:
+        run, dataset = row["run_id"], row["dataset_name"]
+        if run in histories:
+            steps = histories[run]
+            made[run] = _at(steps, known[dataset, method_of(row)]) if dataset in graphs else steps
+    return made
 
 
 def _at(steps: History, pace: Pace) -> History:

@@ -157,10 +157,7 @@ def _legend(shown: Iterable[str]) -> list[Line2D]:
 
 def committed() -> tuple[Runs, Runs]:
     """The runs behind the picture. A graph that was not timed has the seconds of two runs side by side."""
-    few, many = (
-        module.runs(marked.load()) for module, marked in ((sooner, sooner.TIMES), (many_sooner, many_sooner.SOONEST))
-    )
-    return Runs(*few), Runs(*many)
+    return Runs(*sooner.runs(sooner.TIMES.load())), Runs(*many_sooner.runs(many_sooner.SOONEST.load()))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The tables and the picture of docs/results.md about the speed of an iteration, from ``reports/speed``.
 
-pdadmm-bench profile runners/speed.toml --repeats 5 --json speed.json
-python tools/docs/speed.py speed.json    # takes its entries in the place of those of the same names first
-python tools/docs/speed.py               # writes tables and picture
-python tools/docs/speed.py --check       # fails where the page has other numbers than the rows
+    pdadmm-bench profile runners/speed.toml --repeats 5 --json speed.json
+    python tools/docs/speed.py speed.json    # takes its entries in the place of those of the same names first
+    python tools/docs/speed.py               # writes tables and picture
+    python tools/docs/speed.py --check       # fails where the page has other numbers than the rows
+
+The table of targets is that of ``pdadmm-bench profile``.
 """
 
 from __future__ import annotations

@@ -61,19 +61,19 @@ def table(rows: list[Row]) -> str:
             for one in datasets
         }
         for optimizer in ran:
-            pairs = [[[found[at, optimizer, one][r] for r in shared[one]] for at in (name, COMMON)] for one in datasets]
-            lines.append([name, optimizer, *(_cell(*pair) for pair in pairs)])
+            both = [(found[name, optimizer, one], found[COMMON, optimizer, one], shared[one]) for one in datasets]
+            lines.append([name, optimizer, *(_cell(*each) for each in both)])
     return markdown(["start", "optimizer", *datasets], lines, labels=2)
 
 
-def _cell(mine: list[Row], common: list[Row]) -> str:
-    """Mean test accuracy and points ahead; or the statuses of runs that failed."""
-    if failed := sorted({row["status"] for row in mine if row["status"] != "ok"}):
+def _cell(mine: Runs, common: Runs, shared: set[tuple[object, ...]]) -> str:
+    """Mean test accuracy and points ahead, of the repetitions that are ``shared``; or the statuses that failed."""
+    if failed := sorted({mine[one]["status"] for one in shared} - {"ok"}):
         return ", ".join(failed)
-    if not mine:
+    if not shared:
         return "–"
-    reached, before = (mean(100 * row["acc_test_at_best_val"] for row in rows) for rows in (mine, common))
-    return f"{reached:.1f}; {signed(reached - before)} (n={len(mine)})"
+    reached, before = (mean(100 * runs[one]["acc_test_at_best_val"] for one in shared) for runs in (mine, common))
+    return f"{reached:.1f}; {signed(reached - before)} (n={len(shared)})"
 
 
 def ahead(rows: list[Row]) -> str:

@@ -1,8 +1,10 @@
 """The tables of what was studied once, from the files in ``reports/studies``; each is made by the study of its name.
 
-python tools/studies/denormals.py reports/studies/denormals.json
-python tools/docs/studies.py            # writes the tables
-python tools/docs/studies.py --check    # fails where a page has other numbers than the files
+    python tools/studies/denormals.py reports/studies/denormals.json
+    python tools/docs/studies.py            # writes the tables
+    python tools/docs/studies.py --check    # fails where a page has other numbers than the files
+
+Rows have the machine and the commit of their measurement.
 """
 
 from __future__ import annotations
