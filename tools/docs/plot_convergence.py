@@ -36,7 +36,8 @@ def figure(rows: list[dict[str, Any]]) -> Figure:
         axes.set_title(title)
         axes.set_xlabel("iteration k")
         axes.legend(fontsize=8, frameon=False, loc="lower left")
-    heading(drawn, "pdadmm, 3 layers × 64, ρ = 0.05, ν = 0.01, μ = 0.001")
+    values = shown[0]
+    heading(drawn, f"pdadmm, 3 layers × 64, ρ = {values['rho']:g}, ν = {values['nu']:g}, μ = {values['mu']:g}")
     return drawn
 
 

@@ -51,7 +51,8 @@ def main(path: str) -> None:
         for precision in (torch.float32, torch.float64):
             steps = iterations_of(dataset, precision)
             found = {name: [float(f"{step[name]:.9g}") for step in steps] for name in FIGURES}
-            rows.append({"dataset": dataset, "precision": str(precision).removeprefix("torch."), **found})
+            settings = {"dataset": dataset, "precision": str(precision).removeprefix("torch."), **HYPERPARAMETERS}
+            rows.append(settings | found)
     keep(path, rows)
 
 
