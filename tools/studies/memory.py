@@ -49,8 +49,7 @@ def shared(mesh: dict[str, Any]) -> list[dict[str, Any]]:
 
 def workers_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     """What is kept of each worker."""
-    each = json.loads(row["dist_per_worker"]) if isinstance(row["dist_per_worker"], str) else row["dist_per_worker"]
-    return [{name: worker.get(name) for name in KEPT} for worker in each]
+    return [{name: worker[name] for name in KEPT} for worker in json.loads(row["dist_per_worker"])]
 
 
 def main(path: str) -> None:
