@@ -7,11 +7,12 @@ again, continues with that file, because the comparisons may take longer than a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pdadmm_bench.core.env import environment
 from pdadmm_bench.core.errors import UserError
 from pdadmm_bench.core.files import check_writable, write_atomic
 from pdadmm_bench.core.options import Output
@@ -34,7 +35,7 @@ PLANTED_PERCENT = 10
 """Pairs are measured until the gate would also have decided about this slowdown, which is planted afterwards."""
 
 KeptComparison = dict[str, Any]
-"""``machine_class``, ``benchmark``, its ``version``, and ``pairs`` of seconds."""
+"""``machine_class``, ``commit``, ``benchmark``, its ``version``, and ``pairs`` of seconds."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def calibrate(name: str, comparisons: int, output: Output, tell: measure.Tell) -
     found = _kept(output.json_file, suite) if output.json_file else []
     if found:
         tell(f"{output.json_file}: {len(found)} comparisons from before")
+    here = {"machine_class": measure.this_class(), "commit": environment()["env_commit"]}
     (head,) = measure.collect(suite, [HEAD], output, tell)
     measure.check_finished(head)
     try:
@@ -69,7 +71,7 @@ def calibrate(name: str, comparisons: int, output: Output, tell: measure.Tell) -
             tell(f"{len(found)} of {comparisons} comparisons")
             pairs = measure.time_in_turn(suite, HEAD, output, tell, suite.timed, _decided)
             found += [
-                {"machine_class": measure.this_class(), "benchmark": key, "version": head[key].version, "pairs": values}
+                {**here, "benchmark": key, "version": head[key].version, "pairs": values}
                 for key, values in pairs.items()
             ]
             if output.json_file:
@@ -78,6 +80,14 @@ def calibrate(name: str, comparisons: int, output: Output, tell: measure.Tell) -
         tell("stopped: what was measured so far is judged")
         if not found:
             raise
+    return judged(suite, found, head.values())
+
+
+def judged(suite: GateSuite, found: Sequence[KeptComparison], benchmarks: Iterable[Benchmark]) -> Calibration:
+    """How often the gate would have erred in the comparisons ``found``, and on accuracies like those of ``benchmarks``.
+
+    Raises ``ValueError`` where nothing was found.
+    """
     nodes = int(next(iter(suite.runs.values()))[0]["num_test"])
     return Calibration(
         times=of_times(
@@ -87,7 +97,7 @@ def calibrate(name: str, comparisons: int, output: Output, tell: measure.Tell) -
         ),
         fewest_pairs=min(len(item["pairs"]) for item in found),
         most_pairs=max(len(item["pairs"]) for item in found),
-        accuracies=_accuracies(suite, head.values(), nodes, max(200, len(found))),
+        accuracies=_accuracies(suite, benchmarks, nodes, max(200, len(found))),
         test_nodes=nodes,
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -22,17 +24,19 @@ def test_a_sample_holds_and_is_not_tried_again(tmp_path: Path) -> None:
     sample = ("--area", "inputs", "--area", "checkpoints", "--most", str(MOST))
     first = torture(tmp_path, *sample)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert f"| all | {2 * MOST} | {2 * MOST} | 0 |  |" in first.stdout
+    assert f"all: {2 * MOST} tried, 0 lost" in first.stdout
     before = (tmp_path / "found.jsonl").read_text()
     assert torture(tmp_path, *sample).stdout == first.stdout
     assert (tmp_path / "found.jsonl").read_text() == before
 
 
-def test_what_was_lost_is_in_the_table(tmp_path: Path) -> None:
+def test_what_was_lost_is_counted_and_in_the_table(tmp_path: Path, tool: Callable[[str], ModuleType]) -> None:
     lost = {"area": "inputs", "name": "a", "command": "pdadmm-bench a", "lost": "exit code 1", "seconds": 0.1}
     held = {**lost, "area": "suites", "name": "b", "lost": None}
     (tmp_path / "found.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (lost, held)))
     answer = torture(tmp_path, "--area", "tracking", "--most", "0")
     assert answer.returncode == 1
-    assert "| inputs | 1 | 0 | 1 | `pdadmm-bench a`: exit code 1 |" in answer.stdout
-    assert "| all | 2 | 1 | 1 |  |" in answer.stdout
+    assert "inputs: 1 tried, 1 lost" in answer.stdout and "all: 2 tried, 1 lost" in answer.stdout
+    table = tool("studies").torture(json.loads((tmp_path / "rows.json").read_text()))
+    assert "| inputs | 1 | 0 | 1 | `pdadmm-bench a`: exit code 1 |" in table
+    assert "| all | 2 | 1 | 1 |  |" in table

@@ -50,6 +50,8 @@ COVERAGE, TIMES, ACCURACIES, MEASURED = (
     Part(name, STATISTICS, (ROOT / "docs" / "statistics.md",))
     for name in ("coverage", "times", "accuracies", "measured")
 )
+TORTURE = study("torture", "reliability")
+KERNELS = study("kernels", "regression")
 SLOPE_FROM = 10
 """The first iteration of the line through the residuals: before it they rise from the start, where p = q."""
 
@@ -145,6 +147,29 @@ def cases(rows: Found) -> Sequence[tuple[str, Found]]:
     return [(name, [row for row in rows if row["case"] == name]) for name in names]
 
 
+def torture(rows: Found) -> str:
+    """How many cases of each area were tried, held and lost, and the first that was lost."""
+    areas = dict.fromkeys(row["area"] for row in rows)
+    lines = []
+    for area, found in [*((area, [row for row in rows if row["area"] == area]) for area in areas), ("all", rows)]:
+        lost = [row for row in found if row["lost"]]
+        first = f"`{lost[0]['command'] or lost[0]['name']}`: {lost[0]['lost']}" if lost and area != "all" else ""
+        lines.append([area, f"{len(found):,}", f"{len(found) - len(lost):,}", str(len(lost)), first])
+    return markdown(["area", "tried", "held", "lost", "first lost"], lines)
+
+
+def kernels(rows: Found) -> str:
+    """The largest departure of a loss curve from the baseline's with the kernels of another processor."""
+    lines = []
+    for grid in (False, True):
+        found = [row for row in rows if row["benchmark"].startswith("pdadmm-q ") == grid]
+        largest = 100 * max(abs(row[end]) for row in found for end in ("low", "high"))
+        limit = 100 * max(row["threshold"] for row in found)
+        methods = sorted({row["benchmark"].partition(" ")[0] for row in found})
+        lines.append([", ".join(methods), str(len(found)), f"{largest:.2g} %", f"{limit:g} %"])
+    return markdown(["methods", "benchmarks", "largest departure of a loss curve", "threshold"], lines)
+
+
 def simulated(rows: Found) -> str:
     """A table as the study of the statistics wrote it."""
     header = [column for column in rows[0] if column != "table" and not column.startswith("env_")]
@@ -154,6 +179,6 @@ def simulated(rows: Found) -> str:
 if __name__ == "__main__":
     sys.exit(main(
         sys.argv[1:], (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory),
-        (FEATURES, features), (DDP, ddp),
+        (FEATURES, features), (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
         *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
     ))  # fmt: skip

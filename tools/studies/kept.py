@@ -15,8 +15,13 @@ from pdadmm_bench.core.rows import write_rows
 WHERE = ("env_commit", "env_dirty", "env_cpu", "env_cores", "env_torch")
 
 
+def where() -> dict[str, Any]:
+    """The machine and the commit."""
+    facts = environment()
+    return {name: facts[name] for name in WHERE}
+
+
 def keep(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the rows, each with the machine and the commit."""
-    facts = environment()
-    where = {name: facts[name] for name in WHERE}
-    write_rows(Path(path), [{**row, **where} for row in rows])
+    here = where()
+    write_rows(Path(path), [{**row, **here} for row in rows])

@@ -7,8 +7,8 @@ Areas: ``inputs`` (malformed arguments and files), ``checkpoints`` (damaged, cut
 stopped in each phase, also under torchrun), ``suites`` (killed at random moments, two at once, a full disk, the clock
 set back), ``tracking`` (stores that are locked, damaged or gone, servers that are killed). The cases follow from
 ``--seed``. ``FOLDER/found.jsonl`` has a line for each case that was tried, so the same command goes on where it was
-stopped; ``--again`` tries those anew that did not hold. The table at the end has for each area the number of cases
-tried, held and lost, and the command of the first that was lost.
+stopped; ``--again`` tries those anew that did not hold. At the end the cases that were tried and lost are counted,
+and ``FOLDER/rows.json`` has the results, of which tools/docs/studies.py makes the table of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -19,9 +19,15 @@ import random
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from kept import where
+
+from pdadmm_bench.core.rows import write_rows
 
 AREAS = ("inputs", "checkpoints", "workers", "suites", "tracking")
 
@@ -38,15 +44,10 @@ class Case:
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Found:
-    """What became of one case."""
-
-    area: str
-    name: str
-    command: str
-    lost: str | None
-    seconds: float
+Found = dict[str, Any]
+"""What became of one case: its ``area``, ``name`` and ``command``, what was ``lost`` (None where the program held),
+``seconds``, and the machine and the commit.
+"""
 
 
 def cases(area: str, seed: int) -> list[Case]:
@@ -76,39 +77,38 @@ def torture(
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "found.jsonl"
     lines = record.read_text().splitlines() if record.exists() else []
-    found = {(one.area, one.name): one for one in (Found(**json.loads(line)) for line in lines)}
+    found: dict[tuple[str, str], Found] = {(one["area"], one["name"]): one for one in map(json.loads, lines)}
+    facts = where()
     for area in areas:
         for case in [case for case in cases(area, seed) if only in case.name][:most]:
             before = found.get((area, case.name))
-            if before is not None and not (again and before.lost):
+            if before is not None and not (again and before["lost"]):
                 continue
             place = folder / "work"
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
             began = time.monotonic()
             lost = case.attempt(place)
-            one = Found(area, case.name, case.command, lost, round(time.monotonic() - began, 2))
+            seconds = round(time.monotonic() - began, 2)
+            one = {"area": area, "name": case.name, "command": case.command, "lost": lost, "seconds": seconds, **facts}
             found[area, case.name] = one
             with record.open("a") as file:
-                file.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+                file.write(json.dumps(one, ensure_ascii=False) + "\n")
             if lost:
                 print(f"lost: {area}: {case.name}: {lost}", file=sys.stderr, flush=True)
     return list(found.values())
 
 
-def table(found: list[Found]) -> str:
-    """The counts by area, as Markdown."""
-    lines = ["| area | tried | held | lost | first lost |", "|---|---:|---:|---:|---|"]
-    for area in (*AREAS, "all"):
-        mine = [one for one in found if area in (one.area, "all")]
-        lost = [one for one in mine if one.lost]
-        first = f"`{lost[0].command or lost[0].name}`: {lost[0].lost}" if lost and area != "all" else ""
-        lines.append(f"| {area} | {len(mine):,} | {len(mine) - len(lost):,} | {len(lost):,} | {first} |")
-    return "\n".join(lines)
+def counts(found: list[Found]) -> str:
+    """How many cases of each area were tried, and lost."""
+    areas = Counter(one["area"] for one in found)
+    lost = Counter(one["area"] for one in found if one["lost"])
+    lines = [f"{area}: {areas[area]:,} tried, {lost[area]:,} lost" for area in AREAS if areas[area]]
+    return "\n".join([*lines, f"all: {areas.total():,} tried, {lost.total():,} lost"])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try, print the table, and return 1 where something was lost."""
+    """Try, keep and count; return 1 where something was lost."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where results and the files of a case are kept")
     parser.add_argument("--area", action="append", choices=AREAS, help="repeatable [default: all]")
@@ -118,8 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="try those again that were lost")
     given = parser.parse_args(arguments)
     found = torture(given.folder.absolute(), given.area or list(AREAS), given.seed, given.most, given.again, given.only)
-    print(table(found))
-    return int(any(one.lost for one in found))
+    write_rows(given.folder / "rows.json", found)
+    print(counts(found))
+    return int(any(one["lost"] for one in found))
 
 
 if __name__ == "__main__":
