@@ -1,5 +1,6 @@
 # make run: environment, then the main job on the real PubMed.   make test: environment, linters, every test.
 # make check: environment, then the quick tests: no several workers, no server, no browser, no network, nothing slow.
+# make tables: every table and picture that the documentation has of measured rows, from the rows in reports/.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ READY := $(VENV)/.ready
 
 WORKFLOWS := $(wildcard .github/workflows/*.yml examples/*/.github/workflows/*.yml)
 
-.PHONY: run check test lint format venv clean
+.PHONY: run check test tables lint format venv clean
 
 run: $(INSTALLED)
 	$(BIN)/pdadmm-bench run --dataset pubmed --optimizer all --threads 1
@@ -24,6 +25,9 @@ check: venv
 # In the order of the folders: the longest files are not those with the most tests, and cli/, which comes first, has them.
 test: venv lint
 	$(PYTEST) --dist loadfile --no-loadscope-reorder
+
+tables: venv
+	$(BIN)/python tools/docs/everything.py
 
 lint: venv
 	$(BIN)/ruff check .

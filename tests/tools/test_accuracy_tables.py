@@ -1,5 +1,6 @@
 """The tables of accuracies in README and documentation are those that the committed rows give."""
 
+import re
 from dataclasses import replace
 from statistics import mean, median
 
@@ -12,70 +13,22 @@ from pdadmm_bench.core.spec import run_spec
 from pdadmm_bench.report.tables.near_best import seconds_to_near_best
 from pdadmm_bench.suite.results import Results
 
-TABLES = [
-    ("headline", "TABLE", "table"),
-    ("paired", "AHEAD", "ahead"),
-    ("paired", "AHEAD_M", "ahead_m"),
-    ("depths", "DEPTHS", "depths"),
-    ("sooner", "COMMON", "common"),
-    ("sooner", "TIMES", "times"),
-    ("starts", "TABLE", "table"),
-    ("starts", "AHEAD", "ahead"),
-    ("ablation", "TABLE", "table"),
-    ("ablation", "SECONDS", "seconds"),
-    ("ablation", "REMOVED", "table"),
-    ("depth", "TABLE", "table"),
-    ("depth_methods", "TABLE", "table"),
-    ("depth_methods", "STARTS", "starts"),
-    ("deep_stage", "LOSSES", "losses"),
-    ("many_labels", "ACCURACY", "accuracy"),
-    ("many_labels", "STAGES", "stages"),
-    ("many_labels", "AHEAD", "ahead"),
-    ("many_labels", "AHEAD_M", "ahead_m"),
-    ("many_sooner", "SOONEST", "soon"),
-    ("many_starts", "TABLE", "table"),
-    ("many_ablation", "TABLE", "table"),
-    ("many_ablation", "SECONDS", "seconds"),
-    ("rivals", "FEW", "few"),
-    ("rivals", "MANY", "many"),
-    ("layouts", "TWO", "two"),
-    ("layouts", "CROSSING", "crossing"),
-    ("layouts", "BEST", "best"),
-    ("layouts", "PREDICTED", "predicted"),
-    ("layouts", "PIPELINES", "pipelines"),
-    ("speed", "SPEED", "targets"),
-    ("speed", "INSIDE", "inside"),
-    ("speed", "SIZES", "sizes"),
-    ("predictions", "SPEEDUPS", "speedups"),
-    ("predictions", "BYTES", "sent"),
-    ("campaign", "GRAPHS", "graphs"),
-    ("campaign", "FEW", "searched"),
-    ("campaign", "MANY", "searched"),
-    ("campaign", "DEPTH", "searched"),
-    ("campaign", "TOOK", "took"),
-    ("studies", "CONVERGENCE", "convergence"),
-    ("studies", "DRIFT", "drift"),
-    ("studies", "DENORMALS", "denormals"),
-    ("studies", "MEMORY", "memory"),
-    ("studies", "FEATURES", "features"),
-    ("studies", "DDP", "ddp"),
-    ("studies", "TORTURE", "torture"),
-    ("studies", "KERNELS", "kernels"),
-    ("gate", "ERRORS", "errors"),
-    ("studies", "COVERAGE", "simulated"),
-    ("studies", "TIMES", "simulated"),
-    ("studies", "ACCURACIES", "simulated"),
-    ("studies", "MEASURED", "simulated"),
-]
+ROOT = resources.roots()[-1]
+PROGRAMS = [path.stem for path in sorted((ROOT / "tools" / "docs").glob("*.py")) if "\nTABLES = " in path.read_text()]
+MARK = re.compile(r"<!-- ([a-z][a-z0-9-]*) -->")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "marked", "table"), TABLES)
-def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str, marked: str, table: str) -> None:
-    module = tool(name)
-    assert tool("marked").main(["--check"], (getattr(module, marked), getattr(module, table))) == 0, (
-        capsys.readouterr().out
-    )
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_pages_have_the_numbers_of_the_rows(tool, capsys, name: str) -> None:
+    assert tool("everything").make(name, ["--check"]) == 0, capsys.readouterr().out
+
+
+def test_every_marked_table_is_made_by_a_program(tool) -> None:
+    assert set(PROGRAMS) <= set(tool("everything").programs())
+    made = {(page, marked.name) for name in PROGRAMS for marked, _ in tool(name).TABLES for page in marked.pages}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert made == {(page, name) for page in pages for name in MARK.findall(page.read_text(encoding="utf-8"))}
 
 
 @pytest.mark.slow
@@ -84,12 +37,12 @@ def test_a_number_that_left_its_rows_is_found(tool, tmp_path) -> None:
     page = tmp_path / "README.md"
     page.write_text(headline.TABLE.pages[0].read_text())
     marked = replace(headline.TABLE, pages=(page,))
-    assert kept(marked, headline.table, ["--check"]) == 0
+    assert kept(marked, headline.table, check=True) == 0
     before, mark, after = page.read_text().partition("<!-- /headline -->")
     page.write_text(before.replace("7", "8") + mark + after)
-    assert kept(marked, headline.table, ["--check"]) == 1
-    assert kept(marked, headline.table, []) == 0
-    assert kept(marked, headline.table, ["--check"]) == 0
+    assert kept(marked, headline.table, check=True) == 1
+    assert kept(marked, headline.table, check=False) == 0
+    assert kept(marked, headline.table, check=True) == 0
 
 
 def test_new_runs_join_the_committed_ones(tool, tmp_path) -> None:
@@ -231,7 +184,7 @@ def test_seconds_are_the_iterations_of_a_run_at_the_pace_of_those_that_were_time
 )
 def test_histories_have_the_seconds_of_their_rows(tool, name: str, more_than: int) -> None:
     """Seconds to 99 % of a run's own best by its history are those that the run itself wrote, warm start included."""
-    kept = tool("marked").Marked("", resources.roots()[-1] / "reports" / name / "rows.json.gz", ())
+    kept = tool("marked").Marked("", ROOT / "reports" / name / "rows.json.gz", ())
     rows = [row for row in kept.load() if row["time_to_near_best_s"] is not None]
     histories = kept.histories()
     own = [seconds_to_near_best([row], histories)[row["run_id"]] for row in rows]

@@ -87,5 +87,7 @@ def _median(values: Iterable[float | None]) -> str:
     return f"{median(known):.1f} s" if known else "–"
 
 
+TABLES = ((TABLE, table), (SECONDS, seconds), (REMOVED, table))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table), (SECONDS, seconds), (REMOVED, table)))
+    sys.exit(main(sys.argv[1:], *TABLES))

@@ -153,5 +153,7 @@ def took(rows: list[Row]) -> str:
     return markdown(["", "runs", "core-hours"], lines)
 
 
+TABLES = ((GRAPHS, graphs), (FEW, searched), (MANY, searched), (DEPTH, searched), (TOOK, took))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (GRAPHS, graphs), (FEW, searched), (MANY, searched), (DEPTH, searched), (TOOK, took)))
+    sys.exit(main(sys.argv[1:], *TABLES))

@@ -51,5 +51,7 @@ def _cell(found: Sequence[History]) -> str:
     return f"{median(before):.3f} → {median(after):.3f} ({rises}/{len(found)})"
 
 
+TABLES = ((LOSSES, losses),)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (LOSSES, losses)))
+    sys.exit(main(sys.argv[1:], *TABLES))

@@ -88,5 +88,7 @@ def interval(values: list[float], digits: int) -> str:
     return f"{100 * found.value:.{digits}f}{between} (n={found.n})"
 
 
+TABLES = ((TABLE, table),)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table)))
+    sys.exit(main(sys.argv[1:], *TABLES))

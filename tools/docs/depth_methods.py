@@ -73,7 +73,7 @@ def ahead(methods: dict[str, list[Row]]) -> dict[str, str]:
 
 def table(rows: list[Row]) -> str:
     """The table in Markdown."""
-    methods, histories = by_method(rows), TABLE.histories()
+    methods, histories = by_method(TABLE.load()), TABLE.histories()
     differences, near_best = ahead(methods), seconds_to_near_best(rows, histories)
     tasks = tasks_of_all(methods)
     lines = []
@@ -106,9 +106,9 @@ def starts(trials: list[Row]) -> str:
     return markdown(["validation accuracy, %", *names], lines)
 
 
-def draw(rows: list[Row]) -> None:
+def draw() -> None:
     """Validation accuracy of every method over iterations and over seconds, on the tasks that all have."""
-    methods, histories = by_method(rows), TABLE.histories()
+    methods, histories = by_method(TABLE.load()), TABLE.histories()
     tasks = tasks_of_all(methods)
     figure, grid = panels(2, width=5.4)
     axes_of = {"iteration": "iterations of a stage (epochs, with mini-batches)", "train_seconds": "training seconds"}
@@ -126,9 +126,7 @@ def draw(rows: list[Row]) -> None:
     figure.savefig(PICTURE)
 
 
+TABLES = ((TABLE, table), (STARTS, starts))
+
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    wrong = main(words, (TABLE, table), (STARTS, starts))
-    if "--check" not in words:
-        draw(TABLE.load())
-    sys.exit(wrong)
+    sys.exit(main(sys.argv[1:], *TABLES, draw=draw))

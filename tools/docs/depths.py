@@ -61,5 +61,7 @@ def by_run(rows: list[Row]) -> dict[tuple[str, str], dict[tuple[Any, ...], Row]]
     return found
 
 
+TABLES = ((DEPTHS, depths),)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (DEPTHS, depths)))
+    sys.exit(main(sys.argv[1:], *TABLES))

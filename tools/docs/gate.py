@@ -51,5 +51,7 @@ def errors(found: list[Row]) -> str:
     return markdown(["", "wanted", "measured"], lines)
 
 
+TABLES = ((ERRORS, errors),)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (ERRORS, errors)))
+    sys.exit(main(sys.argv[1:], *TABLES))

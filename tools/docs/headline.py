@@ -51,5 +51,7 @@ def table_of(rows: list[Row]) -> str:
     return render.markdown_body(found).strip()
 
 
+TABLES = ((TABLE, table),)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table)))
+    sys.exit(main(sys.argv[1:], *TABLES))

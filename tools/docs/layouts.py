@@ -14,10 +14,11 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from marked import ROOT, Marked, main, markdown, sources
+from marked import ROOT, Marked, main, markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -42,10 +43,11 @@ Found = list[dict[str, Any]]
 """Rows of ``scale`` and ``predict``; ``measurement`` is the name of the file that each came from."""
 
 
-def take(folder: Path) -> None:
-    """Keep the measurements of a folder, in the place of those of the same names; the others stay."""
+def take(folders: Sequence[Path]) -> None:
+    """Keep the measurements of folders, in the place of those of the same names; the others stay."""
     found = [
         {"measurement": path.stem, **{name: value for name, value in row.items() if name != "dist_per_worker"}}
+        for folder in folders
         for path in sorted(folder.glob("*.json"))
         for row in json.loads(path.read_text(encoding="utf-8"))
     ]
@@ -178,8 +180,9 @@ def ratio(rows: Found, workers: int) -> float:
     return float(mine["layers"] / mine["rows"])
 
 
-def draw(rows: Found) -> None:
+def draw() -> None:
     """The crossing: a panel for each optimizer."""
+    rows = TWO.load()
     figure = Figure(figsize=(9.6, 3.8), dpi=120, layout="constrained")
     for axes, optimizer in zip(figure.subplots(1, len(OPTIMIZERS), sharey=True), OPTIMIZERS, strict=True):
         dress(axes)
@@ -202,14 +205,7 @@ def draw(rows: Found) -> None:
     figure.savefig(PICTURE)
 
 
+TABLES = ((TWO, two), (CROSSING, crossing), (BEST, best), (PREDICTED, predicted), (PIPELINES, pipelines))
+
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    for folder in sources(words):
-        take(folder)
-    wrong = main(
-        [word for word in words if word == "--check"],
-        (TWO, two), (CROSSING, crossing), (BEST, best), (PREDICTED, predicted), (PIPELINES, pipelines),
-    )  # fmt: skip
-    if "--check" not in words:
-        draw(TWO.load())
-    sys.exit(wrong)
+    sys.exit(main(sys.argv[1:], *TABLES, take=take, draw=draw))

@@ -37,5 +37,7 @@ def by_method(rows: list[Row]) -> list[Row]:
     return [{**row, "dataset_name": f"{row['optimizer_name']}, {row['dataset_name']}"} for row in rows]
 
 
+TABLES = ((TABLE, table), (SECONDS, seconds))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table), (SECONDS, seconds)))
+    sys.exit(main(sys.argv[1:], *TABLES))

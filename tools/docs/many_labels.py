@@ -81,5 +81,7 @@ def ahead_m(rows: list[Row]) -> str:
     return against(rows, METHOD_M)
 
 
+TABLES = ((ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (ACCURACY, accuracy), (STAGES, stages), (AHEAD, ahead), (AHEAD_M, ahead_m)))
+    sys.exit(main(sys.argv[1:], *TABLES))

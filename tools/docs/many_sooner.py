@@ -39,9 +39,9 @@ def soon(timed: list[Row]) -> str:
     return soonest(*runs(timed), [METHOD, METHOD_M])
 
 
-def draw(timed: list[Row]) -> None:
+def draw() -> None:
     """Validation accuracy over seconds of every method, the median over pairs at each evaluated iteration."""
-    rows, histories = runs(timed)
+    rows, histories = runs(SOONEST.load())
     names = datasets_of(rows)
     figure, grid = panels(len(names))
     for axes, name in zip(grid, names, strict=False):
@@ -58,9 +58,7 @@ def draw(timed: list[Row]) -> None:
     figure.savefig(PICTURE)
 
 
+TABLES = ((SOONEST, soon),)
+
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    wrong = main(words, (SOONEST, soon))
-    if "--check" not in words:
-        draw(SOONEST.load())
-    sys.exit(wrong)
+    sys.exit(main(sys.argv[1:], *TABLES, draw=draw))

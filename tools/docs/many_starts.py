@@ -58,5 +58,7 @@ def best(settings: Iterable[list[Row]], splits: int) -> list[Row]:
     return max(repeated, key=lambda made: mean(row["acc_val_best"] or 0.0 for row in made))
 
 
+TABLES = ((TABLE, table),)
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table)))
+    sys.exit(main(sys.argv[1:], *TABLES))

@@ -78,6 +78,10 @@ class Marked:
         return pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", page)
 
 
+Table = tuple[Marked, Callable[[list[Row]], str]]
+"""Where a table stands, and what makes it of the rows."""
+
+
 def evaluated(steps: history.History) -> history.History:
     """The steps with an accuracy, without values that no page shows; to five digits."""
     return [
@@ -92,20 +96,13 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int 
     return markdown_body(table_of_words("", "", header, lines, labels)).strip()
 
 
-def sources(words: Sequence[str]) -> list[Path]:
-    """The sources of rows among the ``words`` of the command line."""
-    return [Path(word) for word in words if word != "--check"]
-
-
-def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]) -> int:
-    """Take rows, write a table or check it, by the ``words`` of the command line; 1 if a page has other numbers."""
-    if given := sources(words):
-        marked.take(given)
+def kept(marked: Marked, table: Callable[[list[Row]], str], check: bool) -> int:
+    """Write a table into its pages, or check it; 1 if a page has other numbers."""
     shown, wrong = table(marked.load()), 0
     for path in marked.pages:
         old = path.read_text(encoding="utf-8")
         new = marked.placed(old, shown)
-        if "--check" not in words:
+        if not check:
             path.write_text(new, encoding="utf-8")
         elif new != old:
             print(f"{path.name} has other numbers than {marked.rows.name}: make its {marked.name} anew (tools/docs/)")
@@ -113,7 +110,25 @@ def kept(marked: Marked, table: Callable[[list[Row]], str], words: Sequence[str]
     return int(wrong > 0)
 
 
-def main(words: Sequence[str], *tables: tuple[Marked, Callable[[list[Row]], str]]) -> int:
-    """:func:`kept` for every table; the sources hold the rows of the first."""
-    later = [word for word in words if word == "--check"]
-    return max(kept(*table, later if place else words) for place, table in enumerate(tables))
+def main(
+    words: Sequence[str],
+    *tables: Table,
+    take: Callable[[Sequence[Path]], None] | None = None,
+    draw: Callable[[], None] | None = None,
+) -> int:
+    """Take rows, then write tables and pictures or, with ``--check``, check the tables.
+
+    Args:
+        words: of the command line: sources of rows, which are taken first, and ``--check``.
+        take: keeps the rows of the sources; by default those of the first table do.
+        draw: writes the pictures.
+
+    Returns 1 if a page has other numbers than its rows.
+    """
+    check = "--check" in words
+    if given := [Path(word) for word in words if word != "--check"]:
+        (take or tables[0][0].take)(given)
+    wrong = max((kept(*table, check) for table in tables), default=0)
+    if draw and not check:
+        draw()
+    return wrong

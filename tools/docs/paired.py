@@ -92,5 +92,7 @@ def cell(found: Comparison, number: Callable[[float], str]) -> str:
     return f"{value} (n={effect.n})"
 
 
+TABLES = ((AHEAD, ahead), (AHEAD_M, ahead_m))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (AHEAD, ahead), (AHEAD_M, ahead_m)))
+    sys.exit(main(sys.argv[1:], *TABLES))

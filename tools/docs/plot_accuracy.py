@@ -1,7 +1,7 @@
-"""Draw docs/images/accuracy.png: accuracy against seconds of every optimizer, with few labels and with many, from
+"""Draws docs/images/accuracy.png: accuracy against seconds of every optimizer, with few labels and with many, from
 ``reports/accuracy`` and ``reports/many-labels``, at the pace of runs one at a time (``pace.py``).
 
-    python tools/docs/plot_accuracy.py docs/images/accuracy.png
+    python tools/docs/plot_accuracy.py
 
 A line leads from the end of the two-layer stage (hollow) to ten layers (full). Height: test accuracy, at the best
 validation accuracy of the ten layers, mean over seeds and splits, with its 95 % bootstrap interval. Place: training
@@ -16,13 +16,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import mean, median
 from typing import NamedTuple
 
 import many_sooner
 import sooner
 from headline import LAYERS
+from marked import ROOT, main
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -34,6 +34,7 @@ from pdadmm_bench.core.rows import Row
 from pdadmm_bench.report.figures.style import colour_of, dress, heading
 from pdadmm_bench.stats.estimate import aggregate
 
+PICTURE = ROOT / "docs" / "images" / "accuracy.png"
 FAR = 5.0
 """Points of accuracy behind the best of a panel from which on a method is not shown."""
 
@@ -160,5 +161,10 @@ def committed() -> tuple[Runs, Runs]:
     return Runs(*sooner.runs(sooner.TIMES.load())), Runs(*many_sooner.runs(many_sooner.SOONEST.load()))
 
 
+def draw() -> None:
+    """Write the picture."""
+    figure(*committed()).savefig(PICTURE)
+
+
 if __name__ == "__main__":
-    figure(*committed()).savefig(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:], draw=draw))

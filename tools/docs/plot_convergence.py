@@ -1,7 +1,7 @@
-"""Draw the objective of pdADMM on real graphs, and its residual beside 1/k, the rate of the convergence theorem.
+"""Draws the objective of pdADMM on real graphs, and its residual beside 1/k, the rate of the convergence theorem.
 
     python tools/studies/convergence.py reports/studies/convergence.json
-    python tools/docs/plot_convergence.py docs/images/convergence.png
+    python tools/docs/plot_convergence.py    # docs/images/convergence.png
 
 The table of the same runs is made by ``tools/docs/studies.py``.
 """
@@ -9,13 +9,15 @@ The table of the same runs is made by ``tools/docs/studies.py``.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
+from marked import ROOT, main
 from matplotlib.figure import Figure
 from studies import CONVERGENCE
 
 from pdadmm_bench.report.figures.style import CYCLE, GREY, STYLES, heading, line, panels
+
+PICTURE = ROOT / "docs" / "images" / "convergence.png"
 
 
 def figure(rows: list[dict[str, Any]]) -> Figure:
@@ -41,5 +43,10 @@ def figure(rows: list[dict[str, Any]]) -> Figure:
     return drawn
 
 
+def draw() -> None:
+    """Write the picture."""
+    figure(CONVERGENCE.load()).savefig(PICTURE)
+
+
 if __name__ == "__main__":
-    figure(CONVERGENCE.load()).savefig(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:], draw=draw))

@@ -77,5 +77,7 @@ def sent(rows: list[Row]) -> str:
     )
 
 
+TABLES = ((SPEEDUPS, speedups), (BYTES, sent))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (SPEEDUPS, speedups), (BYTES, sent)))
+    sys.exit(main(sys.argv[1:], *TABLES))

@@ -98,5 +98,7 @@ def _ratio(reference: dict[object, float], mine: dict[object, float]) -> str:
     return f"{median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
 
 
+TABLES = ((FEW, few), (MANY, many))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (FEW, few), (MANY, many)))
+    sys.exit(main(sys.argv[1:], *TABLES))

@@ -61,5 +61,7 @@ def _times(found: Comparison) -> str:
     return shown if max(factor, 1 / factor) >= LEAST else shown.replace("**", "")
 
 
+TABLES = ((COMMON, common), (TIMES, times))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (COMMON, common), (TIMES, times)))
+    sys.exit(main(sys.argv[1:], *TABLES))

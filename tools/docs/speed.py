@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from marked import ROOT, Marked, main, markdown, sources
+from marked import ROOT, Marked, main, markdown
 
 from pdadmm_bench.core.rows import Row, write_rows
 from pdadmm_bench.report.figures.speed import speed_figure
@@ -33,10 +33,10 @@ SUITE = ROOT / "runners" / "speed.toml"
 PICTURE = ROOT / "docs" / "images" / "speed.png"
 
 
-def take(file: Path) -> None:
-    """Keep the entries of a file, in the place of those of the same names, in the order of the suite."""
+def take(files: Sequence[Path]) -> None:
+    """Keep the entries of files, in the place of those of the same names, in the order of the suite."""
     found = {row["entry"]: row for row in SPEED.load()}
-    found |= {row["entry"]: row for row in json.loads(file.read_text(encoding="utf-8"))}
+    found |= {row["entry"]: row for file in files for row in json.loads(file.read_text(encoding="utf-8"))}
     order = [entry["name"] for entry in tomllib.loads(SUITE.read_text(encoding="utf-8"))["entry"]]
     write_rows(SPEED.rows, sorted(found.values(), key=lambda row: order.index(row["entry"])))
 
@@ -83,11 +83,12 @@ def sizes(rows: Sequence[Row]) -> str:
     return markdown(["entry", "seconds of an iteration"], lines)
 
 
+def draw() -> None:
+    """The seconds of an iteration, by what is measured."""
+    speed_figure(SPEED.load()).savefig(PICTURE)
+
+
+TABLES = ((SPEED, targets), (INSIDE, inside), (SIZES, sizes))
+
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    for file in sources(words):
-        take(file)
-    wrong = main([word for word in words if word == "--check"], (SPEED, targets), (INSIDE, inside), (SIZES, sizes))
-    if "--check" not in words:
-        speed_figure(SPEED.load()).savefig(PICTURE)
-    sys.exit(wrong)
+    sys.exit(main(sys.argv[1:], *TABLES, take=take, draw=draw))

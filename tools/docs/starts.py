@@ -82,5 +82,7 @@ def ahead(rows: list[Row]) -> str:
     return against(alone, f"{METHOD_M}, from he")
 
 
+TABLES = ((TABLE, table), (AHEAD, ahead))
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], (TABLE, table), (AHEAD, ahead)))
+    sys.exit(main(sys.argv[1:], *TABLES))

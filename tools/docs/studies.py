@@ -176,9 +176,11 @@ def simulated(rows: Found) -> str:
     return markdown(header, [[row[column] for column in header] for row in rows])
 
 
+TABLES = (
+    (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory), (FEATURES, features),
+    (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
+    *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
+)  # fmt: skip
+
 if __name__ == "__main__":
-    sys.exit(main(
-        sys.argv[1:], (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory),
-        (FEATURES, features), (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
-        *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
-    ))  # fmt: skip
+    sys.exit(main(sys.argv[1:], *TABLES))
