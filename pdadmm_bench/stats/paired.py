@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from pdadmm_bench.stats.estimate import Estimate, aggregate
 from pdadmm_bench.stats.metrics import Metric
@@ -83,6 +82,8 @@ def compare(a: Sequence[float | None], b: Sequence[float | None], metric: Metric
 
 def sign_flip_p(effects: Sequence[float], ranks: bool) -> float:
     """Two-sided p-value of ``effects`` being symmetric around 0, by their sum or by that of their signed ranks."""
+    from scipy import stats  # takes most of a second, and few runs are compared
+
     scores = np.asarray(effects, dtype=float)
     if len(scores) == 1:
         return 1.0  # both signs are equally likely
