@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -37,6 +38,6 @@ def test_what_was_lost_is_counted_and_in_the_table(tmp_path: Path, tool: Callabl
     answer = torture(tmp_path, "--area", "tracking", "--most", "0")
     assert answer.returncode == 1
     assert "inputs: 1 tried, 1 lost" in answer.stdout and "all: 2 tried, 1 lost" in answer.stdout
-    table = tool("studies").torture(json.loads((tmp_path / "rows.json").read_text()))
+    table = tool("studies").torture(json.loads(gzip.decompress((tmp_path / "rows.json.gz").read_bytes())))
     assert "| inputs | 1 | 0 | 1 | `pdadmm-bench a`: exit code 1 |" in table
     assert "| all | 2 | 1 | 1 |  |" in table

@@ -25,9 +25,9 @@ Found = list[dict[str, Any]]
 NAMES = {"cora": "Cora", "citeseer": "CiteSeer", "pubmed": "PubMed"}
 
 
-def study(name: str, page: str) -> Marked:
+def study(name: str, page: str, suffix: str = ".json") -> Marked:
     """The table of the study ``name``."""
-    return Marked(name, ROOT / "reports" / "studies" / f"{name}.json", (ROOT / "docs" / f"{page}.md",))
+    return Marked(name, ROOT / "reports" / "studies" / f"{name}{suffix}", (ROOT / "docs" / f"{page}.md",))
 
 
 CONVERGENCE, DRIFT = study("convergence", "results"), study("bf16-drift", "results")
@@ -50,7 +50,7 @@ COVERAGE, TIMES, ACCURACIES, MEASURED = (
     Part(name, STATISTICS, (ROOT / "docs" / "statistics.md",))
     for name in ("coverage", "times", "accuracies", "measured")
 )
-TORTURE = study("torture", "reliability")
+TORTURE = study("torture", "reliability", ".json.gz")
 KERNELS = study("kernels", "regression")
 SLOPE_FROM = 10
 """The first iteration of the line through the residuals: before it they rise from the start, where p = q."""

@@ -8,7 +8,7 @@ stopped in each phase, also under torchrun), ``suites`` (killed at random moment
 set back), ``tracking`` (stores that are locked, damaged or gone, servers that are killed). The cases follow from
 ``--seed``. ``FOLDER/found.jsonl`` has a line for each case that was tried, so the same command goes on where it was
 stopped; ``--again`` tries those anew that did not hold. At the end the cases that were tried and lost are counted,
-and ``FOLDER/rows.json`` has the results, of which tools/docs/studies.py makes the table of docs/reliability.md.
+and ``FOLDER/rows.json.gz`` has the results, of which tools/docs/studies.py makes the table of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="try those again that were lost")
     given = parser.parse_args(arguments)
     found = torture(given.folder.absolute(), given.area or list(AREAS), given.seed, given.most, given.again, given.only)
-    write_rows(given.folder / "rows.json", found)
+    write_rows(given.folder / "rows.json.gz", found)
     print(counts(found))
     return int(any(one["lost"] for one in found))
 
