@@ -26,7 +26,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path.resolve())  # a link stays a link
+        temporary.replace(_target(path))  # a link stays a link
 
 
 def check_writable(path: Path) -> None:
@@ -50,7 +50,7 @@ def _beside(path: Path) -> Iterator[tuple[int, Path]]:
     if path.exists() and not path.is_file():
         # This also protects devices: renaming a file onto /dev/null would remove it for the whole machine.
         raise UserError(f"{path} cannot be written: it is not a regular file")
-    target = path.resolve()
+    target = _target(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -62,6 +62,17 @@ def _beside(path: Path) -> Iterator[tuple[int, Path]]:
         raise UserError(f"{path} cannot be written: {error.filename} is not a folder") from error
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _target(path: Path) -> Path:
+    """Where the links of ``path`` lead; raises :class:`UserError` where that is in a circle."""
+    try:
+        target = path.resolve()
+    except RuntimeError:  # for a circle, before Python 3.13
+        target = path
+    if target.is_symlink():
+        raise UserError(f"{path} cannot be written: its links lead in a circle")
+    return target
 
 
 def _umask() -> int:

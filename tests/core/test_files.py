@@ -44,6 +44,16 @@ def test_checking_a_path_changes_nothing(tmp_path: Path) -> None:
         check_writable(path / "file")
 
 
+@pytest.mark.parametrize("name", ["circle", "circle/file"])
+def test_a_link_to_itself_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(UserError, match=f"{name} cannot be written"):
+        write_atomic(tmp_path / name, "")
+    with pytest.raises(UserError, match=f"{name} cannot be written"):
+        check_writable(tmp_path / name)
+    assert (tmp_path / "circle").is_symlink()
+
+
 @pytest.mark.parametrize("special", [os.devnull, "."])
 def test_only_regular_files_are_replaced(special: str) -> None:
     with pytest.raises(UserError, match="it is not a regular file"):
