@@ -318,7 +318,7 @@ def test_the_shipped_suites_are_what_they_say() -> None:
     many = flats(suites["many-labels"])
     gradient = ["sgd", "adam", "adagrad", "adadelta"]
     methods = [
-        *((name, 0) for name in ("pdadmm", "pdadmm-q", "pdadmm-m", "pdadmm-c", *gradient, "ddg")),
+        *((name, 0) for name in ("pdadmm", "pdadmm-q", "pdadmm-m", "pdadmm-c", "dladmm", *gradient, "ddg")),
         *((name, 512) for name in gradient),
     ]
     graphs = ("photo", "computers", "cora", "pubmed", "cs")
