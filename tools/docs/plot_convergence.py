@@ -23,7 +23,7 @@ PICTURE = ROOT / "docs" / "images" / "convergence.png"
 def figure(rows: list[dict[str, Any]]) -> Figure:
     """Objective and primal residual of every dataset, in single precision."""
     drawn, (objective, residual) = panels(2, width=5.2, height=3.8)
-    shown = [row for row in rows if row["precision"] == "float32"]
+    shown = [row for row in rows if (row["optimizer"], row["precision"]) == ("pdadmm", "float32")]
     for place, row in enumerate(shown):
         k = range(1, len(row["objective"]) + 1)
         look = {"color": CYCLE[place], "linestyle": STYLES[place], "label": row["dataset"]}

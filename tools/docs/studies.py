@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -31,6 +31,7 @@ def study(name: str, page: str, suffix: str = ".json") -> Marked:
 
 
 CONVERGENCE, DRIFT = study("convergence", "results"), study("bf16-drift", "results")
+CONVERGENCE_DL = replace(CONVERGENCE, name="convergence-dladmm")
 DENORMALS, MEMORY = study("denormals", "speed"), study("memory", "speed")
 FEATURES = Marked("memory-features", MEMORY.rows, (ROOT / "docs" / "layouts.md",))
 DDP = study("ddp", "layouts")
@@ -57,7 +58,17 @@ SLOPE_FROM = 10
 
 
 def convergence(rows: Found) -> str:
-    """Rises and falls of the Lagrangian, and how fast the residual falls, in single and in double precision."""
+    """Rises and falls of pdADMM's Lagrangian, and how fast its residual falls, in single and in double precision."""
+    return converging([row for row in rows if row["optimizer"] == "pdadmm"])
+
+
+def convergence_dl(rows: Found) -> str:
+    """The same of dlADMM."""
+    return converging([row for row in rows if row["optimizer"] == "dladmm"])
+
+
+def converging(rows: Found) -> str:
+    """The table of one optimizer."""
     figures: dict[str, Callable[[dict[str, Any]], str]] = {
         "iterations in which the Lagrangian rose": lambda row: str(int((falls(row) < 0).sum())),
         "smallest fall of the Lagrangian in an iteration, relative": lambda row: f"{100 * falls(row).min():.2f} %",
@@ -177,7 +188,7 @@ def simulated(rows: Found) -> str:
 
 
 TABLES = (
-    (CONVERGENCE, convergence), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory), (FEATURES, features),
+    (CONVERGENCE, convergence), (CONVERGENCE_DL, convergence_dl), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory), (FEATURES, features),
     (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
     *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
 )  # fmt: skip
