@@ -37,8 +37,9 @@ def test_lagrangian_never_rises_and_the_residual_falls_as_one_over_k(
     objective = np.array([step["objective"] for step in steps])
     assert (np.diff(objective) < 0).all()
 
-    # From its highest point (within the first iterations, since the equations hold at the start) the residual stays under the curve
-    # of 1/k through that point, falls along a steeper line than 1/k, and leaves less than 2 % of k × residual.
+    # From its highest point (within the first iterations, since the equations hold at the start) the residual stays
+    # under the curve of 1/k through that point, falls along a steeper line than 1/k, and leaves less than 2 % of
+    # k × residual.
     residual = np.array([step["primal_residual"] for step in steps])
     peak = residual.argmax()
     scaled = k * residual

@@ -188,8 +188,8 @@ def simulated(rows: Found) -> str:
 
 
 TABLES = (
-    (CONVERGENCE, convergence), (CONVERGENCE_DL, convergence_dl), (DRIFT, drift), (DENORMALS, denormals), (MEMORY, memory), (FEATURES, features),
-    (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
+    (CONVERGENCE, convergence), (CONVERGENCE_DL, convergence_dl), (DRIFT, drift), (DENORMALS, denormals),
+    (MEMORY, memory), (FEATURES, features), (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
     *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
 )  # fmt: skip
 

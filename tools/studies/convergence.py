@@ -3,7 +3,8 @@
     python tools/studies/convergence.py reports/studies/convergence.json
 
 Through the same calls as ``pdadmm-bench run``, in single precision and in double; the raw files are found as there.
-pdADMM has ρ = 5ν, dlADMM a ρ above twice the Lipschitz constant ½ of the loss's gradient. ``tests/data/test_convergence_real.py`` checks the same runs.
+pdADMM has ρ = 5ν, dlADMM a ρ above twice the Lipschitz constant ½ of the loss's gradient.
+``tests/data/test_convergence_real.py`` checks the same runs.
 """
 
 from __future__ import annotations
