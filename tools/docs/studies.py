@@ -51,6 +51,7 @@ COVERAGE, TIMES, ACCURACIES, MEASURED = (
     Part(name, STATISTICS, (ROOT / "docs" / "statistics.md",))
     for name in ("coverage", "times", "accuracies", "measured")
 )
+LARGE = study("large-report", "reports")
 TORTURE = study("torture", "reliability", ".json.gz")
 KERNELS = study("kernels", "regression")
 SLOPE_FROM = 10
@@ -152,6 +153,14 @@ def ddp(rows: Found) -> str:
     return markdown(["buckets of DistributedDataParallel", "our seconds over its seconds"], lines)
 
 
+def large(rows: Found) -> str:
+    """What the page of a large report takes to make, and its size."""
+    (row,) = rows
+    seconds = (f"{row[part]:.1f} s" for part in ("tables_s", "pictures_s", "page_s"))
+    header = ["rows", "tables", "pictures", "page", "its size"]
+    return markdown(header, [[f"{row['rows']:,}", *seconds, f"{row['page_bytes'] / 1e6:.1f} MB"]])
+
+
 def cases(rows: Found) -> Sequence[tuple[str, Found]]:
     """The rows of each case, in the order in which they were measured."""
     names = dict.fromkeys(row["case"] for row in rows)
@@ -189,7 +198,7 @@ def simulated(rows: Found) -> str:
 
 TABLES = (
     (CONVERGENCE, convergence), (CONVERGENCE_DL, convergence_dl), (DRIFT, drift), (DENORMALS, denormals),
-    (MEMORY, memory), (FEATURES, features), (DDP, ddp), (TORTURE, torture), (KERNELS, kernels),
+    (MEMORY, memory), (FEATURES, features), (DDP, ddp), (LARGE, large), (TORTURE, torture), (KERNELS, kernels),
     *((part, simulated) for part in (COVERAGE, TIMES, ACCURACIES, MEASURED)),
 )  # fmt: skip
 

@@ -1,17 +1,18 @@
 """How long does the page of a large report take? 1,000 made-up rows: 20 datasets, five optimizers, two depths.
 
-    python tools/studies/large_report.py page.html
+    python tools/studies/large_report.py reports/studies/large-report.json page.html
 
-Prints the seconds of the tables, the pictures and the page, and its size.
+Keeps the processor seconds of the tables, the pictures and the page, and its size.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from pathlib import Path
 from time import process_time
+
+from kept import keep
 
 from pdadmm_bench.core.rows import Row, first_values, make_row
 from pdadmm_bench.core.spec import run_spec
@@ -43,8 +44,8 @@ def rows() -> list[Row]:
     return made
 
 
-def main(out: Path) -> None:
-    """Write the page and print what it took."""
+def main(path: str, out: Path) -> None:
+    """Write the page, and keep what it took."""
     made = rows()
     began = process_time()
     report = assemble(made, [])
@@ -52,17 +53,9 @@ def main(out: Path) -> None:
     drawn = pictures(made, {}, report.points)
     painted = process_time()
     out.write_text(page("1,000 rows", made, report, drawn, []), encoding="utf-8")
-    print(
-        json.dumps(
-            {
-                "tables_s": round(tables - began, 1),
-                "pictures_s": round(painted - tables, 1),
-                "page_s": round(process_time() - painted, 1),
-                "megabytes": round(out.stat().st_size / 1e6, 1),
-            }
-        )
-    )
+    took = {"tables_s": tables - began, "pictures_s": painted - tables, "page_s": process_time() - painted}
+    keep(path, [{"rows": len(made), **took, "page_bytes": out.stat().st_size}])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))
