@@ -73,7 +73,7 @@ def ahead(methods: dict[str, list[Row]]) -> dict[str, str]:
 
 def table(rows: list[Row]) -> str:
     """The table in Markdown."""
-    methods, histories = by_method(TABLE.load()), TABLE.histories()
+    methods, histories = by_method(rows), TABLE.histories()
     differences, near_best = ahead(methods), seconds_to_near_best(rows, histories)
     tasks = tasks_of_all(methods)
     lines = []
