@@ -180,7 +180,7 @@ def test_seconds_are_the_iterations_of_a_run_at_the_pace_of_those_that_were_time
 
 @pytest.mark.parametrize(
     ("name", "more_than"),
-    [("accuracy", 50), ("sooner", 50), ("rivals", 50), ("many-labels", 50), ("many-sooner", 47)],
+    [("accuracy", 50), ("sooner", 50), ("rivals", 50), ("many-labels", 50), ("many-sooner", 59)],
 )
 def test_histories_have_the_seconds_of_their_rows(tool, name: str, more_than: int) -> None:
     """Seconds to 99 % of a run's own best by its history are those that the run itself wrote, warm start included."""
