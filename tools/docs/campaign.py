@@ -122,7 +122,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "ablation, few labels and 60 % of Photo": ("tuning/ablation", "tuning/ablation-many"),
     "penalties that grow with depth": ("tuning/penalties-by-depth",),
     "many labels: all methods": ("many-labels/rows",),
-    "many labels: `pdadmm-m` and Adam from other starts": ("tuning/many-labels-starts",),
+    "many labels: `pdadmm`, `pdadmm-m` and Adam from other starts": ("tuning/many-labels-starts",),
     "a task that needs depth: Adam at 2 to 20 layers": ("depth/rows",),
     "a task that needs depth: all methods": ("depth-methods/rows", "tuning/depth-blocks"),
     "many labels: seconds, one run at a time": ("many-sooner/rows",),
