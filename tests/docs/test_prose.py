@@ -15,6 +15,9 @@ SETTINGS = r"[=≤≥] ?[\d.]+|(?:aim|target|goal)[^.\n]{0,20} [\d.]+|Python \d+
 LEFT_OUT = re.compile("|".join((CODE, OTHER_TABLES, LINKS, SETTINGS)), re.DOTALL | re.MULTILINE)
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OF_RESULTS = {
+    "README", "accuracy", "many-labels", "rivals", "layouts", "results", "speed", "claims", "history", "protocol",
+}  # fmt: skip
 
 
 def digits(text: str) -> str:
@@ -32,7 +35,9 @@ def measured() -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_decimal_in_a_sentence_stands_in_a_table_made_of_rows(page: Path, measured: set[str]) -> None:
     prose = LEFT_OUT.sub(" ", TABLE.sub(" ", page.read_text(encoding="utf-8")))
-    assert sorted(set(DECIMAL.findall(digits(prose))) - measured) == []
+    found = set(DECIMAL.findall(digits(prose)))
+    assert found or page.stem not in OF_RESULTS, "the page has no number any more, and is a page of results"
+    assert sorted(found - measured) == []
 
 
 def test_a_number_that_is_in_no_table_is_found(measured: set[str]) -> None:
